@@ -1,0 +1,16 @@
+"""The time, as UTC text."""
+
+from __future__ import annotations
+
+import time
+
+
+def now() -> str:
+    """The present in UTC with milliseconds, as `2026-11-23T14:41:05.123Z`."""
+    seconds = time.time()
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{int(seconds * 1000) % 1000:03d}Z"
+
+
+def stopwatch() -> float:
+    """Seconds of a clock that only goes forward."""
+    return time.perf_counter()

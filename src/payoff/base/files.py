@@ -1,0 +1,35 @@
+"""Atomic writes, and paths that cannot leave their folder."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from payoff.base.errors import UserError
+
+
+def write_atomically(path: Path, data: bytes | str) -> None:
+    """Write a whole file or nothing: a temporary file beside it, then a rename."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}")
+    try:
+        with open(temporary, "wb") as stream:
+            stream.write(data.encode() if isinstance(data, str) else data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def inside(root: Path, relative: str) -> Path:
+    """The path of `relative` under `root`; refused when it would leave `root`."""
+    path = Path(os.path.normpath(root / relative))
+    if not path.is_relative_to(root) or not path.resolve().is_relative_to(root.resolve()):
+        raise UserError(
+            f"the path {relative!r} leaves its folder",
+            code="PO-P001",
+            expected=f"a path inside {root.name}/",
+            remedy="write the path relative to the project folder, without '..' or a link that leads outside",
+        )
+    return path

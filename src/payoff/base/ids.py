@@ -1,0 +1,11 @@
+"""Identifiers of runs: sortable by time, short enough to type."""
+
+from __future__ import annotations
+
+import os
+import time
+
+
+def new_run_id() -> str:
+    """A new run's id, as `20261123-144105-3f9a1c`: UTC time, then 24 random bits."""
+    return time.strftime("%Y%m%d-%H%M%S", time.gmtime()) + "-" + os.urandom(3).hex()

@@ -1,0 +1,42 @@
+"""What runs user code: sandboxes made from uv locks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from payoff.records.project import Environment
+    from payoff.records.task import Task, TaskResult
+
+
+class Executor(Protocol):
+    """Runs tasks in processes apart from this one. Not thread-safe: one caller.
+
+    After `close` nothing it started is running, whatever happened before (also on an exception or ctrl-C).
+    """
+
+    def prepare(self, environment: Environment, tell: Callable[[str], None]) -> dict[str, Any]:
+        """Make the environment real (download, link) and start its server, if that was not done before; idempotent.
+
+        Answers facts of the sandbox (python version, its folder). `tell` hears progress. Raises `UserError` when the lock does not match
+        pyproject.toml or cannot be installed, `OutsideError` when the package index cannot be reached.
+        """
+        ...
+
+    def submit(self, task: Task) -> None:
+        """Start a task; it runs beside others."""
+        ...
+
+    def wait(self, seconds: float | None = None) -> list[TaskResult]:
+        """Results that came in, waiting up to `seconds` (None: until at least one is there; [] when nothing is under way)."""
+        ...
+
+    def cancel(self, task_id: str) -> None:
+        """End a task and everything it started; its result says `cancelled`."""
+        ...
+
+    def close(self) -> None:
+        """End everything."""
+        ...

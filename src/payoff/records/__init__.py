@@ -1,0 +1,1 @@
+"""Frozen records that travel between rooms: no input, no output, no clock. One file per family."""

@@ -1,0 +1,109 @@
+"""The charter: why the project exists, in money. Read from `charter.toml`."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Literal
+
+import msgspec
+
+
+class Objective(msgspec.Struct, frozen=True):
+    statement: str
+    owner: str
+
+
+class OutcomeSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """Which column is the outcome and which of its values is the positive one.
+
+    `name` is the outcome's name in the payoff cells (the column's name unless said otherwise): with
+    `column = "churned"` the cells are `offer.churned` and `offer.<any other name>`.
+    """
+
+    column: str
+    positive: bool | int | str
+    means: str
+    name: str
+
+
+class Decision(msgspec.Struct, frozen=True, kw_only=True):
+    question: str
+    examples: str
+    id: str
+    outcome: OutcomeSpec
+    per_year: int
+
+
+class Cell(msgspec.Struct, frozen=True, kw_only=True):
+    """The payoff of one action under one outcome, per decision: a number or an SQL expression over the row."""
+
+    action: str
+    outcome: str
+    amount: Decimal | None = None
+    sql: str | None = None
+    line: int = 0
+
+
+class CommonSolution(msgspec.Struct, frozen=True, kw_only=True):
+    """What would be done without a model: always one action, or an SQL expression that names one per row."""
+
+    name: str
+    action: str | None = None
+    sql: str | None = None
+    says: str = ""
+    line: int = 0
+
+
+class SplitSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """`hash` and `group` keep a share of the ids (groups) in `on` as holdout; `time` keeps the rows from `from_` on."""
+
+    by: Literal["hash", "group", "time"]
+    on: str
+    holdout: float | None = None
+    from_: str | None = None
+    salt: str = ""
+
+
+class Costs(msgspec.Struct, frozen=True):
+    build: Decimal = Decimal(0)
+    run_per_year: Decimal = Decimal(0)
+
+
+class Accept(msgspec.Struct, frozen=True):
+    confidence: float = 0.95
+    min_gain_per_year: Decimal = Decimal(0)
+
+
+class Stop(msgspec.Struct, frozen=True):
+    after_runs: int | None = None
+    unless_upper_bound_above: Decimal | None = None
+
+
+class Charter(msgspec.Struct, frozen=True, kw_only=True):
+    objective: Objective
+    decision: Decision
+    currency: str
+    cells: tuple[Cell, ...]
+    common_solutions: tuple[CommonSolution, ...]
+    split: SplitSpec
+    model_step: str
+    costs: Costs
+    accept: Accept
+    stop: Stop
+    file: str
+    digest: str
+
+    @property
+    def actions(self) -> tuple[str, ...]:
+        """The actions, in the order of the file."""
+        return tuple(dict.fromkeys(cell.action for cell in self.cells))
+
+    @property
+    def outcomes(self) -> tuple[str, ...]:
+        """The outcomes, the positive one first."""
+        names = dict.fromkeys(cell.outcome for cell in self.cells)
+        return tuple(sorted(names, key=lambda name: name != self.decision.outcome.name))
+
+    def cell(self, action: str, outcome: str) -> Cell:
+        """The cell of an action under an outcome (the loader saw to it that each exists)."""
+        return next(c for c in self.cells if c.action == action and c.outcome == outcome)

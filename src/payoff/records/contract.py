@@ -1,0 +1,74 @@
+"""What a table promises, read from `contracts/*.yaml` (Open Data Contract Standard v3)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+Severity = Literal["error", "warning"]
+
+
+class Column(msgspec.Struct, frozen=True, kw_only=True):
+    """The promise about one column.
+
+    `type` is ODCS's logicalType. `known` is `before` when the value is known at decision time and `after` when it is known
+    only later; `why` says why. `references` is (table, column) of a foreign key.
+    """
+
+    name: str
+    type: Literal["string", "date", "timestamp", "time", "number", "integer", "object", "array", "boolean"] | None = None
+    physical_type: str | None = None
+    required: bool = False
+    unique: bool = False
+    primary_key: bool = False
+    enum: tuple[str | int | float | bool, ...] | None = None
+    minimum: float | int | str | None = None
+    maximum: float | int | str | None = None
+    pattern: str | None = None
+    min_length: int | None = None
+    max_length: int | None = None
+    references: tuple[str, str] | None = None
+    classification: str = "internal"
+    known: Literal["before", "after"] = "before"
+    why: str = ""
+    description: str = ""
+    line: int = 0
+
+
+class TableCheck(msgspec.Struct, frozen=True, kw_only=True):
+    """A promise about the whole table.
+
+    `row-count`: number of rows between `minimum` and `maximum`. `freshness`: the newest value of `column` is at most `maximum`
+    seconds old. `unique`: the `columns` together are unique. `sql`: `sql` gives one number between `minimum` and `maximum`
+    (`{table}` stands for the table).
+    """
+
+    kind: Literal["row-count", "freshness", "unique", "sql"]
+    name: str
+    column: str | None = None
+    columns: tuple[str, ...] = ()
+    sql: str | None = None
+    minimum: float | None = None
+    maximum: float | None = None
+    severity: Severity = "error"
+    line: int = 0
+
+
+class Contract(msgspec.Struct, frozen=True, kw_only=True):
+    table: str
+    file: str
+    version: str
+    columns: tuple[Column, ...]
+    checks: tuple[TableCheck, ...] = ()
+    description: str = ""
+    digest: str = ""
+
+    def column(self, name: str) -> Column | None:
+        """The promise about a column, if there is one."""
+        return next((column for column in self.columns if column.name == name), None)
+
+    @property
+    def known_after(self) -> tuple[Column, ...]:
+        """The columns whose values are known only after the decision."""
+        return tuple(column for column in self.columns if column.known == "after")

@@ -1,0 +1,116 @@
+"""What a run found out: outcomes of steps, results of checks, the value of the model; and the verdicts on it."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from payoff.records.artifact import Artifact
+from payoff.records.task import Failure
+
+
+class StepOutcome(msgspec.Struct, frozen=True, kw_only=True):
+    """`because` holds the reasons why the step was stale (why it ran), or why it failed or was skipped."""
+
+    name: str
+    state: Literal["ran", "reused", "failed", "skipped"]
+    because: tuple[str, ...] = ()
+    seconds: float = 0.0
+    key: str = ""
+    output: Artifact | None = None
+    failure: Failure | None = None
+    metrics: dict[str, float] = {}
+    fingerprint: dict[str, Any] = {}
+    extra: dict[str, Any] = {}
+    log: str = ""
+    peak_memory_bytes: int = 0
+
+
+class CheckResult(msgspec.Struct, frozen=True, kw_only=True):
+    """One promise of a contract, measured. `failed` counts rows (or is 1 for a table check); `sample` are ids of failing rows."""
+
+    table: str
+    check: str
+    column: str | None
+    passed: bool
+    failed: int
+    rows: int
+    reason: str = ""
+    sample: tuple[str, ...] = ()
+    severity: Literal["error", "warning"] = "error"
+    file: str = ""
+    line: int = 0
+
+
+class Interval(msgspec.Struct, frozen=True):
+    """A mean with the bounds of its confidence interval, in the charter's currency."""
+
+    mean: float
+    low: float
+    high: float
+
+
+class Gain(msgspec.Struct, frozen=True, kw_only=True):
+    """Model minus the best common solution, per year, net of the running cost; `over` is that solution's name."""
+
+    over: str
+    mean: float
+    low: float
+    high: float
+    confidence: float
+
+
+class Valuation(msgspec.Struct, frozen=True, kw_only=True):
+    """Money over the holdout. `per_decision` and `per_year` map model, perfect and every common solution to intervals.
+
+    `confidence` is the nominal one, `adjusted` the one used after counting the looks. `exact` maps the same names to the exact
+    total over the holdout (decimal text) where every payoff in it is a fixed number of cents. `shares` maps each
+    alternative to the share of decisions per action. `best` is the best common solution.
+    """
+
+    currency: str
+    rows: int
+    looks: int
+    confidence: float
+    adjusted: float
+    per_decision: dict[str, Interval]
+    per_year: dict[str, Interval]
+    difference_per_decision: dict[str, Interval]
+    gain: Gain
+    best: str
+    exact: dict[str, str] = {}
+    shares: dict[str, dict[str, float]] = {}
+    method: str = ""
+    resamples: int = 0
+    metrics: dict[str, float] = {}
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """What one gate said."""
+
+    gate: str
+    passed: bool
+    reason: str
+    code: str = ""
+    title: str = ""
+    remedy: str = ""
+    numbers: dict[str, float] = {}
+
+
+class Evidence(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything the gates may look at. `holdout_rows` and `looks` are 0 when the run did not get that far.
+
+    `tables` maps each table read or made to its version. `predictions` is the table of scored holdout rows.
+    """
+
+    steps: tuple[StepOutcome, ...] = ()
+    checks: tuple[CheckResult, ...] = ()
+    tables: dict[str, Artifact] = {}
+    model: Artifact | None = None
+    predictions: Artifact | None = None
+    valuation: Valuation | None = None
+    holdout_rows: int = 0
+    looks: int = 0
+    metrics: dict[str, float] = {}
+    problems: tuple[dict[str, Any], ...] = ()

@@ -1,0 +1,127 @@
+"""A project as its files in git say it is."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from payoff.records.charter import Charter
+from payoff.records.contract import Contract
+
+Form = Literal["ibis", "pyarrow", "pandas", "polars", "path", "object"]
+
+
+class SourceSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """A `[sources.NAME]` section: the table's name, the adapter's kind, and the options the adapter reads."""
+
+    table: str
+    kind: str
+    options: dict[str, Any]
+    zone: str | None = None
+    line: int = 0
+
+
+class Environment(msgspec.Struct, frozen=True, kw_only=True):
+    """A uv lock. `folder` holds pyproject.toml and uv.lock, relative to the project.
+
+    `packages` are name -> version of everything locked (transitive included); `digest` covers them and where they come from,
+    not the file's formatting. `groups`, `extras`: dependency groups and extras installed besides the plain dependencies.
+    """
+
+    name: str
+    folder: str
+    python: str
+    packages: dict[str, str]
+    digest: str
+    groups: tuple[str, ...] = ()
+    extras: tuple[str, ...] = ()
+    memory_bytes: int | None = None
+    threads: int | None = None
+
+
+class Input(msgspec.Struct, frozen=True, kw_only=True):
+    """One positional parameter of a step: the table (or object) it takes and the form it arrives in."""
+
+    name: str
+    form: Form
+    columns: tuple[str, ...] | None = None
+
+
+class Step(msgspec.Struct, frozen=True, kw_only=True):
+    """A function in the pipeline or a file in `sql/`.
+
+    `parts` maps the qualified name of every piece of project code the step uses (itself first) to the digest of its normalised
+    syntax tree; `code` is the digest of them all. `opaque` says why the code could not be narrowed below whole modules.
+    """
+
+    name: str
+    kind: Literal["python", "sql"]
+    file: str
+    line: int
+    inputs: tuple[Input, ...]
+    output: Form
+    parameters: dict[str, Any] = {}
+    environment: str = "default"
+    seed: int | None = None
+    deterministic: bool = True
+    threads: int | None = None
+    module: str = ""
+    function: str = ""
+    sql: str | None = None
+    code: str = ""
+    parts: dict[str, str] = {}
+    opaque: str = ""
+
+    @property
+    def lazy(self) -> bool:
+        """True when the step is a query (SQL, or ibis in and out) that an engine runs, not Python over rows."""
+        return self.kind == "sql" or self.output == "ibis"
+
+
+class Git(msgspec.Struct, frozen=True, kw_only=True):
+    """`tree` is the digest of the working tree's tracked and untracked files as git would store them."""
+
+    commit: str | None
+    branch: str | None
+    dirty: bool
+    tree: str | None = None
+
+
+class Tracking(msgspec.Struct, frozen=True, kw_only=True):
+    kind: str = "mlflow"
+    uri: str = "sqlite:///.payoff/mlflow.db"
+    experiment: str = ""
+    registered_model: str = ""
+    enabled: bool = True
+
+
+class Project(msgspec.Struct, frozen=True, kw_only=True):
+    """`root` is absolute. `id` names the project in the ledger. `files` maps each file that was read to its digest."""
+
+    id: str
+    name: str
+    root: str
+    charter: Charter
+    contracts: tuple[Contract, ...]
+    sources: tuple[SourceSpec, ...]
+    environments: tuple[Environment, ...]
+    steps: tuple[Step, ...]
+    git: Git
+    tracking: Tracking
+    ledger: dict[str, Any] = {}
+    store: dict[str, Any] = {}
+    workers: int | None = None
+    files: dict[str, str] = {}
+
+    def step(self, name: str) -> Step | None:
+        return next((step for step in self.steps if step.name == name), None)
+
+    def source(self, table: str) -> SourceSpec | None:
+        return next((source for source in self.sources if source.table == table), None)
+
+    def contract(self, table: str) -> Contract | None:
+        return next((contract for contract in self.contracts if contract.table == table), None)
+
+    def environment(self, name: str) -> Environment | None:
+        return next((environment for environment in self.environments if environment.name == name), None)

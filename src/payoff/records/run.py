@@ -1,0 +1,76 @@
+"""The run record: everything about one run, written once at its end, for failed and refused runs too."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from payoff.records.artifact import Artifact
+from payoff.records.charter import Charter
+from payoff.records.evidence import CheckResult, StepOutcome, Valuation, Verdict
+from payoff.records.finding import Finding
+from payoff.records.project import Git
+
+Status = Literal["passed", "refused", "failed"]
+
+
+class EnvironmentUsed(msgspec.Struct, frozen=True, kw_only=True):
+    name: str
+    digest: str
+    python: str
+    packages: dict[str, str]
+
+
+class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """`errors` holds what ended a failed run; `refused` runs carry the verdicts that refused them."""
+
+    run: str
+    project: str
+    name: str
+    status: Status
+    started: str
+    finished: str
+    seconds: float
+    command: tuple[str, ...] = ()
+    charter: Charter | None = None
+    git: Git | None = None
+    environments: tuple[EnvironmentUsed, ...] = ()
+    system: dict[str, Any] = {}
+    parameters: dict[str, dict[str, Any]] = {}
+    steps: tuple[StepOutcome, ...] = ()
+    tables: dict[str, Artifact] = {}
+    model: Artifact | None = None
+    predictions: Artifact | None = None
+    checks: tuple[CheckResult, ...] = ()
+    valuation: Valuation | None = None
+    verdicts: tuple[Verdict, ...] = ()
+    metrics: dict[str, float] = {}
+    errors: tuple[Finding, ...] = ()
+    holdout_rows: int = 0
+    looks: int = 0
+    version: str = ""
+    tracking_uri: str = ""
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """A record in the ledger's chain: `hash` covers `previous` and the record's bytes."""
+
+    number: int
+    previous: str
+    hash: str
+    record: RunRecord
+
+
+class Summary(msgspec.Struct, frozen=True, kw_only=True):
+    """A line of `payoff runs`. `gain` is null when the run did not get to a valuation; `unfinished` runs have no record."""
+
+    run: str
+    status: Literal["passed", "refused", "failed", "unfinished"]
+    started: str
+    seconds: float
+    currency: str = ""
+    gain: dict[str, Any] | None = None
+    commit: str | None = None
+    dirty: bool = False
+    reason: str = ""
