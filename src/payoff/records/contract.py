@@ -13,7 +13,8 @@ class Column(msgspec.Struct, frozen=True, kw_only=True):
     """The promise about one column.
 
     `type` is ODCS's logicalType. `known` is `before` when the value is known at decision time and `after` when it is known
-    only later; `why` says why. `references` is (table, column) of a foreign key.
+    only later; `why` says why. `currency` is set for amounts of money.
+    `references` is (table, column) of a foreign key.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Column(msgspec.Struct, frozen=True, kw_only=True):
     max_length: int | None = None
     references: tuple[str, str] | None = None
     classification: str = "internal"
+    currency: str | None = None
     known: Literal["before", "after"] = "before"
     why: str = ""
     description: str = ""

@@ -1,0 +1,48 @@
+"""What a user asked for, as parsed by the front door."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from payoff.records.run import RunRecord
+
+
+class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """`parameters` are `-p name=value` or `-p step.name=value`, values already JSON or text."""
+
+    project: str
+    parameters: dict[str, Any] = {}
+    dry_run: bool = False
+    force: bool = False
+    workers: int | None = None
+    command: tuple[str, ...] = ()
+
+
+class RunAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """What `payoff run` and `payoff show` print. `unchanged` when nothing had to be done and `record` is the earlier run's.
+
+    `tracking` is `{"uri", "run_id"}` as far as known; `look` the command to look further; `report` the report's path.
+    """
+
+    record: RunRecord
+    unchanged: bool = False
+    tracking: dict[str, Any] = {}
+    look: str = ""
+    report: str = ""
+
+
+class InitRequest(msgspec.Struct, frozen=True, kw_only=True):
+    directory: str
+    template: str = "starter"
+
+
+class InitAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """`files` are relative to `directory`; `next` are the commands to type."""
+
+    directory: str
+    template: str
+    files: tuple[str, ...]
+    commit: str
+    next: tuple[str, ...]
