@@ -10,12 +10,16 @@ from payoff.records.run import RunRecord
 
 
 class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """`parameters` are `-p name=value` or `-p step.name=value`, values already JSON or text."""
+    """`parameters` are `-p name=value` or `-p step.name=value`, values already JSON or text.
+
+    `only` names steps to make (with all they need) instead of everything up to the verdict.
+    """
 
     project: str
     parameters: dict[str, Any] = {}
     dry_run: bool = False
     force: bool = False
+    only: tuple[str, ...] = ()
     workers: int | None = None
     command: tuple[str, ...] = ()
 

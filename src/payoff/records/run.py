@@ -23,7 +23,7 @@ class EnvironmentUsed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """`errors` holds what ended a failed run; `refused` runs carry the verdicts that refused them."""
+    """`errors` holds what ended a failed run and `exit_code` whose fault it was (DESIGN: 0 to 4); `refused` runs carry the verdicts that refused them."""
 
     run: str
     project: str
@@ -51,6 +51,7 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     looks: int = 0
     version: str = ""
     tracking_uri: str = ""
+    exit_code: int = 0
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):

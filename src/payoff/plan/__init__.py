@@ -1,0 +1,1 @@
+"""Project + State + source versions -> Plan: what would run, in which order, and why."""

@@ -1,0 +1,244 @@
+"""Project + State -> Plan. Pure: what the world says (versions of sources, finished outcomes) is handed in."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+
+from payoff.base import hashing
+from payoff.plan import graph, keys
+from payoff.plan.stages import Call, Check, Plan, Read, Score, Split, Stage, Transform, Value
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from payoff.records.project import Project, Step
+    from payoff.records.state import Remembered, State
+
+    Recall = Callable[[Iterable[str]], dict[str, Remembered]]
+
+S = TypeVar("S", bound=Stage)
+
+
+class World(msgspec.Struct, frozen=True, kw_only=True):
+    """What the outside says before a run: per source its address and version token, and the system's facts."""
+
+    sources: dict[str, tuple[dict[str, Any], str | None]]
+    system: dict[str, str]
+    recall: Any
+    has: Any
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """`only` names the steps to make (with all they need); empty: everything, up to the verdict."""
+
+    parameters: dict[str, dict[str, Any]]
+    only: tuple[str, ...] = ()
+    force: bool = False
+
+
+def build(project: Project, state: State, world: World, request: Request) -> Plan:
+    """Order the stages, and say for each whether it was done before, and if not why."""
+    return _Builder(project, state, world, request).plan()
+
+
+class _Builder:
+    def __init__(self, project: Project, state: State, world: World, request: Request) -> None:
+        self.project = project
+        self.state = state
+        self.world = world
+        self.request = request
+        self.steps = graph.needed_steps(project, request.only)
+        self.early = graph.compiled_early(project, self.steps)
+        self.sources = graph.sources_of(project, self.steps, whole=not request.only)
+        self.stages: list[Stage] = []
+        self.by_name: dict[str, Stage] = {}
+        self.contents: dict[str, str] = {}  # table or object -> identity of its content, where it is known already
+
+    def plan(self) -> Plan:
+        for table in self.sources:
+            self._read(table)
+        for table in self.sources:
+            self._check(table)
+        examples = self.project.charter.decision.examples
+        if self.project.source(examples) and self._wants_split():
+            self._split()
+        for step in self.steps:
+            self._step(step)
+            self._check(step.name)
+            if step.name == examples and self._wants_split():
+                self._split()
+        if not self.request.only:
+            self._verdict()
+        return Plan(stages=tuple(self.stages), parameters=self.request.parameters)
+
+    # -- one method per kind of stage
+
+    def _read(self, table: str) -> None:
+        describe, version = self.world.sources[table]
+        facts = read_facts(self.project, self.steps, table, describe, version)
+        self._add(Read(name=f"read:{table}", table=table), facts, table, known=version is not None)
+
+    def _check(self, table: str) -> None:
+        contract = self.project.contract(table)
+        if contract is None:
+            return
+        foreign = sorted({c.references[0] for c in contract.columns if c.references})
+        inputs = {name: self.contents.get(name, "") for name in [table, *foreign]}
+        facts = {"contract": contract.digest, "inputs": inputs}
+        needs = tuple(n for name in [table, *foreign] if (n := self._maker(name)))
+        timeless = not any(check.kind == "freshness" for check in contract.checks)
+        stage = Check(name=f"check:{table}", table=table, needs=needs)
+        self._add(stage, facts, None, known=all(inputs.values()) and timeless)
+
+    def _split(self) -> None:
+        examples = self.project.charter.decision.examples
+        facts = split_facts(self.project, self.contents.get(examples, ""))
+        stage = Split(name="split", examples=examples, needs=self._needs(examples))
+        self._add(stage, facts, graph.TRAIN, known=examples in self.contents)
+
+    def _step(self, step: Step) -> None:
+        inputs = {each.name: self.contents.get(each.name, "") for each in step.inputs}
+        facts = keys.step_facts(
+            step,
+            self.project.environment(step.environment),
+            self.request.parameters.get(step.name, {}),
+            inputs,
+            self.world.system,
+        )
+        needs = [n for each in step.inputs for n in self._needs(each.name)]
+        if step.name == self.project.charter.model_step:
+            needs += [stage.name for stage in self.stages if isinstance(stage, Check)]
+        name, unique = f"step:{step.name}", tuple(dict.fromkeys(needs))
+        stage = (
+            Transform(name=name, needs=unique, step=step, compiled_early=step.name in self.early)
+            if step.lazy
+            else Call(name=name, needs=unique, step=step)
+        )
+        self._add(stage, facts, step.name, known=all(inputs.values()))
+
+    def _verdict(self) -> None:
+        model = self.project.charter.model_step
+        step = self.project.step(model)
+        if step is None:
+            return
+        checks = tuple(stage.name for stage in self.stages if isinstance(stage, Check))
+        split = self.by_name.get("split")
+        holdout = str(split.hit.extra.get("holdout", {}).get("id", "")) if split and split.hit else ""
+        facts = score_facts(self.project, self.contents.get(model, ""), holdout)
+        known = bool(self.contents.get(model) and holdout)
+        score = Score(name="score", needs=(f"step:{model}", "split", *checks), step=step)
+        self._add(score, facts, "predictions", known=known)
+        facts = value_facts(self.project, self.contents.get("predictions", ""), holdout)
+        self._add(Value(name="value", needs=("score",), step=step), facts, None, known=known, latest_only=True)
+
+    # -- shared
+
+    def _add(
+        self, stage: Stage, facts: dict[str, Any], makes: str | None, *, known: bool, latest_only: bool = False
+    ) -> None:
+        """Decide whether the stage was done before; remember what it makes when that is known."""
+        upstream = [self.by_name[n] for n in stage.needs if n in self.by_name and self.by_name[n].state != "reuse"]
+        before = self.state.latest.get(stage.name)
+        if known and not self.request.force:
+            key = keys.key(stage.name, facts)
+            hit = self.world.recall([key]).get(key)
+            if hit and latest_only and (before is None or before.key != key):
+                hit = None
+            if hit and self.world.has(hit.output):
+                stage = msgspec.structs.replace(stage, state="reuse", hit=hit, facts=facts)
+                if makes:
+                    self.contents[makes] = hit.output.id
+                self._keep(stage)
+                return
+        if self.request.force:
+            stage = msgspec.structs.replace(stage, because=("asked for by --force",), facts=facts)
+        elif known or not upstream:
+            stage = msgspec.structs.replace(stage, because=self._why(stage, facts, before, known=known), facts=facts)
+        else:
+            own = keys.reasons({**facts, "inputs": before.facts.get("inputs", {})}, before) if before else ("never run",)
+            stale = own if not before or keys.differs(facts, before) else ()
+            because = stale or tuple(f"{each.name} runs" for each in upstream)
+            stage = msgspec.structs.replace(stage, state="run" if stale else "maybe", because=because, facts=facts)
+        self._keep(stage)
+
+    def _why(
+        self, stage: Stage, facts: dict[str, Any], before: Remembered | None, *, known: bool
+    ) -> tuple[str, ...]:
+        if isinstance(stage, Read) and not known and before is not None:
+            return ("its source has no version: read on every run",)
+        return keys.reasons(facts, before)
+
+    def _keep(self, stage: Stage) -> None:
+        self.stages.append(stage)
+        self.by_name[stage.name] = stage
+
+    def _maker(self, table: str) -> str | None:
+        for name in (f"step:{table}", f"read:{table}"):
+            if name in self.by_name:
+                return name
+        return None
+
+    def _needs(self, table: str) -> tuple[str, ...]:
+        if table == graph.TRAIN:
+            return ("split",)
+        names = (self._maker(table), f"check:{table}" if f"check:{table}" in self.by_name else None)
+        return tuple(name for name in names if name)
+
+    def _wants_split(self) -> bool:
+        return not self.request.only or any(each.name == graph.TRAIN for step in self.steps for each in step.inputs)
+
+
+def read_facts(
+    project: Project, steps: tuple[Step, ...], table: str, describe: dict[str, Any], version: str | None
+) -> dict[str, Any]:
+    """What the content of a read depends on, as far as it is known without opening the source: address, version, and who uses it.
+
+    Which columns are used follows from the users' code, so that code stands for the columns.
+    """
+    users = {
+        step.name: hashing.of_json([step.code if step.lazy else "", [msgspec.to_builtins(i) for i in step.inputs]])
+        for step in graph.consumers(steps, table)
+    }
+    contract = project.contract(table)
+    return {
+        "address": describe,
+        "version": version,
+        "used by": users,
+        "contract": contract.digest if contract else "",
+        "referred to by": sorted(
+            [c.table, *[col.name for col in c.columns if col.references and col.references[0] == table]]
+            for c in project.contracts
+            if any(col.references and col.references[0] == table for col in c.columns)
+        ),
+    }
+
+
+def split_facts(project: Project, examples: str) -> dict[str, Any]:
+    """What the split depends on."""
+    after = sorted({column.name for contract in project.contracts for column in contract.known_after})
+    decision = project.charter.decision
+    return {
+        "inputs": {decision.examples: examples},
+        "split": msgspec.to_builtins(project.charter.split),
+        "decision": [decision.id, msgspec.to_builtins(decision.outcome)],
+        "known after": after,
+    }
+
+
+def score_facts(project: Project, model: str, holdout: str) -> dict[str, Any]:
+    """What the predictions depend on."""
+    step = project.step(project.charter.model_step)
+    environment = project.environment(step.environment) if step else None
+    return {
+        "inputs": {"model": model, "holdout": holdout},
+        "environment": environment.digest if environment else "",
+        "packages": {**environment.packages, "python": environment.python} if environment else {},
+        "form": [each.form for each in step.inputs if each.name == graph.TRAIN] if step else [],
+    }
+
+
+def value_facts(project: Project, predictions: str, holdout: str) -> dict[str, Any]:
+    """What the valuation depends on, the number of looks apart."""
+    return {"inputs": {"predictions": predictions, "holdout": holdout}, "charter": project.charter.digest}

@@ -1,0 +1,65 @@
+"""A plan in words: what `--dry-run` prints."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, assert_never
+
+from payoff.plan.stages import Call, Check, Plan, Read, Score, Split, Stage, Transform, Value
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+def line(stage: Stage) -> str:
+    """What a stage does, in one line."""
+    match stage:
+        case Read():
+            return f"read {stage.table} from its source, only the columns used"
+        case Check():
+            return f"check {stage.table} against its contract"
+        case Transform():
+            return f"query {stage.step.name} ({stage.step.file}:{stage.step.line})"
+        case Call():
+            where = f"{stage.step.file}:{stage.step.line}"
+            return f"run {stage.step.name} ({where}) in environment {stage.step.environment}"
+        case Split():
+            return f"split {stage.examples} into train and holdout"
+        case Score():
+            return f"let {stage.step.name} predict the holdout: one look at it"
+        case Value():
+            return "decide and value: model, common solutions, perfect foresight"
+        case _:
+            assert_never(stage)
+
+
+def text(plan: Plan) -> str:
+    """The whole plan, a line per stage: what it does, whether it runs, and why."""
+    words = {"reuse": "unchanged", "run": "runs", "maybe": "may run"}
+    rows = [(words[stage.state], line(stage), _because(stage.because)) for stage in plan.stages]
+    return "\n".join(f"{state:<10} {what}{because}" for state, what, because in rows)
+
+
+def document(plan: Plan) -> dict[str, Any]:
+    """The plan as JSON."""
+    return {
+        "stages": [
+            {
+                "name": stage.name,
+                "kind": type(stage).__name__.lower(),
+                "state": stage.state,
+                "because": list(stage.because),
+                "needs": list(stage.needs),
+                "does": line(stage),
+            }
+            for stage in plan.stages
+        ],
+        "parameters": plan.parameters,
+    }
+
+
+def _because(reasons: Iterable[str]) -> str:
+    listed = list(reasons)
+    if not listed:
+        return ""
+    shown = "; ".join(listed[:4]) + (f"; and {len(listed) - 4} more" if len(listed) > 4 else "")
+    return f"  [{shown}]"

@@ -1,0 +1,56 @@
+"""The order of steps: who needs whom."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from payoff.records.project import Project, Step
+
+TRAIN = "train"
+
+
+def needed_steps(project: Project, only: tuple[str, ...] = ()) -> tuple[Step, ...]:
+    """All steps (or those that `only` need), inputs before users (the loader saw to it that there is no cycle)."""
+    order: dict[str, Step] = {}
+
+    def visit(name: str) -> None:
+        if name == TRAIN:
+            name = project.charter.decision.examples
+        step = project.step(name)
+        if step is None or name in order:
+            return
+        for each in step.inputs:
+            visit(each.name)
+        order[name] = step
+
+    for name in only or [step.name for step in project.steps]:
+        visit(name)
+    return tuple(order.values())
+
+
+def sources_of(project: Project, steps: tuple[Step, ...], *, whole: bool = True) -> tuple[str, ...]:
+    """The sources that the steps (or the examples themselves) read, and those their contracts refer to, in the order of use."""
+    names = [each.name for step in steps for each in step.inputs if project.source(each.name)]
+    examples = project.charter.decision.examples
+    if project.source(examples) and (whole or any(i.name == TRAIN for step in steps for i in step.inputs)):
+        names.append(examples)
+    for name in list(names):
+        contract = project.contract(name)
+        if contract:
+            names += [c.references[0] for c in contract.columns if c.references and project.source(c.references[0])]
+    return tuple(dict.fromkeys(names))
+
+
+def consumers(steps: tuple[Step, ...], table: str) -> tuple[Step, ...]:
+    """The steps that take a table."""
+    return tuple(step for step in steps if any(each.name == table for each in step.inputs))
+
+
+def compiled_early(project: Project, steps: tuple[Step, ...]) -> frozenset[str]:
+    """The lazy steps whose query can be known before any row is read: all they take are sources and other such steps."""
+    known: set[str] = set()
+    for step in steps:
+        if step.lazy and all(project.source(each.name) or each.name in known for each in step.inputs):
+            known.add(step.name)
+    return frozenset(known)

@@ -1,0 +1,82 @@
+"""The entries of a plan, as frozen data. `execute` has one handler per kind; `explain` one line per kind."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from payoff.records.project import Step
+from payoff.records.state import Remembered
+
+
+class _Stage(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """`needs` are the names of the stages that must have ended well before this one starts.
+
+    `state`: `reuse` (the same was done before: `hit`), `run` (stale, for the reasons in `because`), `maybe` (something it depends on
+    runs again; decided when that is done).
+    """
+
+    name: str
+    needs: tuple[str, ...] = ()
+    state: Literal["reuse", "run", "maybe"] = "run"
+    because: tuple[str, ...] = ()
+    hit: Remembered | None = None
+    facts: dict[str, Any] = {}
+
+
+class Read(_Stage, frozen=True, kw_only=True):
+    """Bring a source's table into the store: only the columns that are used."""
+
+    table: str
+
+
+class Check(_Stage, frozen=True, kw_only=True):
+    """Hold a table against its contract."""
+
+    table: str
+
+
+class Transform(_Stage, frozen=True, kw_only=True):
+    """A lazy step: its query runs in the engine (an ibis step is compiled in its sandbox first)."""
+
+    step: Step
+    compiled_early: bool = False
+
+
+class Call(_Stage, frozen=True, kw_only=True):
+    """A Python step: its function runs in its sandbox."""
+
+    step: Step
+
+
+class Split(_Stage, frozen=True, kw_only=True):
+    """Cut the examples into `train` and the holdout."""
+
+    examples: str
+
+
+class Score(_Stage, frozen=True, kw_only=True):
+    """Let the model predict the holdout, in its sandbox; counted as a look."""
+
+    step: Step
+
+
+class Value(_Stage, frozen=True, kw_only=True):
+    """Decisions and money over the holdout."""
+
+    step: Step
+
+
+Stage = Read | Check | Transform | Call | Split | Score | Value
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """Stages in an order in which they could run one after another. `parameters` maps each step to its values."""
+
+    stages: tuple[Stage, ...]
+    parameters: dict[str, dict[str, Any]]
+
+    @property
+    def nothing_to_do(self) -> bool:
+        return all(stage.state == "reuse" for stage in self.stages)
