@@ -42,6 +42,9 @@ class Ledger(Protocol):
 class Readout(Protocol):
     """What `read` answers. `entries` is oldest first; `events` are (event, body) of the one run asked for."""
 
-    entries: tuple[Entry, ...]
-    summaries: tuple[Summary, ...]
-    events: tuple[tuple[str, dict[str, Any]], ...]
+    @property
+    def entries(self) -> tuple[Entry, ...]: ...
+    @property
+    def summaries(self) -> tuple[Summary, ...]: ...
+    @property
+    def events(self) -> tuple[tuple[str, dict[str, Any]], ...]: ...

@@ -39,6 +39,7 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     system: dict[str, Any] = {}
     parameters: dict[str, dict[str, Any]] = {}
     steps: tuple[StepOutcome, ...] = ()
+    stages: tuple[StepOutcome, ...] = ()
     tables: dict[str, Artifact] = {}
     model: Artifact | None = None
     predictions: Artifact | None = None
@@ -64,7 +65,10 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
-    """A line of `payoff runs`. `gain` is null when the run did not get to a valuation; `unfinished` runs have no record."""
+    """A line of `payoff runs`. `gain` is null when the run did not get to a valuation; `unfinished` runs have no record.
+
+    `tracked` is true when the tracker said that it has the run.
+    """
 
     run: str
     status: Literal["passed", "refused", "failed", "unfinished"]
@@ -75,3 +79,4 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     commit: str | None = None
     dirty: bool = False
     reason: str = ""
+    tracked: bool = False

@@ -1,0 +1,1 @@
+"""Ledgers: where run records live."""
