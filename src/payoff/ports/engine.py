@@ -26,7 +26,7 @@ class Engine(Protocol):
         ...
 
     def transform(self, sql: str, tables: Mapping[str, Path], output: Path) -> None:
-        """Run a query and write its rows to an Arrow IPC file, streamed."""
+        """Run a query and write its rows, streamed: Parquet when `output` ends in `.parquet`, else an Arrow IPC file."""
         ...
 
     def query(self, sql: str, tables: Mapping[str, Path]) -> pa.Table:

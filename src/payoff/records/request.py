@@ -13,6 +13,7 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
     """`parameters` are `-p name=value` or `-p step.name=value`, values already JSON or text.
 
     `only` names steps to make (with all they need) instead of everything up to the verdict.
+    `patient`: wait for the tracker to have everything, so that the answer can name the tracker's run.
     """
 
     project: str
@@ -20,6 +21,7 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
     dry_run: bool = False
     force: bool = False
     only: tuple[str, ...] = ()
+    patient: bool = False
     workers: int | None = None
     command: tuple[str, ...] = ()
 
@@ -50,3 +52,10 @@ class InitAnswer(msgspec.Struct, frozen=True, kw_only=True):
     files: tuple[str, ...]
     commit: str
     next: tuple[str, ...]
+
+
+class PlanText(msgspec.Struct, frozen=True, kw_only=True):
+    """What `payoff run --dry-run` prints."""
+
+    text: str
+    document: dict[str, Any]

@@ -1,0 +1,80 @@
+"""What went wrong in a sandbox, in the words of an error."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NoReturn
+
+from payoff.base.errors import OutsideError, PayoffError, UserError, Where
+
+if TYPE_CHECKING:
+    from payoff.records.project import Step
+    from payoff.records.task import Failure
+
+
+class StepFailed(UserError):
+    """A step's own code failed; `failure` has its traceback."""
+
+    failure: Failure
+
+
+class StepEnded(OutsideError):
+    """A step's process was ended from outside; `failure` says how."""
+
+    failure: Failure
+
+
+def raise_failure(step: Step, failure: Failure, log: str) -> NoReturn:
+    """Raise what a task's failure means to the user."""
+    where = Where(*failure.where) if failure.where else Where(step.file, step.line)
+    words = _WORDS[failure.kind]
+    remedy = words[2].format(step=step.name, log=log, environment=step.environment)
+    what = words[1].format(step=step.name, error=failure.error, message=failure.message, signal=failure.signal)
+    error: PayoffError
+    if failure.kind in {"killed", "memory", "cancelled"}:
+        error = StepEnded(what, code=words[0], remedy=remedy, where=where, expected=words[3])
+    else:
+        error = StepFailed(what, code=words[0], remedy=remedy, where=where, expected=words[3])
+    error.failure = failure  # type: ignore[attr-defined]
+    raise error
+
+
+# kind -> code, what, remedy, expected
+_WORDS: dict[str, tuple[str, str, str, str]] = {
+    "exception": (
+        "PO-R001",
+        "step {step} raised {error}",
+        "mend the step, then payoff run: finished steps are not repeated",
+        "a step that returns",
+    ),
+    "exit": (
+        "PO-R002",
+        "step {step} ended its process ({message})",
+        "return from the step instead of calling exit",
+        "a step that returns",
+    ),
+    "killed": (
+        "PO-R003",
+        "step {step} was ended by signal {signal}",
+        "see {log}; a crash in compiled code is often two libraries that do not fit: payoff run again",
+        "a step that returns",
+    ),
+    "memory": (
+        "PO-R004",
+        "step {step} ran out of memory",
+        'take fewer columns (Annotated[..., payoff.columns("a", "b")]), or raise [environments.{environment}] memory',
+        "a step that fits into memory",
+    ),
+    "type": (
+        "PO-R005",
+        "step {step}: {message}",
+        "return what the step's annotation says",
+        "a table (pyarrow, pandas, polars), a path to a Parquet file, or an object that can be pickled",
+    ),
+    "environment": (
+        "PO-R006",
+        "step {step}: {message}",
+        "uv add the missing package, commit uv.lock, then payoff run",
+        "an environment that has what the step's forms need",
+    ),
+    "cancelled": ("PO-R007", "step {step} was cancelled", "payoff run: finished steps are not repeated", ""),
+}

@@ -1,0 +1,174 @@
+"""Plan + Kit -> Result: every stage's outcome, and the evidence for the gates."""
+
+from __future__ import annotations
+
+import functools
+
+from typing import TYPE_CHECKING, assert_never
+
+import msgspec
+
+from payoff.base.errors import PayoffError
+from payoff.execute import steps, tables, verdict
+from payoff.execute.context import Context, label
+from payoff.execute.schedule import Node, Scheduler
+from payoff.plan import graph
+from payoff.plan.stages import Call, Check, Read, Score, Split, Transform, Value
+from payoff.records.evidence import Evidence, StepOutcome
+
+if TYPE_CHECKING:
+    from payoff.plan.stages import Plan, Stage
+    from payoff.ports.kit import Kit
+    from payoff.ports.observer import Observer
+    from payoff.records.project import Project
+    from payoff.records.state import State
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True):
+    """`steps` are the project's own, `stages` what was done around them; `errors` by stage, for those that failed."""
+
+    steps: tuple[StepOutcome, ...]
+    stages: tuple[StepOutcome, ...]
+    evidence: Evidence
+    errors: dict[str, Exception]
+    interrupted: bool = False
+
+
+def execute(  # noqa: PLR0913 - the run in its parts
+    project: Project,
+    plan: Plan,
+    kit: Kit,
+    state: State,
+    *,
+    run: str,
+    tell: Observer,
+    workers: int,
+    system: dict[str, str],
+) -> Result:
+    """Run the stages of a plan side by side, and answer with what came of them; ctrl-C ends everything and is said in the result."""
+    context = Context(project, plan, kit, state, run=run, tell=tell, system=system)
+    _prepare(context)
+    interrupted = False
+    if not context.errors:
+        try:
+            Scheduler(context, _nodes(context), workers=workers).run()
+        except KeyboardInterrupt:
+            interrupted = True
+            if kit.made("executor"):
+                kit.executor.close()
+    for early in context.early.values():
+        early.unlink(missing_ok=True)
+    return _result(context, interrupted=interrupted)
+
+
+def _prepare(context: Context) -> None:
+    """Make the environments real that the stages which may run will use."""
+    names = {
+        stage.step.environment
+        for stage in context.plan.stages
+        if stage.state != "reuse"
+        and (isinstance(stage, Call | Score) or (isinstance(stage, Transform) and stage.step.kind == "python"))
+    }
+    for name in sorted(names):
+        environment = context.project.environment(name)
+        if environment is None:
+            continue
+        context.tell("environment", name=name, state="started")
+        try:
+            context.kit.executor.prepare(environment, functools.partial(_progress, context, name))
+        except PayoffError as error:
+            context.errors[f"environment:{name}"] = error
+            context.tell("environment", name=name, state="failed", because=(error.what,))
+        else:
+            context.tell("environment", name=name, state="done")
+
+
+def _progress(context: Context, name: str, line: str) -> None:
+    context.tell("environment", name=name, state="progress", line=line)
+
+
+def _nodes(context: Context) -> list[Node]:
+    nodes: list[Node] = []
+    compiled: set[str] = set()
+    stages = {stage.name: stage for stage in context.plan.stages}
+    reading = any(isinstance(stage, Read) and stage.state != "reuse" for stage in context.plan.stages)
+    if reading:
+        for stage in context.plan.stages:
+            if isinstance(stage, Transform) and stage.compiled_early:
+                needs = tuple(f"compile:{i.name}" for i in stage.step.inputs if f"compile:{i.name}" in compiled)
+                name = f"compile:{stage.step.name}"
+                compiled.add(name)
+                start = functools.partial(steps.compile_early, context, stage.step)
+                nodes.append(Node(name=name, needs=needs, start=start, shown=stage.step.name))
+    for stage in context.plan.stages:
+        needs, soft = _needs(context, stage, stages, compiled)
+        nodes.append(Node(name=stage.name, needs=needs, soft=soft, start=_handler(context, stage), shown=label(stage)))
+    return nodes
+
+
+def _needs(
+    context: Context, stage: Stage, stages: dict[str, Stage], compiled: set[str]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What must be stored before a stage starts, and what need only be written.
+
+    A function whose own code, parameters or environment changed cannot find an earlier result, so it need not wait for the identity
+    of its inputs: it starts while they are being stored.
+    """
+    if isinstance(stage, Read):
+        users = graph.consumers(tuple(s.step for s in stages.values() if isinstance(s, Transform)), stage.table)
+        return tuple(f"compile:{step.name}" for step in users if f"compile:{step.name}" in compiled), ()
+    if isinstance(stage, Call) and stage.state == "run" and stage.because != ("asked for by --force",):
+        soft = {name for name in stage.needs if isinstance(stages.get(name), Call)}
+        return tuple(n for n in stage.needs if n not in soft), tuple(n for n in stage.needs if n in soft)
+    return stage.needs, ()
+
+
+def _handler(context: Context, stage: Stage) -> functools.partial[object]:
+    match stage:
+        case Read():
+            return functools.partial(tables.read, context, stage)
+        case Check():
+            return functools.partial(tables.check, context, stage)
+        case Transform():
+            return functools.partial(steps.transform, context, stage)
+        case Call():
+            return functools.partial(steps.call, context, stage)
+        case Split():
+            return functools.partial(tables.split, context, stage)
+        case Score():
+            return functools.partial(verdict.score, context, stage)
+        case Value():
+            return functools.partial(verdict.value, context, stage)
+        case _:
+            assert_never(stage)
+
+
+def _result(context: Context, *, interrupted: bool) -> Result:
+    outcomes = []
+    for stage in context.plan.stages:
+        missing = StepOutcome(name=label(stage), state="skipped", because=("the run ended before",))
+        outcomes.append((stage, context.outcomes.get(stage.name, missing)))
+    own = tuple(o for stage, o in outcomes if isinstance(stage, Call | Transform))
+    project = context.project
+    made = {n: a for n, a in context.artifacts.items() if a.kind == "table" and n not in {"holdout", "scores"}}
+    metrics = {f"{o.name}.{name}": value for o in own for name, value in o.metrics.items()}
+    metrics |= {name: value for o in own for name, value in o.metrics.items()}
+    metrics |= context.valuation.metrics if context.valuation else {}
+    evidence = Evidence(
+        steps=own,
+        checks=tuple(context.checks),
+        tables=made,
+        model=context.artifacts.get(project.charter.model_step),
+        predictions=context.artifacts.get("predictions"),
+        valuation=context.valuation,
+        holdout_rows=context.holdout_rows,
+        looks=context.looks,
+        metrics=metrics,
+    )
+    return Result(
+        steps=own,
+        stages=tuple(o for stage, o in outcomes if not isinstance(stage, Call | Transform)),
+        evidence=evidence,
+        errors=context.errors,
+        interrupted=interrupted,
+    )

@@ -1,0 +1,174 @@
+"""The handlers of steps: queries in the engine, functions in their sandboxes."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from payoff.base.errors import OutsideError
+from payoff.execute.context import Context, Sandbox, Work, fields
+from payoff.execute.failures import raise_failure
+from payoff.plan import keys
+from payoff.records.artifact import Artifact, Field
+from payoff.records.task import Task, TaskInput, TaskResult
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from payoff.plan.stages import Call, Transform
+    from payoff.records.evidence import StepOutcome
+    from payoff.records.project import Environment, Step
+
+    Handler = Generator[Sandbox | Work, Any, StepOutcome]
+
+
+_PAUSE = 0.005  # seconds between two looks whether an input that is being stored is there
+
+
+class InputLost(OutsideError):
+    """An input that a step had begun to read could not be stored."""
+
+    def __init__(self, step: Step) -> None:
+        super().__init__(
+            f"step {step.name} ran, but an input of it could not be stored",
+            code="PO-R008",
+            remedy="mend what kept the input from being stored (its own error says what), then payoff run",
+        )
+
+
+def facts_of(context: Context, step: Step) -> dict[str, Any]:
+    """What the step's result depends on, now that its inputs are there."""
+    return keys.step_facts(
+        step,
+        context.project.environment(step.environment),
+        context.plan.parameters.get(step.name, {}),
+        {each.name: context.content(each.name) for each in step.inputs},
+        context.system,
+    )
+
+
+def call(context: Context, stage: Call) -> Handler:
+    """Run a step's function, unless the same was done before.
+
+    When it cannot have been done before, it starts as soon as its inputs are written, while they are still being stored.
+    """
+    step = stage.step
+    early = [each.name for each in step.inputs if each.name not in context.artifacts]
+    if not early:
+        facts = facts_of(context, step)
+        if hit := context.again(stage, facts):
+            context.artifacts[step.name] = hit.output
+            return context.reused(stage, hit)
+    output = context.kit.store.scratch(step.name)
+    task = Task(
+        id=stage.name,
+        kind="call",
+        step=step.name,
+        environment=environment_of(context, step),
+        root=context.project.root,
+        module=step.module,
+        function=step.function,
+        inputs=tuple(
+            TaskInput(name=each.name, form=each.form, path=str(context.file(each.name)), columns=each.columns)
+            for each in step.inputs
+        ),
+        parameters=context.plan.parameters.get(step.name, {}),
+        output=str(output),
+        seed=step.seed,
+        deterministic=step.deterministic,
+        threads=step.threads,
+        options={"output_form": step.output},
+    )
+    result: TaskResult = yield Sandbox(task)
+    if result.failure:
+        raise_failure(step, result.failure, result.log)
+    artifact = yield from keep(context, step.name, result)
+    while any(name not in context.artifacts for name in early):
+        if any(f"step:{name}" in context.errors for name in early):
+            raise InputLost(step)
+        yield Work(lambda: time.sleep(_PAUSE))
+    context.artifacts[step.name] = artifact
+    return context.done(stage, facts_of(context, step), artifact, result=result)
+
+
+def keep(context: Context, name: str, result: TaskResult) -> Generator[Sandbox | Work, Any, Artifact]:
+    """Store what a task wrote; others may read a table before it is stored."""
+    written = Path(result.file)
+    if result.kind != "table":
+        return context.kit.store.put_object(written, result.python_type)
+    early = written.with_name(written.name + ".early")
+    os.link(written, early)
+    context.early[name] = early
+    artifact: Artifact = yield Work(lambda: context.keep_table(written))
+    return artifact
+
+
+def transform(context: Context, stage: Transform) -> Handler:
+    """Run a lazy step's query in the engine, unless the same was done before."""
+    step = stage.step
+    facts = facts_of(context, step)
+    if hit := context.again(stage, facts):
+        context.artifacts[step.name] = hit.output
+        return context.reused(stage, hit)
+    shapes = {each.name: context.artifacts[each.name].fields for each in step.inputs}
+    sql = context.compiled.get(step.name) or (yield from compile_step(context, step, shapes))
+    files = {each.name: context.file(each.name) for each in step.inputs}
+    output = context.kit.store.scratch(step.name)
+
+    def work() -> Artifact:
+        context.kit.engine.transform(sql, files, output)
+        return context.keep_table(output)
+
+    artifact = yield Work(work)
+    context.artifacts[step.name] = artifact
+    return context.done(stage, facts, artifact, extra={"sql": sql})
+
+
+def compile_step(
+    context: Context, step: Step, shapes: dict[str, tuple[Field, ...]]
+) -> Generator[Sandbox | Work, Any, str]:
+    """The query of a lazy step over inputs of these shapes: its file's, or what its function makes of unbound tables."""
+    if step.sql is not None:
+        return step.sql
+    task = Task(
+        id=f"compile:{step.name}",
+        kind="compile",
+        step=step.name,
+        environment=environment_of(context, step),
+        root=context.project.root,
+        module=step.module,
+        function=step.function,
+        inputs=tuple(TaskInput(name=each.name, form=each.form, fields=shapes[each.name]) for each in step.inputs),
+        parameters=context.plan.parameters.get(step.name, {}),
+        output=str(context.kit.store.scratch(f"{step.name}-query")),
+        seed=step.seed,
+        options={"dialect": context.kit.engine.dialect},
+    )
+    result: TaskResult = yield Sandbox(task)
+    if result.failure:
+        raise_failure(step, result.failure, result.log)
+    return result.sql
+
+
+def compile_early(context: Context, step: Step) -> Generator[Sandbox | Work, Any, None]:
+    """Compile a lazy step before its sources are read, so that only the columns it uses are read."""
+    for each in step.inputs:
+        if each.name not in context.shapes:
+            schema = yield Work(context.kit.source(each.name).schema)
+            context.shapes[each.name] = fields(schema)
+            context.schemas[each.name] = schema
+    sql = yield from compile_step(context, step, {each.name: context.shapes[each.name] for each in step.inputs})
+    schemas = {each.name: context.schemas[each.name] for each in step.inputs}
+    schema = yield Work(lambda: context.kit.engine.columns(sql, schemas))
+    context.compiled[step.name] = sql
+    context.schemas[step.name] = schema
+    context.shapes[step.name] = fields(schema)
+
+
+def environment_of(context: Context, step: Step) -> Environment:
+    """The step's environment, as the loader found it."""
+    environment = context.project.environment(step.environment)
+    assert environment is not None, "the loader refuses a step whose environment is not declared"  # noqa: S101 - tells mypy
+    return environment

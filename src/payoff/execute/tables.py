@@ -1,0 +1,158 @@
+"""The handlers of tables: read a source, hold a table against its contract, split the examples."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from payoff.base import hashing
+from payoff.base.clock import now
+from payoff.base.errors import Refused, Where
+from payoff.execute.context import Context, Sandbox, Work
+from payoff.plan import graph
+from payoff.plan.build import split_facts
+from payoff.records.artifact import Artifact
+from payoff.records.evidence import CheckResult
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from payoff.plan.stages import Check, Read, Split
+    from payoff.records.evidence import StepOutcome
+
+    Handler = Generator[Sandbox | Work, Any, StepOutcome]
+
+
+def read(context: Context, stage: Read) -> Handler:
+    """Bring a source's table into the store, only the columns that steps and checks use."""
+    table, kit = stage.table, context.kit
+    if stage.hit is not None and stage.state == "reuse":
+        context.artifacts[table] = stage.hit.output
+        return context.reused(stage, stage.hit)
+    source = kit.source(table)
+    if table not in context.schemas:
+        context.schemas[table] = yield Work(source.schema)
+    columns = yield Work(lambda: used_columns(context, table))
+    output = kit.store.scratch(table)
+
+    def work() -> Artifact:
+        reader = source.read(columns)
+        try:
+            kit.engine.write(reader, output)
+        finally:
+            reader.close()
+        return context.keep_table(output)
+
+    artifact: Artifact = yield Work(work)
+    context.artifacts[table] = artifact
+    facts = stage.facts
+    if facts.get("version") is None:
+        facts = {**facts, "version": artifact.id}
+    return context.done(stage, facts, artifact, extra={"columns": list(artifact.columns)})
+
+
+def used_columns(context: Context, table: str) -> list[str] | None:
+    """The columns of a source that the run uses, in the source's order; None for all of them."""
+    from payoff.data import usage  # noqa: PLC0415 - brings sqlglot, which a run that reads nothing does without
+
+    schema = context.schemas[table]
+    steps = tuple(s for stage in context.plan.stages if (s := getattr(stage, "step", None)) is not None)
+    used: set[str] = set()
+    for step in graph.consumers(steps, table):
+        if step.lazy:
+            sql = context.compiled.get(step.name)
+            if sql is None:
+                return None
+            schemas = {each.name: context.schemas[each.name] for each in step.inputs if each.name in context.schemas}
+            answer = usage.used_columns(sql, schemas)
+            used |= set(answer[table])
+        else:
+            taken = next(each for each in step.inputs if each.name == table)
+            if taken.columns is None:
+                return None
+            used |= set(taken.columns)
+    if table == context.project.charter.decision.examples:
+        return None
+    used |= _needed_by_checks(context, table)
+    return [name for name in schema.names if name in used]
+
+
+def _needed_by_checks(context: Context, table: str) -> set[str]:
+    from payoff.data import checks  # noqa: PLC0415 - see used_columns
+
+    needed: set[str] = set()
+    for contract in context.project.contracts:
+        if contract.table == table:
+            needed |= set(checks.needed_columns(contract, context.schemas[table]))
+        needed |= {c.references[1] for c in contract.columns if c.references and c.references[0] == table}
+    return needed
+
+
+def check(context: Context, stage: Check) -> Handler:
+    """Hold a table against its contract: all checks in one scan."""
+    from payoff.data import checks  # noqa: PLC0415 - see used_columns
+
+    table = stage.table
+    contract = context.project.contract(table)
+    assert contract is not None, "the plan checks only tables that have a contract"  # noqa: S101 - tells mypy
+    foreign = sorted({c.references[0] for c in contract.columns if c.references})
+    inputs = {name: context.content(name) for name in [table, *foreign]}
+    facts = {"contract": contract.digest, "inputs": inputs}
+    timeless = not any(each.kind == "freshness" for each in contract.checks)
+    hit = context.again(stage, facts) if timeless else None
+    if hit:
+        results = tuple(msgspec.convert(each, CheckResult) for each in hit.extra["results"])
+        outcome = context.reused(stage, hit)
+    else:
+        artifact = context.artifacts[table]
+        fields = {name: context.artifacts[name].fields for name in foreign}
+        whole = context.schemas.get(table)
+        names = tuple(whole.names) if whole is not None else artifact.columns
+        plan = checks.compile_contract(contract, artifact.fields, promised_from=names, foreign=fields, now=now())
+        files = {name: context.file(name) for name in [table, *foreign]}
+        results = yield Work(lambda: checks.run(plan, lambda sql: context.kit.engine.query(sql, files)))
+        extra = {"results": [msgspec.to_builtins(each) for each in results]}
+        outcome = context.done(stage, facts, artifact, extra=extra)
+    context.checks += results
+    broken = [each for each in results if not each.passed and each.severity == "error"]
+    if broken:
+        raise Refused(
+            f"{table} breaks {len(broken)} of its contract's {len(results)} promises: "
+            + "; ".join(f"{each.check}: {each.reason}" for each in broken[:5]),
+            code="PO-R020",
+            expected=f"a table as {contract.file} promises it",
+            remedy=f"mend the data, or change the promise in {contract.file} with the steward's consent; then payoff run",
+            where=Where(contract.file, broken[0].line),
+        )
+    return outcome
+
+
+def split(context: Context, stage: Split) -> Handler:
+    """Cut the examples into `train` and the holdout, after seeing that they can be judged on."""
+    from payoff.data import known  # noqa: PLC0415 - see used_columns
+    from payoff.data import split as splitting  # noqa: PLC0415
+
+    project, kit = context.project, context.kit
+    charter = project.charter
+    examples = context.artifacts[stage.examples]
+    facts = split_facts(project, examples.id)
+    if hit := context.again(stage, facts):
+        context.artifacts["holdout"] = msgspec.convert(hit.extra["holdout"], Artifact)
+        context.artifacts[graph.TRAIN] = hit.output
+        return context.reused(stage, hit)
+    features = known.features(charter, project.contracts, examples.columns)
+    queries = splitting.compile_split(charter, examples.columns, features)
+    files = {stage.examples: context.file(stage.examples)}
+    yield Work(lambda: splitting.verify(queries, lambda sql: kit.engine.query(sql, files)))
+
+    def cut(name: str, sql: str) -> Artifact:
+        output = kit.store.scratch(name)
+        kit.engine.transform(sql, files, output)
+        return context.keep_table(output)
+
+    train = yield Work(lambda: cut("train", queries.train))
+    holdout = yield Work(lambda: cut("holdout", queries.holdout))
+    context.artifacts["holdout"] = holdout
+    context.artifacts[graph.TRAIN] = train
+    return context.done(stage, facts, train, extra={"holdout": msgspec.to_builtins(holdout)})

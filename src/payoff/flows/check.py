@@ -1,0 +1,82 @@
+"""Everything that can be known without running a step, in one go."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from payoff import project as projects
+from payoff.base.errors import PayoffError
+from payoff.flows.opening import root_of
+from payoff.records.finding import Finding, Place, from_error
+from payoff.wiring import assemble
+
+if TYPE_CHECKING:
+    from payoff.ports.kit import Kit
+    from payoff.records.project import Project
+
+
+def check(project: str | None) -> list[Finding]:
+    """All findings at once: project files, adapters' sections, sources (reached, schema), contracts' columns, money expressions."""
+    loaded, findings = projects.inspect(root_of(project))
+    if loaded is None:
+        return findings
+    wrong = assemble.problems(loaded)
+    findings += wrong
+    if not wrong:
+        kit = assemble.assemble(loaded)
+        schemas, found = _schemas(loaded, kit)
+        findings += found
+        findings += _contracts(loaded, schemas)
+        findings += _money(loaded, schemas)
+    return findings
+
+
+def _schemas(project: Project, kit: Kit) -> tuple[dict[str, Any], list[Finding]]:
+    schemas: dict[str, Any] = {}
+    findings: list[Finding] = []
+    for source in project.sources:
+        try:
+            schemas[source.table] = kit.source(source.table).schema()
+        except PayoffError as error:
+            where = error.where and Place(error.where.file, error.where.line)
+            findings += [
+                Finding(
+                    code=each.code,
+                    what=f"source {source.table}: {each.what}",
+                    where=where or Place("payoff.toml", source.line),
+                    expected=each.expected,
+                    try_=each.try_,
+                )
+                for each in from_error(error)
+            ]
+    return schemas, findings
+
+
+def _contracts(project: Project, schemas: dict[str, Any]) -> list[Finding]:
+    from payoff.base.text import did_you_mean  # noqa: PLC0415 - only when there are contracts
+
+    findings: list[Finding] = []
+    for contract in project.contracts:
+        schema = schemas.get(contract.table)
+        if schema is None:
+            continue
+        findings += [
+            Finding(
+                code="PO-D001",
+                what=f"{contract.table} has no column {column.name}, which its contract promises",
+                where=Place(contract.file, column.line),
+                expected=did_you_mean(column.name, schema.names),
+                try_=f"correct the contract, or make the source deliver {column.name}",
+            )
+            for column in contract.columns
+            if column.name not in schema.names
+        ]
+    return findings
+
+
+def _money(project: Project, schemas: dict[str, Any]) -> list[Finding]:
+    from payoff.data import expressions  # noqa: PLC0415 - brings sqlglot
+
+    examples = schemas.get(project.charter.decision.examples)
+    columns = tuple(examples.names) if examples is not None else None
+    return expressions.check_charter(project.charter, columns, project.contracts)

@@ -1,0 +1,163 @@
+"""What is kept of a run: its record, its report, its place in the tracker."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from payoff import __version__
+from payoff.base.clock import now, stopwatch
+from payoff.base.errors import PayoffError
+from payoff.base.files import write_atomically
+from payoff.flows import watching
+from payoff.ports.gate import judge
+from payoff.records.finding import Finding, from_error
+from payoff.records.run import EnvironmentUsed, RunRecord
+from payoff.wiring import assemble
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from payoff.execute.run import Result
+    from payoff.flows.opening import Opened
+    from payoff.plan.stages import Plan
+    from payoff.ports.tracker import Tracker
+    from payoff.records.evidence import Verdict
+    from payoff.records.request import RunRequest
+    from payoff.records.run import Status
+
+# A run waits at most this share of its own time for the tracker, which goes on in the background; a patient one this long.
+_SHARE, _PATIENCE = 0.05, 60.0
+
+
+def record(  # noqa: PLR0913 - the run in its parts
+    opened: Opened, plan: Plan, result: Result, request: RunRequest, *, run: str, began: str, clock: float
+) -> RunRecord:
+    """Judge the evidence and put everything about the run into one record."""
+    project = opened.project
+    verdicts: tuple[Verdict, ...] = ()
+    if not request.only:
+        verdicts = judge(result.evidence, project.charter, assemble.gates())
+    status, exit_code = _status(result, verdicts)
+    return RunRecord(
+        run=run,
+        project=project.id,
+        name=project.name,
+        status=status,
+        exit_code=exit_code,
+        started=began,
+        finished=now(),
+        seconds=stopwatch() - clock,
+        command=request.command,
+        charter=project.charter,
+        git=project.git,
+        environments=tuple(
+            EnvironmentUsed(name=e.name, digest=e.digest, python=e.python, packages=e.packages)
+            for e in project.environments
+        ),
+        system=watching.system(),
+        parameters={name: values for name, values in plan.parameters.items() if values},
+        steps=result.steps,
+        stages=result.stages,
+        tables=result.evidence.tables,
+        model=result.evidence.model,
+        predictions=result.evidence.predictions,
+        checks=result.evidence.checks,
+        valuation=result.evidence.valuation,
+        verdicts=verdicts,
+        metrics=result.evidence.metrics,
+        errors=tuple(_findings(result)),
+        holdout_rows=result.evidence.holdout_rows,
+        looks=result.evidence.looks,
+        version=__version__,
+        tracking_uri=project.tracking.uri,
+    )
+
+
+def earlier(opened: Opened, plan: Plan) -> tuple[RunRecord, dict[str, Any]] | None:
+    """The record of the run whose verdict still stands when nothing is stale, with its place in the tracker."""
+    last = plan.stages[-1].hit if plan.stages else None
+    if last is None:
+        return None
+    try:
+        found = opened.kit.ledger.read(opened.project.id, last.run)
+    except PayoffError:
+        return None
+    if not found.entries or found.entries[-1].record.status == "failed":
+        return None
+    tracked = [body for event, body in found.events if event == "tracked"]
+    return found.entries[-1].record, tracked[-1] if tracked else {}
+
+
+def write_report(opened: Opened, record: RunRecord, report: Callable[[RunRecord], str] | None) -> None:
+    """Write the run's page to `.payoff/reports/RUN.html`."""
+    if report is not None:
+        write_atomically(opened.root / ".payoff" / "reports" / f"{record.run}.html", report(record))
+
+
+def start_tracking(opened: Opened) -> Tracker | None:
+    """Begin to warm up the tracker beside the run; a tracker that cannot be made does not stop a run."""
+    tracker = opened.kit.tracker
+    if tracker is not None:
+        tracker.start()
+    return tracker
+
+
+def track(opened: Opened, tracker: Tracker | None, record: RunRecord, *, patient: bool) -> dict[str, Any]:
+    """Hand the run, and those that a kill kept from it, to the tracker; answer this run's place there as far as it is known."""
+    if tracker is None:
+        return {}
+    ledger, project = opened.kit.ledger, opened.project
+    for missed in _missed(opened, record.run):
+        tracker.track(missed, _files(opened, missed))
+    tracker.track(record, _files(opened, record))
+    answers = tracker.finish(_PATIENCE if patient else max(0.5, _SHARE * record.seconds))
+    for run, place in answers.items():
+        if "run_id" in place:
+            ledger.journal(project.id, run, "tracked", {"subject": run, **place})
+    return dict(answers.get(record.run, {}))
+
+
+def _missed(opened: Opened, run: str) -> list[RunRecord]:
+    """Runs with a record that no tracker confirmed: those that a kill interrupted, newest ten."""
+    ledger, project = opened.kit.ledger, opened.project
+    missed = []
+    for summary in ledger.read(project.id, limit=10).summaries:
+        if summary.run == run or summary.status == "unfinished":
+            continue
+        found = ledger.read(project.id, summary.run)
+        if found.entries and not any(event == "tracked" for event, _ in found.events):
+            missed.append(found.entries[-1].record)
+    return missed
+
+
+def _files(opened: Opened, record: RunRecord) -> dict[str, str]:
+    store, files = opened.kit.store, {}
+    for name, artifact in (("model", record.model), ("predictions", record.predictions)):
+        if artifact is not None and store.has(artifact):
+            files[name] = str(store.path(artifact))
+    report = opened.root / ".payoff" / "reports" / f"{record.run}.html"
+    if report.exists():
+        files["report"] = str(report)
+    files["code"] = str(opened.root)
+    return files
+
+
+def _status(result: Result, verdicts: tuple[Verdict, ...]) -> tuple[Status, int]:
+    """Failed before refused: when a stage failed for another reason than a broken promise, nothing was judged."""
+    if result.errors:
+        worst = min(getattr(error, "exit_code", 3) for error in result.errors.values())
+        return ("refused", 1) if worst == 1 else ("failed", worst)
+    if any(not verdict.passed for verdict in verdicts):
+        return "refused", 1
+    return "passed", 0
+
+
+def _findings(result: Result) -> list[Finding]:
+    return [
+        finding
+        for error in result.errors.values()
+        if isinstance(error, PayoffError)
+        for finding in from_error(error)
+    ]

@@ -1,0 +1,92 @@
+"""`payoff run`: Request -> Project -> Kit -> State -> Plan -> Evidence -> Verdicts -> Run record."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from payoff.base.clock import now, stopwatch
+from payoff.base.ids import new_run_id
+from payoff.execute import run as execution
+from payoff.flows import parameters, recording, unchanged, watching
+from payoff.flows.opening import Opened, open_project
+from payoff.flows.show import answer_for
+from payoff.plan import build, explain
+from payoff.ports.observer import silent
+from payoff.records.request import PlanText, RunAnswer, RunRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from payoff.plan.stages import Plan
+    from payoff.ports.observer import Observer
+    from payoff.records.run import RunRecord
+    from payoff.records.state import State
+
+
+def run(
+    request: RunRequest,
+    observer: Observer = silent,
+    report: Callable[[RunRecord], str] | None = None,
+) -> RunAnswer:
+    """Run what is stale, judge, and write the record; a run in which nothing is stale answers with the record of the earlier one."""
+    began, clock = now(), stopwatch()
+    opened = open_project(request.project)
+    stamps = watching.stamps(opened)
+    plan, state = _plan(opened, request)
+    if plan.nothing_to_do and not request.only:
+        earlier = recording.earlier(opened, plan)
+        if earlier:
+            unchanged.began(str(opened.root), stamps)
+            return answer_for(opened, *earlier, unchanged=True)
+    run_id = new_run_id()
+    opened.kit.ledger.journal(opened.project.id, run_id, "started", {"subject": run_id, "at": began})
+    tracker = recording.start_tracking(opened)
+    try:
+        result = execution.execute(
+            opened.project, plan, opened.kit, state, run=run_id, tell=observer, workers=_workers(opened, request)
+        )
+        record = recording.record(opened, plan, result, request, run=run_id, began=began, clock=clock)
+        opened.kit.ledger.append(record)
+        recording.write_report(opened, record, report)
+        tracking = recording.track(opened, tracker, record, patient=request.patient)
+    finally:
+        if opened.kit.made("executor"):
+            opened.kit.executor.close()
+    if record.status != "failed" and not request.only:
+        unchanged.began(str(opened.root), stamps)
+    else:
+        unchanged.forget(str(opened.root))
+    if result.interrupted:
+        raise KeyboardInterrupt
+    return answer_for(opened, record, tracking)
+
+
+def plan_only(request: RunRequest) -> PlanText:
+    """What a run would do, and why; nothing is run."""
+    opened = open_project(request.project)
+    plan, _ = _plan(opened, request)
+    return PlanText(text=explain.text(plan), document=explain.document(plan))
+
+
+def _plan(opened: Opened, request: RunRequest) -> tuple[Plan, State]:
+    project, kit = opened.project, opened.kit
+    state = kit.ledger.state(project.id)
+    world = build.World(
+        sources={
+            source.table: (kit.source(source.table).describe(), kit.source(source.table).version())
+            for source in project.sources
+        },
+        system=watching.system(),
+        recall=kit.ledger.recall,
+        has=kit.store.has,
+    )
+    wish = build.Request(
+        parameters=parameters.resolve(project, request.parameters),
+        only=parameters.known_steps(project, request.only),
+        force=request.force,
+    )
+    return build.build(project, state, world, wish), state
+
+
+def _workers(opened: Opened, request: RunRequest) -> int:
+    return request.workers or opened.project.workers or watching.processors()

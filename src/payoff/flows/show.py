@@ -1,0 +1,71 @@
+"""One run, as its record says it was."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from payoff.base.errors import UserError
+from payoff.flows.opening import Opened, open_project
+from payoff.records.request import RunAnswer
+
+if TYPE_CHECKING:
+    from payoff.records.run import RunRecord
+
+
+def show(project: str | None, run: str = "latest") -> RunAnswer:
+    """A run's record (by id, unique beginning of an id, or `latest`) and where to look further."""
+    opened = open_project(project)
+    return answer_for(opened, *_find(opened, run))
+
+
+def predictions(project: str | None, run: str, file: str) -> int:
+    """Write the scored holdout rows of a run as Parquet; answers how many.
+
+    Columns: `id`, `outcome`, one `p_<outcome>` per outcome, `action`, one `payoff_<action>` per action: the payoff of that action
+    given the row's real outcome.
+    """
+    opened = open_project(project)
+    record, _ = _find(opened, run)
+    if record.predictions is None:
+        raise UserError(
+            f"run {record.run} has no predictions: it was {record.status} before the model was scored",
+            code="PO-R103",
+            expected="a run that got to its verdict",
+            remedy="payoff runs, and name one that has an amount of money",
+        )
+    source = opened.kit.store.path(record.predictions)
+    target = Path(file)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    opened.kit.engine.transform("select * from predictions", {"predictions": source}, target)
+    return record.predictions.rows or 0
+
+
+def answer_for(
+    opened: Opened, record: RunRecord, tracking: dict[str, Any], *, unchanged: bool = False
+) -> RunAnswer:
+    """A record with where to look further."""
+    tracker = opened.kit.tracker
+    address = tracker.address() if tracker else {}
+    report = opened.root / ".payoff" / "reports" / f"{record.run}.html"
+    return RunAnswer(
+        record=record,
+        unchanged=unchanged,
+        tracking={"uri": address.get("uri", ""), "run_id": None, **tracking},
+        look=address.get("command", ""),
+        report=str(report) if report.exists() else "",
+    )
+
+
+def _find(opened: Opened, run: str) -> tuple[RunRecord, dict[str, str]]:
+    found = opened.kit.ledger.read(opened.project.id, run)
+    if not found.entries:
+        raise UserError(
+            f"run {run} was stopped before its end, so it has no record",
+            code="PO-R102",
+            expected="a run that ended",
+            remedy="payoff run: finished steps are not repeated",
+        )
+    tracked = [body for event, body in found.events if event == "tracked"]
+    tracking = {k: str(v) for k, v in tracked[-1].items() if k in {"uri", "run_id"}} if tracked else {}
+    return found.entries[-1].record, tracking

@@ -1,0 +1,44 @@
+"""What a run depends on outside its plan: the files to watch, the system, the processors."""
+
+from __future__ import annotations
+
+import os
+import platform
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from payoff.flows.unchanged import Stamps, stamp
+
+if TYPE_CHECKING:
+    from payoff.flows.opening import Opened
+
+
+def stamps(opened: Opened) -> Stamps:
+    """Stamps of every file (and the folders they are listed in) that the project and its sources read.
+
+    Empty when a source cannot be watched by its files (a server, a secret in its address): then every run plans.
+    """
+    root = opened.root
+    paths = {str(root / name) for name in opened.project.files}
+    paths |= {str(Path(path).parent) for path in paths if Path(path).parent != root}
+    paths |= {str(root / name) for name in ("contracts", "sql")}
+    paths |= {f"!{root / '.payoff' / name}" for name in ("ledger.db", "store")}
+    for environment in opened.project.environments:
+        paths.add(f"!{root / '.payoff' / 'environments' / environment.digest}")
+    for source in opened.project.sources:
+        watch = opened.kit.source(source.table).describe().get("watch")
+        if not watch or "${" in str(source.options):
+            return {}
+        paths |= {str(root / path) for path in watch}
+    return stamp(sorted(paths))
+
+
+def system() -> dict[str, str]:
+    """The facts of this machine that a step's result may depend on."""
+    libc = "-".join(part for part in platform.libc_ver() if part)
+    return {"system": platform.system(), "machine": platform.machine(), "libc": libc}
+
+
+def processors() -> int:
+    """How many processors this process may use."""
+    return len(os.sched_getaffinity(0))

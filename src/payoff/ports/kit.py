@@ -1,0 +1,60 @@
+"""The live adapters of a run: what wiring hands to flows and execute."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from payoff.ports.engine import Engine
+    from payoff.ports.executor import Executor
+    from payoff.ports.ledger import Ledger
+    from payoff.ports.source import Source
+    from payoff.ports.store import Store
+    from payoff.ports.tracker import Tracker
+
+
+class Kit:
+    """Each adapter is made when it is first asked for, so that a run pays only for what it uses. Not thread-safe: one caller."""
+
+    def __init__(self, makers: Mapping[str, Callable[[], Any]], sources: Mapping[str, Callable[[], Source]]) -> None:
+        self._makers = dict(makers)
+        self._sources = dict(sources)
+        self._made: dict[str, Any] = {}
+
+    @property
+    def engine(self) -> Engine:
+        return cast("Engine", self._get("engine"))
+
+    @property
+    def store(self) -> Store:
+        return cast("Store", self._get("store"))
+
+    @property
+    def executor(self) -> Executor:
+        return cast("Executor", self._get("executor"))
+
+    @property
+    def ledger(self) -> Ledger:
+        return cast("Ledger", self._get("ledger"))
+
+    @property
+    def tracker(self) -> Tracker | None:
+        return cast("Tracker | None", self._get("tracker"))
+
+    def source(self, table: str) -> Source:
+        """The source of a table."""
+        name = f"source:{table}"
+        if name not in self._made:
+            self._made[name] = self._sources[table]()
+        return cast("Source", self._made[name])
+
+    def made(self, name: str) -> bool:
+        """True when an adapter was asked for before (so that it must be closed)."""
+        return name in self._made
+
+    def _get(self, name: str) -> Any:
+        if name not in self._made:
+            self._made[name] = self._makers[name]()
+        return self._made[name]

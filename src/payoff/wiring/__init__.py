@@ -1,0 +1,1 @@
+"""Names -> live objects. The only room that knows that adapters exist, as strings."""

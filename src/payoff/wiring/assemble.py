@@ -1,0 +1,101 @@
+"""Project -> Kit: the live adapters, each made when it is first asked for."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from payoff.base.errors import PayoffError, Where
+from payoff.ports.kit import Kit
+from payoff.records.finding import Finding, from_error
+from payoff.wiring import entry_points, options
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from payoff.records.project import Project, SourceSpec
+
+CONFIG = "payoff.toml"
+# What a project uses that names nothing else: everything embedded, in the project's own folder.
+DEFAULTS = {"engine": "duckdb", "store": "local", "executor": "local", "ledger": "sqlite"}
+
+
+def assemble(project: Project) -> Kit:
+    """The adapters that the project names. Nothing is opened, and no adapter's library imported, before it is used."""
+    root = Path(project.root)
+    sections: dict[str, Mapping[str, Any]] = {
+        "engine": {},
+        "store": project.store,
+        "executor": {},
+        "ledger": project.ledger,
+    }
+    makers = {
+        port: functools.partial(_connect, port, dict(section), root) for port, section in sections.items()
+    }
+    makers["tracker"] = functools.partial(_tracker, project, root)
+    sources = {source.table: functools.partial(_source, source, root) for source in project.sources}
+    return Kit(makers, sources)
+
+
+def only_ledger(root: Path, section: Mapping[str, Any]) -> Kit:
+    """A kit for looking back: no project needs to load."""
+    return Kit(
+        {
+            "ledger": functools.partial(_connect, "ledger", dict(section), root),
+            "store": functools.partial(_connect, "store", {}, root),
+            "engine": functools.partial(_connect, "engine", {}, root),
+        },
+        {},
+    )
+
+
+def problems(project: Project) -> list[Finding]:
+    """What is wrong with the sections that adapters read, without opening anything."""
+    found: list[Finding] = []
+    for source in project.sources:
+        try:
+            _options("sources", source.kind, source.options, f"[sources.{source.table}]", source.line)
+        except PayoffError as error:
+            found += from_error(error)
+    return found
+
+
+def gates() -> dict[str, tuple[Any, Any]]:
+    """The installed gates: name -> (specification, function)."""
+    modules = {name: entry_points.load("payoff.gates", name) for name in sorted(entry_points.names("payoff.gates"))}
+    return {
+        name: (entry_points.attribute(module, "GATE"), entry_points.attribute(module, "judge"))
+        for name, module in modules.items()
+    }
+
+
+def _options(group: str, kind: str, section: Mapping[str, Any], title: str, line: int = 0) -> tuple[Any, Any]:
+    where = Where(CONFIG, line)
+    module = entry_points.load(f"payoff.{group}", kind, where)
+    made = options.build(entry_points.attribute(module, "Options"), section, title=title, where=where)
+    return entry_points.attribute(module, "connect"), made
+
+
+def _connect(port: str, section: dict[str, Any], root: Path) -> Any:
+    kind = section.pop("kind", DEFAULTS[port])
+    connect, made = _options(f"{port}s", kind, section, f"[{port}]")
+    return connect(root, made)
+
+
+def _source(source: SourceSpec, root: Path) -> Any:
+    connect, made = _options("sources", source.kind, source.options, f"[sources.{source.table}]", source.line)
+    return connect(source.table, made, root)
+
+
+def _tracker(project: Project, root: Path) -> Any:
+    tracking = project.tracking
+    if not tracking.enabled:
+        return None
+    section = {
+        "uri": tracking.uri,
+        "experiment": tracking.experiment or project.name,
+        "registered_model": tracking.registered_model or project.name,
+    }
+    connect, made = _options("trackers", tracking.kind, section, "[tracking]")
+    return connect(root, made)
