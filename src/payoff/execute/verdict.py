@@ -1,0 +1,80 @@
+"""The handlers of the verdict: let the model predict the holdout, then decide and count the money."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from payoff.base import hashing
+from payoff.execute.context import Context, Sandbox, Work
+from payoff.execute.failures import raise_failure
+from payoff.execute.steps import environment_of
+from payoff.plan import graph
+from payoff.plan.build import score_facts, value_facts
+from payoff.records.artifact import Artifact
+from payoff.records.evidence import Valuation
+from payoff.records.task import Task, TaskInput, TaskResult
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from payoff.plan.stages import Score, Value
+    from payoff.records.evidence import StepOutcome
+
+    Handler = Generator[Sandbox | Work, Any, StepOutcome]
+
+
+def score(context: Context, stage: Score) -> Handler:
+    """Let the model predict the holdout's features in its own sandbox; the look is written down before it is taken."""
+    project, kit, step = context.project, context.kit, stage.step
+    model, holdout = context.artifacts[step.name], context.artifacts["holdout"]
+    facts = score_facts(project, model.id, holdout.id)
+    if hit := context.again(stage, facts):
+        context.artifacts["scores"] = hit.output
+        return context.reused(stage, hit)
+    look(context)
+    train = context.artifacts[graph.TRAIN]
+    outcome = project.charter.decision.outcome.column
+    features = tuple(name for name in train.columns if name != outcome)
+    form = next((each.form for each in step.inputs if each.name == graph.TRAIN), "pandas")
+    task = Task(
+        id=stage.name,
+        kind="score",
+        step=step.name,
+        environment=environment_of(context, step),
+        root=project.root,
+        module=step.module,
+        function=step.function,
+        inputs=(
+            TaskInput(name="model", form="object", path=str(context.file(step.name))),
+            TaskInput(name="rows", form=form, path=str(context.file("holdout")), columns=features),
+        ),
+        output=str(kit.store.scratch("scores")),
+        seed=step.seed,
+        deterministic=step.deterministic,
+        threads=step.threads,
+        options={"feature_columns": list(features)},
+    )
+    result: TaskResult = yield Sandbox(task)
+    if result.failure:
+        raise_failure(step, result.failure, result.log)
+    artifact: Artifact = yield Work(lambda: context.keep_table(Path(result.file)))
+    context.artifacts["scores"] = artifact
+    return context.done(stage, facts, artifact, result=result)
+
+
+def look(context: Context) -> int:
+    """Count a look of this model at this holdout; the same model looking again is not another look."""
+    from payoff.data import split  # noqa: PLC0415 - brings sqlglot
+
+    charter = context.project.charter
+    holdout = context.artifacts["holdout"]
+    subject = split.holdout_identity(charter, context.artifacts[charter.decision.examples])
+    context.holdout_rows = holdout.rows or 0
+    model = context.artifacts[charter.model_step].id
+    context.looks = context.kit.ledger.journal(
+        context.project.id, context.run, "look", {"subject": subject, "model": model}
+    )
+    return context.looks
