@@ -1,14 +1,13 @@
 """The hash chains: each row names the hash of the one before it, so that a change anywhere shows.
 
-The bytes that were written are the canonical ones: they are hashed and kept as they are, and never encoded again. A
-hash covers the hash before it, so cutting rows out of the middle shows too; cutting off the end shows only where a later
-hash is known elsewhere (a signature, a release).
+The bytes that were written are the canonical ones: they are hashed and kept as they are, never encoded again.
+A hash covers the one before it, so cutting rows out of the middle shows too; cutting off the end shows only when a
+later hash is known elsewhere (a signature, a release).
 """
 
 from __future__ import annotations
 
-import math
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -43,38 +42,6 @@ class Event(NamedTuple):
 def of_entry(previous: str, body: bytes) -> str:
     """The hash of a record's row."""
     return hashing.of_bytes(previous.encode() + b"\n" + body)
-
-
-def encode(value: Any, kind: type | None) -> bytes:
-    """JSON that can be read back as `kind`: NaN and infinity become "nan" and "inf", stray surrogates escapes."""
-    try:
-        body = msgspec.json.encode(value)
-        if kind is not None:
-            msgspec.json.decode(body, type=kind)
-    except (msgspec.ValidationError, UnicodeEncodeError):
-        return msgspec.json.encode(_plain(msgspec.to_builtins(value)))
-    return body
-
-
-def decode(body: bytes, kind: type[Any]) -> Any:
-    """What `encode` wrote, fields that came later at their defaults, fields of a later version passed over."""
-    try:
-        return msgspec.json.decode(body, type=kind)
-    except msgspec.ValidationError:
-        # Reads "nan" as a number, but other texts too: not the first choice.
-        return msgspec.json.decode(body, type=kind, strict=False)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    if isinstance(value, str):
-        return value.encode("utf-8", "backslashreplace").decode()
-    if isinstance(value, dict):
-        return {_plain(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return value
 
 
 class _Names(msgspec.Struct):

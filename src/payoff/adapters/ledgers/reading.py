@@ -10,6 +10,7 @@ import msgspec
 from payoff.adapters.ledgers import chain
 from payoff.base.errors import OutsideError, UserError, Where
 from payoff.base.text import did_you_mean
+from payoff.records import wire
 from payoff.records.run import Entry, RunRecord, Summary
 from payoff.records.state import Remembered, State
 
@@ -92,11 +93,11 @@ def remembered(connection: sqlite3.Connection, keys: Sequence[str]) -> dict[str,
 
 
 def _outcomes(rows: Iterable[tuple[str, bytes]]) -> dict[str, Remembered]:
-    """What can be read of remembered outcomes. One that cannot is forgotten: its step runs again, which is always right."""
+    """Remembered outcomes. One that cannot be read is forgotten: its step runs again, which is always right."""
     found: dict[str, Remembered] = {}
     for name, body in rows:
         with suppress(msgspec.MsgspecError):
-            found[name] = chain.decode(body, Remembered)
+            found[name] = wire.decode(body, Remembered)
     return found
 
 
@@ -128,7 +129,7 @@ def entry(connection: sqlite3.Connection, path: Path, run: str) -> Entry:
     if chain.of_entry(previous, body) != digest:
         raise chain.broken(path, f"record {number} (run {run})")
     try:
-        record = chain.decode(body, RunRecord)
+        record = wire.decode(body, RunRecord)
     except msgspec.MsgspecError as error:
         raise OutsideError(
             f"record {number} (run {run}) was written by a version whose records this one cannot read",
@@ -170,7 +171,7 @@ def summaries(connection: sqlite3.Connection, project: str, limit: int) -> tuple
 
 
 def _summary(body: bytes, *, tracked: bool) -> Summary:
-    brief: _Brief = chain.decode(body, _Brief)
+    brief: _Brief = wire.decode(body, _Brief)
     reason = ""
     if brief.status == "failed":
         reason = brief.errors[0].what if brief.errors else ""

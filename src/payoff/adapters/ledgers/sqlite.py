@@ -8,6 +8,7 @@ are flushed with the next of those: a power cut costs at most finished steps, wh
 from __future__ import annotations
 
 import sqlite3
+from dataclasses import dataclass
 from threading import RLock
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -16,6 +17,7 @@ import msgspec
 from payoff.adapters.ledgers import chain, reading, schema
 from payoff.adapters.ledgers.failures import translated
 from payoff.base.clock import now, stopwatch
+from payoff.records import wire
 from payoff.records.run import Entry, RunRecord
 from payoff.records.state import Remembered, State
 
@@ -31,7 +33,8 @@ _CHUNK = 500  # SQLite's oldest limit of parameters in a statement is 999
 _T = TypeVar("_T")
 
 
-class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+@dataclass(frozen=True, kw_only=True)
+class Options:
     """`[ledger]` in payoff.toml. `path` is relative to the project's folder."""
 
     path: str = ".payoff/ledger.db"
@@ -88,7 +91,7 @@ class SqliteLedger:
         plain: dict[str, Any] = msgspec.to_builtins(body)
         subject = str(plain.get("subject") or plain.get("key") or run)
         model = str(plain.get("model") or "")
-        content = chain.encode(plain, Remembered if step else None)
+        content = wire.encode(plain, Remembered if step else None)
 
         def write() -> int:
             known = event == "look" and reading.has_look(self._connection, (project, subject, run, model))
@@ -105,7 +108,7 @@ class SqliteLedger:
 
     def append(self, record: RunRecord) -> Entry:
         """Add a record to the chain, flushed to the disk; a run that has one keeps it, and that one is answered."""
-        content = chain.encode(record, RunRecord)
+        content = wire.encode(record, RunRecord)
 
         def write() -> None:
             if reading.number_of(self._connection, record.run) is None:
