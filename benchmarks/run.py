@@ -1,0 +1,206 @@
+"""Prints Payoff's speed as ratios measured side by side in one run: `python benchmarks/run.py [NAME ...]`.
+
+Each line gives the median of the pairs' ratios, the aim, and what it was measured against. Nothing here fails a build: machines differ.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import measure
+import projects
+
+PYTHON = sys.executable
+PAYOFF = str(Path(PYTHON).with_name("payoff"))
+QUIET = {**os.environ, "PAYOFF_NO_PROGRESS": "1"}
+
+
+def version(folder: Path) -> Iterator[measure.Ratio]:
+    """`payoff --version` against an interpreter that does nothing."""
+    yield measure.pair(
+        "payoff --version",
+        measure.command(PAYOFF, "--version"),
+        measure.command(PYTHON, "-c", "pass"),
+        aim=2,
+        against="python -c pass",
+        pairs=21,
+    )
+
+
+def unchanged(folder: Path) -> Iterator[measure.Ratio]:
+    """`payoff run` on an unchanged project of ten steps."""
+    pipeline = projects.MODEL + projects.trivial_steps(8, chain=True)
+    made = projects.project(folder / "unchanged", pipeline, dependencies=["pyarrow"])
+    subprocess.run([PAYOFF, "run", "--project", str(made)], check=False, capture_output=True)
+    yield measure.pair(
+        "payoff run, unchanged, 10 steps",
+        measure.command(PAYOFF, "run", "--project", str(made)),
+        measure.command(PYTHON, "-c", "pass"),
+        aim=6,
+        against="python -c pass",
+        pairs=21,
+    )
+
+
+def _cold(made: Path, target: str) -> Callable[[], float]:
+    """A run that remembers nothing, its environment ready: what a step costs besides its own work."""
+
+    def once() -> float:
+        for name in ("ledger.db", "ledger.db-wal", "ledger.db-shm", "store", "cache"):
+            path = made / ".payoff" / name
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+        return measure.command(PAYOFF, "run", "--project", str(made), "--only", target)()
+
+    return once
+
+
+def trivial(folder: Path) -> Iterator[measure.Ratio]:
+    """Ten trivial steps, cold, each in its own process."""
+    pipeline = projects.MODEL.replace("import pyarrow as pa\n", "").replace("import pyarrow.compute as pc\n", "")
+    pipeline = pipeline.replace("pa.Table", "'pa.Table'") + projects.trivial_steps(10, chain=True)
+    made = projects.project(folder / "trivial", pipeline, dependencies=[])
+
+    def bare() -> float:
+        start = time.perf_counter()
+        for _ in range(10):
+            subprocess.run([PYTHON, "-c", "pass"], check=True)
+        return time.perf_counter() - start
+
+    yield measure.pair(
+        "10 trivial steps, cold", _cold(made, "s9"), bare, aim=2, against="ten bare interpreters, one after another"
+    )
+
+
+_POOL = """
+from concurrent.futures import ProcessPoolExecutor
+import os
+def work(x): return x + 1
+if __name__ == "__main__":
+    with ProcessPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        print(sum(pool.map(work, range(50))))
+"""
+
+
+def fan_out(folder: Path) -> Iterator[measure.Ratio]:
+    """Fifty steps from one, against a bare process pool."""
+    pipeline = projects.MODEL.replace("import pyarrow as pa\n", "").replace("import pyarrow.compute as pc\n", "")
+    names = ", ".join(f"s{n}" for n in range(1, 51))
+    gather = f"\n@step\ndef total({names}):\n    return sum([{names}])\n"
+    pipeline = pipeline.replace("pa.Table", "'pa.Table'") + projects.trivial_steps(51, chain=False) + gather
+    made = projects.project(folder / "fan", pipeline, dependencies=[])
+    (folder / "pool.py").write_text(_POOL)
+    yield measure.pair(
+        "50-way fan-out, cold",
+        _cold(made, "total"),
+        measure.command(PYTHON, str(folder / "pool.py")),
+        aim=2,
+        against="a bare process pool",
+    )
+
+
+_TABLE = '''
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from payoff import step
+
+
+@step
+def first() -> pa.Table:
+    rng = np.random.default_rng(7)
+    n = {rows}
+    words = pa.array(["alpha", "beta", "gamma", "delta", "epsilon-longer-word"])
+    return pa.table({{
+        "id": np.arange(n),
+        "group": rng.integers(0, 1000, n),
+        "amount": rng.normal(100, 20, n),
+        "rate": rng.random(n),
+        "when": pa.array(rng.integers(1_600_000_000, 1_700_000_000, n), pa.timestamp("s", tz="UTC")),
+        "word": words.take(pa.array(rng.integers(0, 5, n))),
+        "name": pc.cast(pa.array(rng.integers(0, 10**9, n)), pa.string()),
+        "flag": rng.random(n) > 0.5,
+        "x": rng.random(n),
+        "y": rng.random(n),
+    }})
+
+
+@step
+def second(first: pa.Table) -> pa.Table:
+    return first.append_column("net", pc.multiply(first["amount"], first["rate"]))
+
+
+@step
+def third(second: pa.Table) -> pa.Table:
+    return second.filter(pc.greater(second["net"], 20.0))
+'''
+
+
+def table(folder: Path, rows: int = 10_000_000) -> Iterator[measure.Ratio]:
+    """Ten million mixed rows (1 GB) through three Python steps against the same functions in one process."""
+    code = _TABLE.format(rows=rows)
+    made = projects.project(folder / "table", projects.MODEL + code, dependencies=["pyarrow", "numpy"])
+    (folder / "inline.py").write_text(code.replace("from payoff import step", "step = lambda f: f") + "\nthird(second(first()))\n")
+    yield measure.pair(
+        f"{rows:,} rows through three steps",
+        _cold(made, "third"),
+        measure.command(PYTHON, str(folder / "inline.py")),
+        aim=2.5,
+        against="the same three functions in one process",
+        pairs=3,
+    )
+
+
+def demo(folder: Path) -> Iterator[str]:
+    """The share of the demo's wall time that is not the user's own training, on the second and later runs."""
+    made = folder / "bank"
+    subprocess.run([PAYOFF, "init", str(made), "--template", "bank"], check=True, capture_output=True)
+    subprocess.run([PAYOFF, "run", "--project", str(made)], check=False, capture_output=True)
+    for number in range(3):
+        seconds, document = _timed_run(made, f"max_iter={101 + number}")
+        own = sum(s["seconds"] for s in document["steps"] if s["name"] == "model")
+        share = 1 - own / seconds
+        mark = "ok  " if share <= 0.25 else "MISS"
+        yield f"{mark} demo, new parameter: {share:6.1%} of {seconds:.2f} s is not the user's training (aim 25 %)"
+
+
+def _timed_run(made: Path, parameter: str) -> tuple[float, dict[str, list[dict[str, float]]]]:
+    start = time.perf_counter()
+    subprocess.run([PAYOFF, "run", "--project", str(made), "-p", parameter], capture_output=True, check=False)
+    seconds = time.perf_counter() - start
+    shown = subprocess.run([PAYOFF, "show", "latest", "--json", "--project", str(made)], capture_output=True, check=True)
+    return seconds, json.loads(shown.stdout)
+
+
+ALL: dict[str, Callable[[Path], Iterator[object]]] = {
+    "version": version,
+    "unchanged": unchanged,
+    "trivial": trivial,
+    "fan_out": fan_out,
+    "table": table,
+    "demo": demo,
+}
+
+
+def main() -> None:
+    """Run the benchmarks named (all when none is) in a folder of their own."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("name", nargs="*", choices=[*ALL, []], help="which (default: all)")
+    chosen = parser.parse_args().name or list(ALL)
+    print(measure.machine())
+    for name in chosen:
+        with tempfile.TemporaryDirectory(prefix="payoff-bench-") as folder:
+            for line in ALL[name](Path(folder)):
+                print(line, flush=True)
+
+
+if __name__ == "__main__":
+    main()
