@@ -1,0 +1,138 @@
+"""Makes a uv lock real: a virtual environment named by the lock's digest, whole or not there at all."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import subprocess
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from payoff.base.errors import OutsideError, UserError, Where
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from payoff.records.project import Environment
+
+READY = "payoff-ready"
+
+
+def make(environment: Environment, root: Path, folder: Path, tell: Callable[[str], None]) -> Path:
+    """The sandbox of an environment; made when it is not there.
+
+    It is made under a lock in its final place (a virtual environment cannot be moved) and marked ready last: one without the mark
+    is what a kill left, and is made again.
+    """
+    place = folder / environment.digest
+    if (place / READY).exists():
+        return place
+    folder.mkdir(parents=True, exist_ok=True)
+    with _lock(folder / f"{environment.digest}.lock", tell):
+        if (place / READY).exists():
+            return place
+        shutil.rmtree(place, ignore_errors=True)
+        _check(environment, root)
+        _sync(environment, root, place, tell)
+        (place / READY).write_text(environment.name)
+    return place
+
+
+def clean_environ() -> dict[str, str]:
+    """Our own environment without what would lead Python or uv elsewhere."""
+    away = ("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "VIRTUAL_ENV", "UV_PROJECT", "UV_PROJECT_ENVIRONMENT", "PYTHONWARNINGS")
+    return {name: value for name, value in os.environ.items() if name not in away}
+
+
+def _check(environment: Environment, root: Path) -> None:
+    """Refuse a lock that does not say what pyproject.toml asks for."""
+    done = _uv(["lock", "--check", "--project", str(root / environment.folder)], root, {})
+    if done.returncode == 0:
+        return
+    if "needs to be updated" in done.stderr or "outdated" in done.stderr:
+        raise UserError(
+            f"the lock of environment {environment.name} does not match its pyproject.toml",
+            code="PO-X001",
+            expected="a uv.lock made from the pyproject.toml beside it",
+            remedy=f"uv lock --project {environment.folder}, then commit uv.lock",
+            where=Where(os.path.normpath(os.path.join(environment.folder, "uv.lock"))),
+        )
+    _raise(environment, done.stderr)
+
+
+def _sync(environment: Environment, root: Path, place: Path, tell: Callable[[str], None]) -> None:
+    words = ["sync", "--frozen", "--no-install-project", "--project", str(root / environment.folder)]
+    words += ["--no-default-groups"]
+    words += [word for group in environment.groups for word in ("--group", group)]
+    words += [word for extra in environment.extras for word in ("--extra", extra)]
+    tell(f"installing {len(environment.packages)} packages")
+    began = time.monotonic()
+    done = _uv(words, root, {"UV_PROJECT_ENVIRONMENT": str(place)})
+    if done.returncode != 0:
+        shutil.rmtree(place, ignore_errors=True)
+        _raise(environment, done.stderr)
+    tell(f"installed in {time.monotonic() - began:.1f} s")
+
+
+def _uv(words: list[str], root: Path, more: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    import uv  # noqa: PLC0415 - only when a sandbox must be made
+
+    try:
+        return subprocess.run(
+            [uv.find_uv_bin(), *words, "--color", "never", "--no-progress"],
+            cwd=root,
+            env={**clean_environ(), **more},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    except FileNotFoundError as error:
+        raise OutsideError(
+            "the program uv was not found",
+            code="PO-X002",
+            expected="uv beside payoff",
+            remedy="uv pip install uv, or install payoff again",
+        ) from error
+
+
+def _raise(environment: Environment, said: str) -> None:
+    lines = [line for line in said.splitlines() if line.strip()]
+    short = " ".join(lines)[-600:]
+    offline = ("Failed to fetch", "error sending request", "dns error", "Connection refused", "timed out", "client error")
+    if any(word in said for word in offline):
+        raise OutsideError(
+            f"the packages of environment {environment.name} could not be fetched: {short}",
+            code="PO-X003",
+            expected="a package index that can be reached",
+            remedy="check the network and uv's index settings, then payoff run",
+            retryable=True,
+        )
+    if "No space left" in said:
+        raise OutsideError(
+            f"no space left while installing environment {environment.name}",
+            code="PO-X004",
+            expected="free space under .payoff/environments",
+            remedy="free some space, then payoff run",
+        )
+    raise UserError(
+        f"environment {environment.name} cannot be installed: {short}",
+        code="PO-X005",
+        expected="a uv.lock that can be installed on this machine",
+        remedy=f"uv sync --project {environment.folder} shows the whole story; mend pyproject.toml, uv lock, payoff run",
+        where=Where(os.path.normpath(os.path.join(environment.folder, "uv.lock"))),
+    )
+
+
+@contextlib.contextmanager
+def _lock(path: Path, tell: Callable[[str], None]) -> Iterator[None]:
+    """One maker at a time; the lock goes with the process that holds it."""
+    with open(path, "w", encoding="utf-8") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            tell("waiting for another run that is making the same environment")
+            fcntl.flock(stream, fcntl.LOCK_EX)
+        yield

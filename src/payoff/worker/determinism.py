@@ -1,0 +1,57 @@
+"""Seeds and switches, set when a library is first imported, so that a step that does not use it pays nothing."""
+
+from __future__ import annotations
+
+import importlib.abc
+import importlib.util
+import random
+import sys
+
+
+def install(seed, *, deterministic):
+    """Seed `random` now, and NumPy, PyTorch and TensorFlow when they are imported."""
+    if seed is not None:
+        random.seed(seed)
+    after = {
+        "numpy": lambda module: seed is not None and module.random.seed(seed % 2**32),
+        "torch": lambda module: _torch(module, seed, deterministic),
+        "tensorflow": lambda module: _tensorflow(module, seed, deterministic),
+    }
+    sys.meta_path.insert(0, _Hook(after))
+
+
+def _torch(module, seed, deterministic):
+    if seed is not None:
+        module.manual_seed(seed)
+    if deterministic:
+        module.use_deterministic_algorithms(True, warn_only=True)
+
+
+def _tensorflow(module, seed, deterministic):
+    if seed is not None:
+        module.random.set_seed(seed)
+    if deterministic:
+        module.config.experimental.enable_op_determinism()
+
+
+class _Hook(importlib.abc.MetaPathFinder):
+    """Lets the usual finders find a module, and does something after it was executed."""
+
+    def __init__(self, after):
+        self.after = after
+
+    def find_spec(self, name, path=None, target=None):
+        action = self.after.pop(name, None)
+        if action is None:
+            return None
+        spec = importlib.util.find_spec(name)
+        if spec is None or spec.loader is None:
+            return None
+        execute = spec.loader.exec_module
+
+        def exec_module(module):
+            execute(module)
+            action(module)
+
+        spec.loader.exec_module = exec_module
+        return spec

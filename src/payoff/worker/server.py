@@ -1,0 +1,244 @@
+"""The fork server of one sandbox: started by path with the sandbox's interpreter, it forks one child per task.
+
+Requests come as JSON lines on standard input, answers go as JSON lines to standard output. It stays single-threaded and imports nothing
+of the user's, so that a fork is safe and cheap. When standard input ends, because control ended or was killed, everything it
+started is killed. It is a child subreaper: processes that a task left behind become its children and are killed with the task.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.util
+import json
+import os
+import select
+import signal
+import sys
+import time
+
+KEEP = 256 * 1024  # bytes of output kept from the beginning, and as many from the end
+_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
+
+
+def load_package():
+    """Our own files as the package `_payoff_worker`, so that no name of ours is in the way of the user's modules."""
+    folder = os.path.dirname(os.path.abspath(__file__))
+    sys.path[:] = [path for path in sys.path if os.path.abspath(path or ".") != folder]
+    spec = importlib.util.spec_from_file_location(
+        "_payoff_worker", os.path.join(folder, "__init__.py"), submodule_search_locations=[folder]
+    )
+    package = importlib.util.module_from_spec(spec)
+    sys.modules["_payoff_worker"] = package
+    spec.loader.exec_module(package)
+
+
+class Child:
+    """A task under way: its process, and the bounded capture of what it prints."""
+
+    def __init__(self, task, pid, pipe):
+        self.task, self.pid, self.pipe = task, pid, pipe
+        self.began = time.monotonic()
+        self.head, self.tail, self.dropped = b"", b"", 0
+        self.cancelled = False
+        self.pipe_ended = False
+
+    def read(self):
+        """Take what is there; False when the pipe ended."""
+        try:
+            data = os.read(self.pipe, 1 << 16)
+        except BlockingIOError:
+            return True
+        if not data:
+            return False
+        if len(self.head) < KEEP:
+            take = KEEP - len(self.head)
+            self.head, data = self.head + data[:take], data[take:]
+        self.tail += data
+        if len(self.tail) > 2 * KEEP:
+            self.dropped += len(self.tail) - KEEP
+            self.tail = self.tail[-KEEP:]
+        return True
+
+    def output(self):
+        """What was printed, its middle left out when it was too much."""
+        self.dropped += max(0, len(self.tail) - KEEP)
+        middle = b"\n... %d bytes left out ...\n" % self.dropped if self.dropped else b""
+        return self.head + middle + self.tail[-KEEP:]
+
+
+class Server:
+    """Forks tasks, watches them, answers."""
+
+    def __init__(self):
+        self.libc = ctypes.CDLL(None, use_errno=True)
+        self.libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        self.out = os.dup(1)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        self.children = {}
+        self.buffer = b""
+        self.wake_read, self.wake_write = os.pipe()
+        for fd in (self.wake_read, self.wake_write, self.out):
+            os.set_blocking(fd, fd == self.out)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(self.wake_write)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def serve(self):
+        """Until standard input ends."""
+        try:
+            while True:
+                pipes = {child.pipe: child for child in self.children.values() if not child.pipe_ended}
+                ready, _, _ = select.select([0, self.wake_read, *pipes], [], [])
+                for fd in ready:
+                    if fd in pipes and not pipes[fd].read():
+                        pipes[fd].pipe_ended = True
+                if self.wake_read in ready:
+                    os.read(self.wake_read, 4096)
+                self.reap()
+                if 0 in ready and not self.requests():
+                    return
+        finally:
+            for child in list(self.children.values()):
+                self.kill(child)
+            self.kill_strays()
+
+    def requests(self):
+        data = os.read(0, 1 << 16)
+        self.buffer += data
+        *lines, self.buffer = self.buffer.split(b"\n")
+        for line in lines:
+            request = json.loads(line)
+            if "cancel" in request:
+                child = self.children.get(request["cancel"])
+                if child:
+                    child.cancelled = True
+                    self.kill(child)
+            else:
+                self.start(request)
+        return bool(data)
+
+    def start(self, task):
+        read, write = os.pipe()
+        parent = os.getpid()
+        pid = os.fork()
+        if pid == 0:
+            try:
+                self.become_child(task, read, write, parent)
+            finally:
+                os._exit(70)
+        try:
+            os.setpgid(pid, pid)  # the child does the same: whoever comes first
+        except (PermissionError, ProcessLookupError):
+            pass
+        os.close(write)
+        os.set_blocking(read, False)
+        self.children[task["id"]] = Child(task, pid, read)
+
+    def become_child(self, task, read, write, parent):
+        os.setpgid(0, 0)
+        self.libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        if os.getppid() != parent:
+            os._exit(71)
+        signal.set_wakeup_fd(-1)
+        for number in (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM, signal.SIGPIPE):
+            signal.signal(number, signal.SIG_DFL)
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        os.dup2(write, 1)
+        os.dup2(write, 2)
+        os.closerange(3, max(self.out, self.wake_write, read, write, *[c.pipe for c in self.children.values()], 3) + 1)
+        sys.stdin = open(0, closefd=False)  # noqa: SIM115 - for the whole life of the process
+        sys.stdout = open(1, "w", buffering=1, encoding="utf-8", errors="replace", closefd=False)  # noqa: SIM115
+        sys.stderr = open(2, "w", buffering=1, encoding="utf-8", errors="replace", closefd=False)  # noqa: SIM115
+        from _payoff_worker import tasks
+
+        code = tasks.run(task)
+        for stream in (sys.stdout, sys.stderr):
+            try:
+                stream.flush()
+            except (OSError, ValueError):
+                continue
+        os._exit(code)
+
+    def reap(self):
+        """Answer for each child that ended; whatever it left running is killed."""
+        for child in list(self.children.values()):
+            try:
+                pid, status, usage = os.wait4(child.pid, os.WNOHANG)
+            except ChildProcessError:
+                continue
+            if pid == 0:
+                continue
+            del self.children[child.task["id"]]
+            self.kill_group(child.pid)
+            self.kill_strays()
+            while child.read() and select.select([child.pipe], [], [], 0)[0]:
+                pass
+            os.close(child.pipe)
+            self.answer(child, status, usage)
+
+    def answer(self, child, status, usage):
+        output = child.task["output"]
+        log = output + ".log"
+        text = child.output()
+        if text:
+            with open(log, "wb") as stream:
+                stream.write(text)
+        try:
+            with open(output + ".result", "rb") as stream:
+                result = json.load(stream)
+            os.unlink(output + ".result")
+        except (OSError, ValueError):
+            result = {}
+        message = {
+            "id": child.task["id"],
+            "result": result,
+            "exit": os.waitstatus_to_exitcode(status),
+            "cancelled": child.cancelled,
+            "peak": usage.ru_maxrss * 1024,
+            "wall": time.monotonic() - child.began,
+            "log": log if text else "",
+            "tail": text[-4000:].decode("utf-8", "replace"),
+        }
+        data = json.dumps(message).encode() + b"\n"
+        while data:
+            data = data[os.write(self.out, data) :]
+
+    def kill(self, child):
+        self.kill_group(child.pid)
+
+    @staticmethod
+    def kill_group(pid):
+        try:
+            os.killpg(pid, signal.SIGKILL)
+        except (ProcessLookupError, PermissionError):
+            pass
+
+    def kill_strays(self):
+        """Processes that tasks left behind, re-parented to us: those that are our children but no task."""
+        ours = {child.pid for child in self.children.values()}
+        for _ in range(100):
+            strays = [pid for pid in children_of(os.getpid()) if pid not in ours]
+            if not strays:
+                return
+            for pid in strays:
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                    os.waitpid(pid, 0)
+                except (ProcessLookupError, ChildProcessError):
+                    continue
+
+
+def children_of(pid):
+    """The direct children of a process."""
+    try:
+        with open(f"/proc/{pid}/task/{pid}/children") as stream:
+            return [int(word) for word in stream.read().split()]
+    except OSError:
+        return []
+
+
+if __name__ == "__main__":
+    load_package()
+    from _payoff_worker import tasks as _preloaded  # noqa: F401 - so that each fork has it already
+
+    Server().serve()

@@ -1,0 +1,183 @@
+"""One task, inside a forked child: import the user's function, hand it its inputs, write what it returns."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import json
+import os
+import pickle
+import sys
+import time
+import traceback
+
+OURS = os.path.dirname(os.path.abspath(__file__))
+
+
+class Unfit(Exception):
+    """The task cannot be done for a reason that is the user's to mend; `kind` is a Failure's kind."""
+
+    def __init__(self, kind, message):
+        super().__init__(message)
+        self.kind = kind
+
+
+def run(task):
+    """Do a task and write its result beside its output; the exit code is 0 unless not even that could be done."""
+    began = time.perf_counter()
+    try:
+        prepare(task)
+        result = KINDS[task["kind"]](task)
+        result["ok"] = True
+    except Unfit as error:
+        result = failure(error.kind, type(error).__name__, str(error), task)
+    except MemoryError as error:
+        result = failure("memory", "MemoryError", str(error), task)
+    except SystemExit as error:
+        result = failure("exit", "SystemExit", f"exit code {error.code!r}", task)
+    except BaseException as error:  # noqa: BLE001 - whatever the user's code raises is reported
+        result = failure("exception", type(error).__name__, str(error)[:2000], task)
+    result["seconds"] = time.perf_counter() - began
+    result["metrics"] = dict(sys.modules["payoff"]._metrics) if "payoff" in sys.modules else {}
+    result["fingerprint"] = fingerprint(task)
+    temporary = task["output"] + ".result.part"
+    with open(temporary, "w", encoding="utf-8") as stream:
+        json.dump(result, stream, default=str)
+    os.replace(temporary, task["output"] + ".result")
+    return 0
+
+
+def prepare(task):
+    """The child's surroundings: folder, path, limits, seeds, our one public module."""
+    limit = task["environment"].get("memory_bytes")
+    if limit:
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    threads = task.get("threads") or task["environment"].get("threads")
+    if threads:
+        for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS"):
+            os.environ[name] = str(threads)
+    os.chdir(task["root"])
+    sys.path.insert(0, task["root"])
+    sys.dont_write_bytecode = True
+    path = os.path.join(os.path.dirname(OURS), "__init__.py")
+    spec = importlib.util.spec_from_file_location("payoff", path, submodule_search_locations=[])
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["payoff"] = module
+    spec.loader.exec_module(module)
+    from . import determinism
+
+    determinism.install(task.get("seed"), deterministic=task.get("deterministic", True))
+
+
+def call(task):
+    """`call`: the step's function with its inputs in their forms."""
+    from . import forms
+
+    function = getattr(importlib.import_module(task["module"]), task["function"])
+    inputs = {each["name"]: forms.arrive(each, task["output"]) for each in task["inputs"]}
+    value = function(**inputs, **task["parameters"])
+    wanted = task["options"].get("output_form", "object")
+    table = forms.as_table(value, wanted)
+    if table is not None:
+        return {"kind": "table", "file": forms.write(table, task["output"] + ".arrow")}
+    if wanted not in ("object", None):
+        raise Unfit("type", f"its annotation promises {forms.TITLES[wanted]}, it returned {type(value).__name__}")
+    return {"kind": "object", "file": write_object(value, task["output"] + ".pickle"), "python_type": name_of(value)}
+
+
+def compile_query(task):
+    """`compile`: the query that a lazy step makes of unbound tables."""
+    from . import queries
+
+    function = getattr(importlib.import_module(task["module"]), task["function"])
+    return queries.compile_step(function, task)
+
+
+def score(task):
+    """`score`: the model's predictions for rows it never saw."""
+    from . import scoring
+
+    importlib.import_module(task["module"])
+    return scoring.score(task)
+
+
+KINDS = {"call": call, "compile": compile_query, "score": score}
+
+
+def write_object(value, path):
+    """Pickle a value; cloudpickle, where the environment has it, takes what pickle cannot."""
+    try:
+        data = pickle.dumps(value, protocol=5)
+    except Exception as error:  # noqa: BLE001 - pickle raises many kinds
+        try:
+            import cloudpickle
+        except ModuleNotFoundError:
+            raise Unfit("type", f"it returned a {name_of(value)}, which cannot be pickled ({type(error).__name__})") from None
+        try:
+            data = cloudpickle.dumps(value, protocol=5)
+        except Exception:  # noqa: BLE001
+            raise Unfit("type", f"it returned a {name_of(value)}, which cannot be pickled ({type(error).__name__})") from None
+    with open(path + ".part", "wb") as stream:
+        stream.write(data)
+    os.replace(path + ".part", path)
+    return path
+
+
+def name_of(value):
+    """A value's class with its module."""
+    return f"{type(value).__module__}.{type(value).__qualname__}"
+
+
+def failure(kind, error, message, task):
+    """What went wrong, with the user's own frames of the traceback."""
+    kind_, value, trace = sys.exc_info()
+    frames = [frame for frame in traceback.extract_tb(trace) if not frame.filename.startswith((OURS, "<frozen"))]
+    root = os.path.abspath(task["root"])
+    own = [f for f in frames if os.path.abspath(f.filename).startswith(root + os.sep) and ".payoff" not in f.filename]
+    text = "".join(["Traceback (most recent call last):\n", *traceback.format_list(frames)]) if frames else ""
+    text += "".join(traceback.format_exception_only(kind_, value))
+    where = [os.path.relpath(own[-1].filename, root), own[-1].lineno] if own else None
+    if isinstance(value, SyntaxError) and value.filename:
+        where = [os.path.relpath(value.filename, root), value.lineno or 0]
+    return {
+        "ok": False,
+        "failure": {"kind": kind, "error": error, "message": message, "trace": text[-20000:], "where": where},
+    }
+
+
+def fingerprint(task):
+    """What was really loaded: the interpreter, the third-party packages imported, threads and seeds."""
+    facts = {
+        "python": sys.version.split()[0],
+        "implementation": sys.implementation.name,
+        "hash_seed": os.environ.get("PYTHONHASHSEED", ""),
+        "seed": task.get("seed"),
+        "threads": os.environ.get("OMP_NUM_THREADS", ""),
+    }
+    packages = loaded_packages()
+    if packages:
+        facts["packages"] = packages
+    return facts
+
+
+ALIASES = {"sklearn": "scikit_learn", "yaml": "pyyaml", "PIL": "pillow", "cv2": "opencv_python", "dateutil": "python_dateutil"}
+
+
+def loaded_packages():
+    """Names and versions of the installed packages whose modules were imported, from the names of their metadata folders."""
+    sites = [path for path in sys.path if path.endswith("site-packages")]
+    tops = set()
+    for name, module in list(sys.modules.items()):
+        file = getattr(module, "__file__", None)
+        if "." not in name and file and any(file.startswith(path) for path in sites):
+            tops.add(ALIASES.get(name, name).lower().replace("-", "_"))
+    found = {}
+    for site in sites if tops else ():
+        for entry in os.listdir(site):
+            if entry.endswith(".dist-info"):
+                name, _, version = entry[: -len(".dist-info")].rpartition("-")
+                if name.lower().replace("-", "_").replace(".", "_") in tops:
+                    found[name] = version
+    return found
