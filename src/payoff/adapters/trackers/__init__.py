@@ -1,0 +1,1 @@
+"""Trackers: where runs are shown to people's usual tools."""

@@ -1,0 +1,3 @@
+from payoff.testing.tracker import TrackerSuite
+class TestMlflowTracker(TrackerSuite):
+    adapter = "payoff.trackers:mlflow"
