@@ -30,7 +30,6 @@ class RunAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """What `payoff run` and `payoff show` print. `unchanged` when nothing had to be done and `record` is the earlier run's.
 
     `tracking` is `{"uri", "run_id"}` as far as known; `look` the command to look further; `report` the report's path.
-    `exit_code` says for a failed run whose fault it was (2 input, 3 Payoff, 4 outside); None: told from the steps' failures.
     """
 
     record: RunRecord
@@ -38,7 +37,6 @@ class RunAnswer(msgspec.Struct, frozen=True, kw_only=True):
     tracking: dict[str, Any] = {}
     look: str = ""
     report: str = ""
-    exit_code: int | None = None
 
 
 class InitRequest(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,0 +1,28 @@
+"""`payoff check`: all findings at once."""
+
+from __future__ import annotations
+
+from payoff.base.errors import UserError
+from payoff.cli.arguments import Parser
+from payoff.cli.main import VERBS
+from payoff.cli.render import screen
+
+
+def main(argv: list[str]) -> int:
+    """Print what is wrong; 2 when something must be mended before a run."""
+    options = Parser("check", VERBS["check"]).read(argv)
+
+    from payoff.cli.render import document
+    from payoff.cli.render import findings as words
+    from payoff.flows.check import check
+    from payoff.records.finding import from_error
+
+    try:
+        findings = check(options.project)
+    except UserError as error:
+        findings = from_error(error)
+    if options.json:
+        screen.document(document.check(findings))
+    else:
+        screen.result(words.check(findings))
+    return 2 if any(finding.severity == "error" for finding in findings) else 0

@@ -1,0 +1,26 @@
+"""`payoff init DIR`: a new project."""
+
+from __future__ import annotations
+
+from payoff.cli.arguments import Parser
+from payoff.cli.main import VERBS
+from payoff.cli.render import screen
+
+
+def main(argv: list[str]) -> int:
+    """Make a git repository whose first `payoff run` succeeds."""
+    parser = Parser("init", VERBS["init"])
+    parser.add_argument("directory", metavar="DIR", help="the folder to make (empty or not there yet)")
+    parser.add_argument("--template", metavar="NAME", default="starter", help="what to start from (default: starter)")
+    options = parser.read(argv)
+
+    from payoff.cli.render import document, findings
+    from payoff.flows.init import init
+    from payoff.records.request import InitRequest
+
+    answer = init(InitRequest(directory=options.directory, template=options.template))
+    if options.json:
+        screen.document(document.init(answer))
+    else:
+        screen.result(findings.init(answer))
+    return 0

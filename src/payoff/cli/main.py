@@ -1,0 +1,78 @@
+"""`payoff VERB`: only the module of the verb that is called gets imported; `payoff --version` imports nothing further."""
+
+from __future__ import annotations
+
+import sys
+
+from payoff import __version__
+from payoff.cli.render import screen
+
+TYPE_CHECKING = False  # `typing` takes as long to import as Python itself to start
+if TYPE_CHECKING:
+    from types import ModuleType
+
+VERBS = {
+    "init": "make a new project: a git repository whose first run succeeds",
+    "check": "everything that can be known without running a step, all findings at once",
+    "run": "run what is stale, judge the model in money, write the record and the report",
+    "runs": "the project's runs, newest first",
+    "show": "one run: its money, verdicts, steps and where to look",
+}
+
+_HELP = """\
+Payoff tells you what a model is worth before you build it, proves it before you ship it, and checks it while it runs.
+
+usage: payoff VERB [options]        payoff VERB --help says more
+
+{verbs}
+
+  --version     the version
+  --help        this text
+
+Every verb takes --json (one JSON document on standard output) and --project DIR (default: the project we are in).
+Exit codes: 0 passed, 1 refused by a gate, 2 the input is wrong, 3 a bug in Payoff, 4 the outside world failed.
+"""
+
+
+def main() -> int:
+    """Do what the command line says; answers the exit code."""
+    argv = sys.argv[1:]
+    if argv in (["--version"], ["-V"]):
+        screen.out(f"payoff {__version__}")
+        return 0
+    if argv in (["--help"], ["-h"], ["help"]):
+        screen.out(help_text())
+        return 0
+    try:
+        return _dispatch(argv)
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else 0
+    except BaseException as error:  # noqa: BLE001 - the last door: every exception becomes an exit code here
+        code: int = _module("failure").tell(error, argv)
+        return code
+    finally:
+        screen.close()
+
+
+def help_text() -> str:
+    """The verbs and what they do."""
+    return _HELP.format(verbs="\n".join(f"  {verb:<8}{says}" for verb, says in VERBS.items()))
+
+
+def _dispatch(argv: list[str]) -> int:
+    if not argv:
+        screen.err(help_text())
+        return 2
+    verb, rest = argv[0], argv[1:]
+    if verb not in VERBS:
+        _module("failure").unknown_verb(verb, VERBS)
+    if verb == "run":
+        replayed: int | None = _module("replay").replay(rest)
+        if replayed is not None:
+            return replayed
+    code: int = _module(verb).main(rest)
+    return code
+
+
+def _module(name: str) -> ModuleType:
+    return __import__(f"payoff.cli.{name}", fromlist=["main"])

@@ -1,0 +1,1 @@
+"""From records to screens, JSON documents and the HTML report."""

@@ -1,0 +1,132 @@
+"""The `--json` documents; docs/schemas has their JSON schemas. Changes are additive only."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from payoff.records.finding import from_error
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from payoff.base.errors import PayoffError
+    from payoff.records.evidence import Interval
+    from payoff.records.finding import Finding
+    from payoff.records.request import InitAnswer, RunAnswer
+    from payoff.records.run import RunRecord, Summary
+
+
+def encode(value: Any) -> str:
+    """A document as indented JSON; numbers that JSON does not have (nan, inf) become null."""
+    return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+
+
+def run(answer: RunAnswer, exit_code: int, **more: Any) -> str:
+    """The document of `run` and `show` (docs/schemas/run.json)."""
+    record = answer.record
+    charter = record.charter
+    facts = {
+        "run": record.run,
+        "status": record.status,
+        "exit_code": exit_code,
+        "unchanged": answer.unchanged,
+        "project": record.name,
+        "question": charter.decision.question if charter else None,
+        "started": record.started,
+        "finished": record.finished,
+        "seconds": record.seconds,
+        "currency": _currency(record),
+        **_money(record),
+        "verdicts": record.verdicts,
+        "steps": _steps(answer),
+        "checks": record.checks,
+        "errors": record.errors,
+        "metrics": record.metrics,
+        "parameters": record.parameters,
+        "tables": {
+            name: {"id": table.id, "rows": table.rows, "bytes": table.bytes, "columns": table.columns}
+            for name, table in record.tables.items()
+        },
+        "code": record.git,
+        "environments": [
+            {"name": each.name, "python": each.python, "digest": each.digest, "packages": len(each.packages)}
+            for each in record.environments
+        ],
+        "tracking": {"uri": record.tracking_uri or None, "run_id": None, **answer.tracking},
+        "report": answer.report or None,
+        "look": answer.look or None,
+        "payoff": record.version,
+    }
+    return encode(facts | more)
+
+
+def _currency(record: RunRecord) -> str | None:
+    if record.valuation:
+        return record.valuation.currency
+    return record.charter.currency if record.charter else None
+
+
+def _money(record: RunRecord) -> dict[str, Any]:
+    value = record.valuation
+    holdout: dict[str, Any] = {"rows": record.holdout_rows, "looks": record.looks}
+    if value is None:
+        return {"per_year": None, "holdout": holdout}
+    holdout |= {
+        "confidence": value.confidence,
+        "adjusted_confidence": value.adjusted,
+        "method": value.method,
+        "resamples": value.resamples,
+    }
+    return {
+        "per_year": {**_rungs(value.per_year), "gain": value.gain},
+        "per_decision": {**_rungs(value.per_decision), "difference": value.difference_per_decision},
+        "best": value.best,
+        "shares": value.shares,
+        "exact": value.exact,
+        "holdout": holdout,
+    }
+
+
+def _rungs(rungs: dict[str, Interval]) -> dict[str, Any]:
+    others = {name: interval for name, interval in rungs.items() if name not in {"model", "perfect"}}
+    return {"model": rungs.get("model"), "alternatives": others, "perfect": rungs.get("perfect")}
+
+
+def _steps(answer: RunAnswer) -> list[dict[str, Any]]:
+    """The steps as this command saw them: in an unchanged project every one of them is reused."""
+    return [
+        {
+            "name": step.name,
+            "state": "reused" if answer.unchanged else step.state,
+            "because": () if answer.unchanged else step.because,
+            "seconds": 0.0 if answer.unchanged else step.seconds,
+            "output": step.output.id if step.output else None,
+            "rows": step.output.rows if step.output else None,
+            "metrics": step.metrics,
+            "failure": step.failure,
+            "log": step.log or None,
+        }
+        for step in answer.record.steps
+    ]
+
+
+def check(findings: Sequence[Finding]) -> str:
+    """The document of `check` (docs/schemas/check.json)."""
+    return encode({"findings": findings})
+
+
+def runs(summaries: Sequence[Summary]) -> str:
+    """The document of `runs` (docs/schemas/runs.json)."""
+    return encode({"runs": summaries})
+
+
+def init(answer: InitAnswer) -> str:
+    """The document of `init` (docs/schemas/init.json)."""
+    return encode(answer)
+
+
+def failure(error: PayoffError) -> str:
+    """The document of a verb that could not do its work (docs/schemas/error.json)."""
+    return encode({"exit_code": error.exit_code, "errors": from_error(error)})

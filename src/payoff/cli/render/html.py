@@ -1,0 +1,294 @@
+"""The report for the owner: one self-contained HTML page, readable on a phone, in print and without a network.
+
+Every text of the project (names, statements, tracebacks) is escaped; a content security policy lets nothing load and no script run.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from html import escape
+from importlib import resources
+from typing import TYPE_CHECKING
+
+from payoff.base.text import count
+from payoff.cli.render import appendix, picture, words
+from payoff.cli.render.amounts import amount, duration, grain, when
+from payoff.cli.render.amounts import percent as spaced
+
+if TYPE_CHECKING:
+    from payoff.records.evidence import Interval
+    from payoff.records.request import RunAnswer
+    from payoff.records.run import RunRecord
+
+_BADGES = {"passed": "✓ Passed", "refused": "✗ Refused", "failed": "✗ Failed"}
+
+
+def report(record: RunRecord, answer: RunAnswer | None = None) -> str:
+    """The whole page."""
+    style = resources.files(__package__).joinpath("report.css").read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+    body = "\n".join(
+        part
+        for part in (
+            _hero(record),
+            _failure(record),
+            _broken(record),
+            _question(record),
+            _gap(record),
+            _ladder(record),
+            _verdicts(record),
+            _shares(record),
+            appendix.used(record),
+            appendix.steps(record),
+            appendix.measured(record),
+            appendix.charter(record),
+        )
+        if part
+    )
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<meta name="generator" content="Payoff {escape(record.version)}">
+<title>{escape(record.name)}: {escape(words.headline(record))}</title>
+<style>{style}</style>
+</head>
+<body>
+<header class="top"><strong>{escape(record.name)}</strong><span>{escape(when(record.finished))} · <span>run {escape(record.run)}</span></span></header>
+<main>
+{body}
+</main>
+{_footer(record, answer)}
+</body>
+</html>
+"""
+
+
+
+
+def percent(share: float, *, decimals: int = 1) -> str:
+    """A percentage that no line breaks."""
+    return spaced(share, decimals=decimals).replace(" %", "\u00a0%")
+
+
+def typeset(text: str) -> str:
+    """A sentence of ours as HTML: curly quotes, real minus signs before numbers."""
+    return re.sub(r"(^|[\s(])-(?=[\d ])", r"\1−", re.sub(r'"([^"]*)"', r"“\1”", escape(text, quote=False)))
+
+
+def money(value: float, step: float, *, sign: bool = False) -> str:
+    """An amount as HTML."""
+    return escape(amount(value, step, sign=sign)).replace("-", "−")
+
+
+def _hero(record: RunRecord) -> str:
+    head = f'<div class="head"><h1>What is the model worth?</h1><p class="badge">{_BADGES[record.status]}</p></div>'
+    value = record.valuation
+    if value is None:
+        return f"""<section class="hero {record.status}">
+{head}
+<p class="plain">No amount: {escape(_no_amount(record))}</p>
+<p>{escape(_what_now(record))}</p>
+</section>"""
+    gain, step = value.gain, grain(value.gain, 3)
+    cost = words.running_cost(record.charter)
+    net = f", after its running cost of {amount(cost)} {value.currency} a year" if cost else ""
+    solution = next((rung for rung in words.ladder(record) if rung.name == gain.over), None)
+    said = f" ({solution.says})" if solution and solution.says and solution.says != gain.over else ""
+    more = "more" if gain.mean >= 0 else "less"
+    payback = words.payback(record)
+    earned = f"<p>At that gain, the {_build(record)} it costs to build come back in about {escape(payback)}.</p>" if payback else ""
+    return f"""<section class="hero {record.status}">
+{head}
+<p class="amount">{money(gain.mean, step, sign=True)} <span>{escape(value.currency)} a year</span></p>
+<p class="between">Between {money(gain.low, step, sign=True)} and {money(gain.high, step, sign=True)}, with {percent(value.confidence)} confidence</p>
+<p>That is how much {more} the model is expected to bring than the best you can do without one: “{escape(gain.over)}”{escape(said)}{escape(net)}.</p>
+<p class="means">{typeset(words.meaning(record))}</p>
+{earned}
+</section>"""
+
+
+def _build(record: RunRecord) -> str:
+    charter = record.charter
+    return f"{amount(float(charter.costs.build))} {escape(charter.currency)}" if charter else ""
+
+
+def _no_amount(record: RunRecord) -> str:
+    broken = [check for check in words.broken(record) if check.severity == "error"]
+    if record.status == "refused" and broken:
+        tables = sorted({check.table for check in broken})
+        return f"the data broke {count(len(broken), 'promise')} (in {', '.join(tables)}), so no model was trained."
+    return words.reason(record).rstrip(".") + "."
+
+
+def _what_now(record: RunRecord) -> str:
+    if record.status == "refused":
+        return "A model trained on data that is not what it was promised to be would be worth an unknown amount. Mend the data or the promise, then run again."
+    return "The run stopped before the model could be judged. Nothing that finished is lost; the next run goes on from there."
+
+
+def _question(record: RunRecord) -> str:
+    charter = record.charter
+    if charter is None:
+        return ""
+    decision = charter.decision
+    facts = [
+        ("Objective", charter.objective.statement),
+        ("Owner", charter.objective.owner),
+        (f"“{decision.outcome.name}” means", decision.outcome.means),
+        ("Possible actions", ", ".join(charter.actions)),
+        ("Decisions a year", f"{decision.per_year:,}"),
+    ]
+    return f"""<section>
+<h2>The question</h2>
+<blockquote>{escape(decision.question)}</blockquote>
+{appendix.facts(facts)}
+</section>"""
+
+
+def _gap(record: RunRecord) -> str:
+    value = record.valuation
+    if value is None:
+        return ""
+    promised = float(record.charter.accept.min_gain_per_year) if record.charter else 0.0
+    net = "Net of the model's running cost. " if words.running_cost(record.charter) else ""
+    rule = (
+        f"The model passes when the whole interval lies to the right of the promised minimum of {amount(promised)} {value.currency}."
+        if promised
+        else "The model passes when the whole interval lies to the right of zero."
+    )
+    return f"""<section>
+<h2>The model against “{escape(value.gain.over)}”</h2>
+<figure class="figure">{picture.gap(value.gain, promised, value.currency)}
+<figcaption class="soft">{escape(value.currency)} a year. {escape(net)}The dot is the best estimate, the band the {percent(value.confidence)} interval. {escape(rule)}</figcaption></figure>
+</section>"""
+
+
+def _ladder(record: RunRecord) -> str:
+    value, rungs = record.valuation, words.ladder(record)
+    if value is None or not rungs:
+        return ""
+    on, step = picture.rung_scale(rungs), grain(value.gain, 3)
+    rows = "\n".join(
+        f'<tr class="{rung.kind}" role="row"><th scope="row" role="rowheader">{escape(rung.name)}{_small(rung.says)}</th>'
+        f'<td class="picture" role="cell">{picture.rung(rung, on, value.currency)}</td>'
+        f'<td class="number" role="cell">{money(rung.year.mean, step)}{_span(rung.year, step)}</td></tr>'
+        for rung in rungs
+    )
+    cost = words.running_cost(record.charter)
+    before = f" These amounts are before the model's running cost of {amount(cost)} {value.currency} a year." if cost else ""
+    sums = words.sum_up(record)
+    added = f" The gain: {typeset(sums)} {escape(value.currency)}." if sums else ""
+    share = words.captured(value)
+    caught = (
+        f" The model captures {percent(share, decimals=0)} of what knowing the future would add to “{value.best}”."
+        if share is not None and share > 0
+        else ""
+    )
+    return f"""<section>
+<h2>The money ladder</h2>
+<table class="ladder" role="table">
+<thead><tr role="row"><th scope="col" role="columnheader">What you could do</th><th scope="col" role="columnheader"></th>
+<th scope="col" role="columnheader" class="number">{escape(value.currency)} a year</th></tr></thead>
+<tbody>
+{rows}
+</tbody>
+<tfoot aria-hidden="true"><tr><th></th><td class="picture">{picture.axis(on)}</td><td class="number"></td></tr></tfoot>
+</table>
+<p class="soft">The thin line is the {percent(value.confidence)} interval.{escape(before)}{added}{escape(caught)}</p>
+</section>"""
+
+
+def _span(year: Interval, step: float) -> str:
+    return f"<small>{money(year.low, step)} to {money(year.high, step)}</small>" if year.high > year.low else ""
+
+
+def _small(text: str) -> str:
+    return f"<small>{escape(text)}</small>" if text else ""
+
+
+def _verdicts(record: RunRecord) -> str:
+    if not record.verdicts:
+        return ""
+    items = []
+    for verdict in record.verdicts:
+        sign, word, kind = ("✓", "Passed", "yes") if verdict.passed else ("✗", "Refused", "no")
+        todo = f'<p class="todo">What to do: {typeset(verdict.remedy)}</p>' if verdict.remedy and not verdict.passed else ""
+        code = f' <span class="soft">{escape(verdict.code)}</span>' if verdict.code and not verdict.passed else ""
+        items.append(
+            f'<li class="{kind}"><span class="sign" aria-hidden="true">{sign}</span><div>'
+            f'<strong>{escape(verdict.title or verdict.gate)}</strong> <span class="word">· {word}</span>{code}'
+            f"<p>{typeset(verdict.reason)}</p>{todo}</div></li>"
+        )
+    return f"""<section>
+<h2>Verdicts</h2>
+<ul class="verdicts">
+{chr(10).join(items)}
+</ul>
+</section>"""
+
+
+def _shares(record: RunRecord) -> str:
+    value = record.valuation
+    if value is None or not value.shares:
+        return ""
+    names = [rung.name for rung in words.ladder(record) if rung.name in value.shares]
+    actions = list(record.charter.actions) if record.charter else []
+    actions += sorted({action for shares in value.shares.values() for action in shares} - set(actions))
+    head = "".join(f'<th scope="col">{escape(action)}</th>' for action in actions)
+    rows = "\n".join(
+        f'<tr class="{name if name == words.MODEL else ""}"><th scope="row">{escape(name)}</th>'
+        + "".join(f"<td>{picture.share(value.shares[name].get(action, 0.0))}</td>" for action in actions)
+        + "</tr>"
+        for name in names
+    )
+    return f"""<section>
+<h2>What would be decided</h2>
+<p class="soft">The share of decisions that go to each action, measured on {count(value.rows, "case")} the model had never seen.</p>
+<div class="wide"><table class="shares"><thead><tr><th scope="col"></th>{head}</tr></thead>
+<tbody>
+{rows}
+</tbody></table></div>
+</section>"""
+
+
+def _broken(record: RunRecord) -> str:
+    broken = words.broken(record)
+    if not broken:
+        return ""
+    rows = [
+        (
+            f"{check.table}.{check.column}" if check.column else check.table,
+            check.check + ("" if check.severity == "error" else f" ({check.severity} only)"),
+            f"{check.failed:,} of {check.rows:,} rows" if check.column else check.reason,
+            ", ".join(check.sample[:5]) or "–",
+            f"{check.file}:{check.line}" if check.file else "",
+        )
+        for check in broken[:50]
+    ]
+    return f"""<section>
+<h2>Promises the data broke</h2>
+{appendix.grid(("Where", "Promise", "Broken by", "Some of these rows (ids)", "Promised in"), rows)}
+</section>"""
+
+
+def _failure(record: RunRecord) -> str:
+    parts = [f"<pre>{escape(str(finding.as_error()))}</pre>" for finding in record.errors]
+    for step in words.failures(record):
+        if step.failure and step.failure.trace:
+            parts.append(f"<h3>Step {escape(step.name)}</h3><pre>{escape(step.failure.trace.rstrip())}</pre>")
+    return f"<section>\n<h2>What went wrong</h2>\n{''.join(parts)}\n</section>" if parts else ""
+
+
+def _footer(record: RunRecord, answer: RunAnswer | None) -> str:
+    look = f" · <code>{escape(answer.look)}</code>" if answer and answer.look else ""
+    return (
+        f"<footer>Made by Payoff {escape(record.version)} in {duration(record.seconds)}. Everything in this page is in the run's record: "
+        f"<code>payoff show {escape(record.run)}</code>{look}</footer>"
+    )

@@ -1,0 +1,158 @@
+"""What a run says, in sentences that the terminal and the report share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from payoff.base.text import count
+from payoff.cli.render.amounts import amount, grain, percent
+
+if TYPE_CHECKING:
+    from payoff.records.charter import Charter, CommonSolution
+    from payoff.records.evidence import CheckResult, Interval, StepOutcome, Valuation
+    from payoff.records.run import RunRecord
+
+MODEL, PERFECT = "model", "perfect"
+
+
+class Rung(NamedTuple):
+    """One row of the ladder: `kind` is `common`, `model` or `perfect`; `says` is what it does, in words."""
+
+    name: str
+    kind: str
+    says: str
+    year: Interval
+
+
+def headline(record: RunRecord) -> str:
+    """The first line: an amount of money with its interval, or why there is none."""
+    value = record.valuation
+    if value is None:
+        early = " before training" if any(check.severity == "error" for check in broken(record)) else ""
+        return f"{f'Refused{early}' if record.status == 'refused' else 'Failed'}: {reason(record)}"
+    gain, step = value.gain, grain(value.gain)
+    more = "more than" if gain.mean >= 0 else "compared with"
+    return (
+        f"{amount(gain.mean, step, sign=True)} {value.currency} a year "
+        f"({percent(value.confidence)} interval {amount(gain.low, step, sign=True)} … {amount(gain.high, step, sign=True)}) "
+        f'{more} the best common solution "{gain.over}", net of running cost'
+    )
+
+
+def reason(record: RunRecord) -> str:
+    """Why a run has no amount of money, in one line."""
+    if record.status == "refused":
+        said = [verdict.reason for verdict in record.verdicts if not verdict.passed]
+        return "; ".join(said) or "a gate said no"
+    if record.errors:
+        return record.errors[0].what.partition("\n")[0]
+    failed = failures(record)
+    return f"step {failed[0].name} failed" if failed else "the run did not get to a verdict"
+
+
+def meaning(record: RunRecord) -> str:
+    """What the amount means for the decision whether to use the model."""
+    value = record.valuation
+    if value is None:
+        return ""
+    gain, step = value.gain, grain(value.gain)
+    promised = float(record.charter.accept.min_gain_per_year) if record.charter else 0.0
+    least = f"{amount(promised)} {value.currency}"
+    over = f'"{gain.over}"'
+    if gain.high <= 0:
+        return f"The model earns less than {over}. Keep doing that."
+    if gain.low > 0 and gain.low >= promised:
+        than = f"the promised {least} a year" if promised else f"what {over} brings"
+        return f"Even the low end of the interval is more than {than}."
+    low = f"{amount(gain.low, step, sign=True)} {value.currency}"
+    if gain.low > 0:
+        return f"The model beats {over}, but the low end of the interval ({low}) is below the promised {least} a year: not proven to be worth it."
+    return f"The low end of the interval ({low}) is not above zero: the model may well earn less than {over}. Not proven to be worth it."
+
+
+def ladder(record: RunRecord) -> list[Rung]:
+    """Every common solution in the charter's order, then the model, then perfect foresight."""
+    value = record.valuation
+    if value is None:
+        return []
+    said = {each.name: does(each) for each in record.charter.common_solutions} if record.charter else {}
+    names = [name for name in said if name in value.per_year]
+    names += [name for name in value.per_year if name not in (*names, MODEL, PERFECT)]
+    rungs = [Rung(name, "common", said.get(name, ""), value.per_year[name]) for name in names]
+    if MODEL in value.per_year:
+        rungs.append(Rung(MODEL, "model", "what the model's predictions pay best", value.per_year[MODEL]))
+    if PERFECT in value.per_year:
+        rungs.append(Rung(PERFECT, "perfect", "knowing every outcome in advance: nobody can", value.per_year[PERFECT]))
+    return rungs
+
+
+def does(solution: CommonSolution) -> str:
+    """What a common solution does, in words."""
+    return solution.says or (f"{solution.action} in every case" if solution.action else f"rule: {solution.sql}")
+
+
+def running_cost(charter: Charter | None) -> float:
+    """What the model costs to run a year, in the charter's currency."""
+    return float(charter.costs.run_per_year) if charter else 0.0
+
+
+def captured(value: Valuation) -> float | None:
+    """Which share of what perfect foresight would add to the best common solution the model adds (before running cost)."""
+    rungs = value.per_year
+    if not {MODEL, PERFECT, value.best} <= rungs.keys():
+        return None
+    room = rungs[PERFECT].mean - rungs[value.best].mean
+    return (rungs[MODEL].mean - rungs[value.best].mean) / room if room > 0 else None
+
+
+def sum_up(record: RunRecord) -> str:
+    """How the gain follows from the ladder, as a sum; empty when it does not to the digits shown."""
+    value = record.valuation
+    if value is None or not {MODEL, value.best} <= value.per_year.keys():
+        return ""
+    step, cost = grain(value.gain, 3), running_cost(record.charter)
+    model, best = (value.per_year[name].mean for name in (MODEL, value.best))
+    if not abs(model - best - cost - value.gain.mean) <= 2 * step:  # nan included
+        return ""
+    less = f" - {amount(cost, step)} running cost" if cost else ""
+    return f"{amount(model, step)} - {amount(best, step)}{less} = {amount(value.gain.mean, step, sign=True)}"
+
+
+def payback(record: RunRecord) -> str:
+    """How long until the building cost is earned back at the mean gain; empty when the gain may be nothing."""
+    value, charter = record.valuation, record.charter
+    if value is None or charter is None or value.gain.low <= 0 or charter.costs.build <= 0:
+        return ""
+    months = float(charter.costs.build) / value.gain.mean * 12
+    if months > 240:  # noqa: PLR2004 - twenty years is never
+        return "more than 20 years"
+    return count(max(1, round(months)), "month") if months < 24 else f"{months / 12:.1f} years"  # noqa: PLR2004
+
+
+def looked(looks: int) -> str:
+    """How often the holdout was looked at."""
+    return {0: "not yet", 1: "once", 2: "twice"}.get(looks, f"{looks:,} times")
+
+
+def failures(record: RunRecord) -> list[StepOutcome]:
+    """The steps that failed."""
+    return [step for step in record.steps if step.state == "failed"]
+
+
+def broken(record: RunRecord) -> list[CheckResult]:
+    """The promises that the data broke, errors first."""
+    return sorted((check for check in record.checks if not check.passed), key=lambda check: check.severity != "error")
+
+
+def tally(record: RunRecord) -> str:
+    """`3 ran, 7 reused`: how many steps ended in which state."""
+    states = [step.state for step in record.steps]
+    return ", ".join(f"{states.count(state)} {state}" for state in ("ran", "reused", "failed", "skipped") if state in states)
+
+
+def commit(record: RunRecord) -> str:
+    """The commit that ran, and whether files had changes that are not committed."""
+    git = record.git
+    if git is None or git.commit is None:
+        return "no commit yet"
+    return git.commit[:10] + (" with changes that are not committed" if git.dirty else "")
