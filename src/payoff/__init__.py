@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+TYPE_CHECKING = False  # `typing` takes as long to import as Python to start; `payoff --version` passes through here
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = ["__version__", "columns", "log_metric", "step"]
 __version__ = "0.1.0"
