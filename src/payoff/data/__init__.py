@@ -1,0 +1,1 @@
+"""Rules about tables: contracts' checks, the split, money expressions, which columns are used and known. No engine, no file."""

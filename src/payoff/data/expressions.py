@@ -1,0 +1,242 @@
+"""Money in SQL: payoff cells and the common solutions' rules over a row of the examples."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import sqlglot
+from sqlglot import exp
+from sqlglot.errors import SqlglotError
+
+from payoff.base.errors import InvalidInput, UserError, Where
+from payoff.base.text import count, did_you_mean
+from payoff.data.names import column, value
+from payoff.records.finding import Finding, from_error
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    import pyarrow as pa
+
+    from payoff.records.charter import Cell, Charter
+    from payoff.records.contract import Contract
+
+_UNSTEADY = (
+    exp.Rand, exp.CurrentDate, exp.CurrentTimestamp, exp.CurrentTime, exp.CurrentDatetime, exp.CurrentUser, exp.Uuid,
+)  # fmt: skip
+_FORBIDDEN = re.compile(
+    r"^(random|setseed|now|today|uuid|gen_random_uuid|getenv|current_setting|nextval|read_\w+|\w*_scan|glob|query|query_table|get_current_\w+|txid_current)$",
+    re.IGNORECASE,
+)
+_SAMPLE = 5
+
+
+def check_charter(
+    charter: Charter, columns: Sequence[str] | None, contracts: Iterable[Contract] = ()
+) -> list[Finding]:
+    """All that is wrong with the charter's expressions; names of columns are checked when `columns` (the examples') are known."""
+    findings: list[Finding] = []
+    promised = list(contracts)
+    for cell in charter.cells:
+        if cell.sql is not None:
+            title = f"payoff {cell.action}.{cell.outcome}"
+            findings += _findings(charter, cell.sql, columns, promised, title=title, line=cell.line, rule=False)
+    for solution in charter.common_solutions:
+        if solution.sql is not None:
+            title = f"common solution {solution.name}"
+            findings += _findings(charter, solution.sql, columns, promised, title=title, line=solution.line, rule=True)
+    return findings
+
+
+def payoff_query(charter: Charter, columns: Sequence[str], contracts: Iterable[Contract] = ()) -> str:
+    """SQL over the table `holdout`: per row `id`, `outcome` (its name), `payoff:<action>:<outcome>` (DOUBLE) and `rule:<solution>` (text).
+
+    Raises `InvalidInput` with everything that is wrong with the charter's expressions.
+    """
+    wrong = check_charter(charter, columns, contracts)
+    if wrong:
+        raise InvalidInput([finding.as_error() for finding in wrong])
+    decision = charter.decision
+    parts = [f"{column(decision.id)} as id", f"{outcome_sql(charter)} as outcome"]
+    for cell in charter.cells:
+        sql = str(cell.amount) if cell.amount is not None else f"({cell.sql})"
+        parts.append(f"cast({sql} as double) as {column(f'payoff:{cell.action}:{cell.outcome}')}")
+    for solution in charter.common_solutions:
+        if solution.sql is not None:
+            parts.append(f"cast(({solution.sql}) as varchar) as {column(f'rule:{solution.name}')}")
+    return f"select {', '.join(parts)} from holdout"
+
+
+def outcome_sql(charter: Charter) -> str:
+    """SQL that names a row's outcome: the positive one by its name, the other (of two) by its own, of more than two by their value."""
+    spec, names = charter.decision.outcome, charter.outcomes
+    name = column(spec.column)
+    if len(names) == 2:  # noqa: PLR2004 - binary
+        other = next(each for each in names if each != spec.name)
+        same = f"lower(cast({name} as varchar)) = {value(_text(spec.positive))}"
+        return f"case when {same} then {value(spec.name)} else {value(other)} end"
+    return f"cast({name} as varchar)"
+
+
+def refuse_unusable(charter: Charter, answer: pa.Table) -> None:
+    """Refuse rows for which a payoff is missing, infinite or not a number, or for which a rule names no action."""
+    import pyarrow.compute as pc  # noqa: PLC0415 - a moment's work, and checks do without
+
+    parts: list[UserError] = []
+    for cell in charter.cells:
+        values = answer[f"payoff:{cell.action}:{cell.outcome}"]
+        bad = pc.invert(pc.fill_null(pc.is_finite(values), False))
+        number = pc.sum(bad).as_py() or 0
+        if number:
+            parts.append(
+                UserError(
+                    f"payoff {cell.action}.{cell.outcome} is no amount for {count(number, 'row')} of {answer.num_rows:,}:"
+                    f" a division by zero or a missing value ({_ids(charter, answer, bad)})",
+                    code="PO-D031",
+                    expected="an amount for every row",
+                    remedy="write what such rows are worth into the cell, as with coalesce(a / nullif(b, 0), 0)",
+                    where=Where(charter.file, cell.line),
+                )
+            )
+    for solution in charter.common_solutions:
+        if solution.sql is not None:
+            bad = pc.invert(pc.fill_null(pc.is_in(answer[f"rule:{solution.name}"], _array(charter.actions)), False))
+            number = pc.sum(bad).as_py() or 0
+            if number:
+                parts.append(
+                    UserError(
+                        f"common solution {solution.name} names none of the actions for {count(number, 'row')}"
+                        f" ({_ids(charter, answer, bad)})",
+                        code="PO-D032",
+                        expected=f"one of {', '.join(charter.actions)} for every row",
+                        remedy="end the case with an else that names an action",
+                        where=Where(charter.file, solution.line),
+                    )
+                )
+    unknown = sorted({each for each in pc.unique(answer["outcome"]).to_pylist()} - set(charter.outcomes))
+    if unknown:
+        parts.append(
+            UserError(
+                f"{charter.decision.outcome.column} has {count(len(unknown), 'value')} that no payoff names",
+                code="PO-D033",
+                expected=f"the outcomes {', '.join(charter.outcomes)}",
+                remedy=f"add a payoff for each of them to {charter.file}",
+                where=Where(charter.file),
+            )
+        )
+    if parts:
+        raise InvalidInput(parts)
+
+
+def _ids(charter: Charter, answer: pa.Table, mask: pa.ChunkedArray) -> str:
+    listed = answer["id"].filter(mask).slice(0, _SAMPLE).to_pylist()
+    return f"{charter.decision.id} {', '.join(str(each) for each in listed)}{', ...' if len(listed) == _SAMPLE else ''}"
+
+
+def _array(names: Iterable[str]) -> pa.Array:
+    import pyarrow as pa  # noqa: PLC0415 - see refuse_unusable
+
+    return pa.array(list(names), pa.string())
+
+
+def _text(given: bool | int | str) -> str:
+    return str(given).lower()
+
+
+def _findings(
+    charter: Charter,
+    sql: str,
+    columns: Sequence[str] | None,
+    contracts: Sequence[Contract],
+    *,
+    title: str,
+    line: int,
+    rule: bool,
+) -> list[Finding]:
+    where = Where(charter.file, line)
+    try:
+        tree = _parse(sql, title, where)
+        faults = _faults(charter, tree, columns, contracts, title=title, where=where, rule=rule)
+    except UserError as error:
+        faults = [error]
+    return [finding for fault in faults for finding in from_error(fault)]
+
+
+def _parse(sql: str, title: str, where: Where) -> exp.Expression:
+    try:
+        found = [each for each in sqlglot.parse(f"select {sql}", dialect="duckdb") if each is not None]
+    except SqlglotError:
+        found = []
+    select = found[0] if len(found) == 1 else None
+    whole = isinstance(select, exp.Select) and len(select.expressions) == 1 and not select.args.get("from_")
+    if select is None or not whole or select.args.get("from") or select.find(exp.Subquery, exp.Star):
+        raise UserError(
+            f"{title} is not an SQL expression over one row",
+            code="PO-D030",
+            expected="one expression such as 0.3 * lifetime_value - 5, without a query inside it",
+            remedy="correct it in the charter, then payoff check",
+            where=where,
+        )
+    return select.expressions[0]  # type: ignore[no-any-return]
+
+
+def _faults(
+    charter: Charter,
+    tree: exp.Expression,
+    columns: Sequence[str] | None,
+    contracts: Sequence[Contract],
+    *,
+    title: str,
+    where: Where,
+    rule: bool,
+) -> list[UserError]:
+    faults: list[UserError] = []
+
+    def fault(what: str, code: str, expected: str, remedy: str) -> None:
+        faults.append(UserError(f"{title} {what}", code=code, expected=expected, remedy=remedy, where=where))
+
+    if tree.find(exp.AggFunc, exp.Window):
+        fault("adds up over rows", "PO-D034", "an expression over one row", "compute it in the examples step, and use its column")
+    names = [node.name if isinstance(node, exp.Anonymous) else node.sql_name() for node in tree.find_all(exp.Func)]
+    unsteady = [name for name in names if _FORBIDDEN.match(name)] + [n.sql_name() for n in tree.find_all(*_UNSTEADY)]
+    if unsteady:
+        fault(
+            f"uses {unsteady[0].lower()}, which gives another answer each time or looks outside",
+            "PO-D035",
+            "an expression of the row's own columns",
+            "compute it in the examples step, and use its column",
+        )
+    used = sorted({node.name for node in tree.find_all(exp.Column)})
+    after = {c.name for contract in contracts for c in contract.known_after}
+    for name in used:
+        if columns is not None and name.lower() not in {each.lower() for each in columns}:
+            fault(
+                f"names the column {name}, which {charter.decision.examples} does not have",
+                "PO-D036",
+                did_you_mean(name, columns),
+                f"correct the name in {charter.file}, or make {charter.decision.examples} deliver {name}",
+            )
+        elif name == charter.decision.outcome.column:
+            fault(
+                f"uses {name}, which is the outcome itself and not known when the decision is taken",
+                "PO-D037",
+                "columns known at the decision; each outcome has a cell of its own",
+                "write the amount of each outcome into its own cell",
+            )
+        elif rule and name in after:
+            fault(
+                f"uses {name}, which is known only after the decision",
+                "PO-D038",
+                "columns known when the decision is taken",
+                "write the rule with columns that are known then",
+            )
+        other = next((c.currency for k in contracts for c in k.columns if c.name == name and c.currency), None)
+        if other and other != charter.currency and not rule:
+            fault(
+                f"adds {name} in {other} to amounts in {charter.currency}: another currency",
+                "PO-D039",
+                f"amounts in {charter.currency}",
+                f"convert {name} to {charter.currency} in the examples step, and use the converted column",
+            )
+    return faults

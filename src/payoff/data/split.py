@@ -1,0 +1,150 @@
+"""Cuts the examples into `train` and the holdout, the same way on every machine and in every order of rows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from payoff.base import hashing
+from payoff.base.errors import UserError, Where
+from payoff.base.text import count, did_you_mean
+from payoff.data.names import column, value
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import pyarrow as pa
+
+    from payoff.records.artifact import Artifact
+    from payoff.records.charter import Charter
+
+_BUCKETS = 1_000_000
+
+
+class SplitQueries(msgspec.Struct, frozen=True, kw_only=True):
+    """SQL over the examples: `train` (features and outcome), `holdout` (all columns), `census` (one row that says whether it can be judged)."""
+
+    train: str
+    holdout: str
+    census: str
+    charter: object
+    examples: str
+
+
+def compile_split(charter: Charter, columns: Sequence[str], features: Sequence[str]) -> SplitQueries:
+    """The queries of a charter's split over examples with these columns."""
+    decision, split = charter.decision, charter.split
+    for name, what in (
+        (decision.id, "decision.id"),
+        (decision.outcome.column, "decision.outcome.column"),
+        (split.on, "split.on"),
+    ):
+        if name not in columns:
+            raise UserError(
+                f"{decision.examples} has no column {name!r}, which the charter names as {what}",
+                code="PO-D020",
+                expected=did_you_mean(name, columns),
+                remedy=f"correct {what} in {charter.file}, or make {decision.examples} deliver {name}",
+                where=Where(charter.file),
+            )
+    held = _held(charter)
+    table = column(decision.examples)
+    chosen = ", ".join(column(name) for name in features)
+    identity, outcome = column(decision.id), column(decision.outcome.column)
+    census = (
+        f"select count(*) as rows, count({identity}) as ids, count(distinct {identity}) as distinct_ids,"
+        f" count({outcome}) as outcomes, count({column(split.on)}) as keys,"
+        f" count(*) filter ({held}) as held, count(distinct {outcome}) filter ({held}) as held_kinds,"
+        f" count(distinct {outcome}) filter (not {held}) as train_kinds from {table}"
+    )
+    return SplitQueries(
+        train=f"select {chosen} from {table} where not {held}",
+        holdout=f"select * from {table} where {held}",
+        census=census,
+        charter=charter,
+        examples=decision.examples,
+    )
+
+
+def verify(queries: SplitQueries, query: Callable[[str], pa.Table]) -> None:
+    """See in one scan that the examples can be judged on; every reason why not is an error, nothing is dropped."""
+    charter: Charter = queries.charter  # type: ignore[assignment]
+    seen = {name: int(column[0].as_py()) for name, column in zip(*_columns(query(queries.census)), strict=True)}
+    for what, expected, remedy in _faults(charter, seen):
+        raise UserError(
+            f"{charter.decision.examples}: {what}", code="PO-D021", expected=expected, remedy=remedy, where=Where(charter.file)
+        )
+
+
+def holdout_identity(charter: Charter, examples: Artifact) -> str:
+    """What names the holdout when looks at it are counted: the examples' content and how they are cut."""
+    return hashing.of_json([examples.id, msgspec.to_builtins(charter.split), charter.decision.id])
+
+
+def _held(charter: Charter) -> str:
+    """The condition that a row is in the holdout: by a share of hashed keys (MD5, so that no engine's own hash matters), or by time."""
+    split = charter.split
+    on = column(split.on)
+    if split.by == "time":
+        return f"({on} >= {value(split.from_)})"
+    below = round((split.holdout or 0.0) * _BUCKETS)
+    key = f"md5({value(split.salt)} || '|' || cast({on} as varchar))"
+    return f"(cast('0x' || substr({key}, 1, 12) as bigint) % {_BUCKETS} < {below})"
+
+
+def _columns(answer: pa.Table) -> tuple[list[str], list[pa.ChunkedArray]]:
+    return answer.column_names, answer.columns
+
+
+def _faults(charter: Charter, seen: dict[str, int]) -> list[tuple[str, str, str]]:
+    decision, split = charter.decision, charter.split
+    rows, examples = seen["rows"], decision.examples
+    missing_ids, missing_outcomes = rows - seen["ids"], rows - seen["outcomes"]
+    faults: list[tuple[bool, str, str, str]] = [
+        (rows == 0, "it has no rows", "at least one decision", f"see what {examples} reads: payoff show latest"),
+        (
+            missing_ids > 0,
+            f"{count(missing_ids, 'row')} without {decision.id}",
+            "an id in every row",
+            f"give every row an id, or leave such rows out in the step {examples}",
+        ),
+        (
+            seen["distinct_ids"] < seen["ids"],
+            f"{count(seen['ids'] - seen['distinct_ids'], 'row')} repeat an id that another row has",
+            f"one row per {decision.id}: each row is one decision",
+            f"make {examples} one row per decision, or name the column that is",
+        ),
+        (
+            missing_outcomes > 0,
+            f"{count(missing_outcomes, 'row')} without an outcome ({decision.outcome.column})",
+            "an outcome in every row: rows whose outcome is not known yet cannot be judged on",
+            f"leave rows whose outcome is not known yet out in the step {examples}, and say so there",
+        ),
+        (
+            seen["keys"] < rows,
+            f"{count(rows - seen['keys'], 'row')} without {split.on}, by which they are split",
+            f"a value of {split.on} in every row",
+            "choose another column for split.on in the charter",
+        ),
+        (
+            seen["held"] == 0,
+            "the holdout is empty",
+            "rows on both sides of the split",
+            "raise split.holdout, or move split.from to an earlier date",
+        ),
+        (
+            seen["held"] == rows,
+            "nothing is left to train on",
+            "rows on both sides of the split",
+            "lower split.holdout, or move split.from to a later date",
+        ),
+        (
+            min(seen["held_kinds"], seen["train_kinds"]) < 2,  # noqa: PLR2004 - two outcomes at least
+            f"every outcome ({decision.outcome.column}) is the same in "
+            + ("the holdout" if seen["held_kinds"] < 2 else "train"),  # noqa: PLR2004
+            "at least two different outcomes on both sides of the split",
+            f"see whether the step {examples} filters on the outcome, or choose another split",
+        ),
+    ]
+    return [(what, expected, remedy) for wrong, what, expected, remedy in faults if wrong]
