@@ -9,8 +9,8 @@ from typing import Any
 def column(name: str) -> str:
     """A column's (or table's) name, quoted.
 
-    >>> column('a "b"')
-    '"a ""b"""'
+    >>> print(column('a"b'))
+    "a""b"
     """
     return '"' + name.replace('"', '""') + '"'
 
