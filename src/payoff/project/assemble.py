@@ -1,0 +1,130 @@
+"""All files of a project, put together: configuration, charter, contracts, environments and steps."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+import msgspec
+
+from payoff.project import charter, config, lock
+from payoff.project.pipeline import steps
+from payoff.project.pipeline.graph import Graph
+from payoff.records.contract import Contract
+from payoff.records.finding import Finding, Place
+from payoff.records.project import Git, Project
+
+if TYPE_CHECKING:
+    from payoff.project.files import Reading
+
+CONTRACTS = "contracts"
+
+
+class ContractFile(msgspec.Struct, frozen=True):
+    """What one contract file says. `names` maps table -> name of a property -> its column."""
+
+    contracts: tuple[Contract, ...] = ()
+    names: dict[str, dict[str, str]] = {}
+    findings: tuple[Finding, ...] = ()
+
+
+def project(reading: Reading) -> Project | None:
+    """The project, git apart; nothing when a part is too wrong. Everything found is in `reading.findings`."""
+    for file, what in ((config.FILE, "how the project runs"), (charter.FILE, "why the project exists")):
+        if not reading.exists(file) and file in reading.absent:
+            reading.error(
+                "PO-P003",
+                f"{file} is not there",
+                Place(file),
+                expected=f"{file}, which says {what}",
+                remedy=f"write {file} (payoff init DIR makes a whole project to copy from)",
+            )
+    settings = config.read(reading)
+    why, document = charter.read(reading) or (None, None)
+    contracts = _contracts(reading)
+    declared = steps.read(reading, settings.pipeline if settings is not None else "")
+    if settings is None:
+        return None
+    environments = lock.read(reading, settings.environments)
+    graph = Graph(reading, declared, settings.sources, contracts, why, document)
+    if not declared:
+        _no_steps(reading)
+    graph.check(settings.environments)
+    if why is None:
+        return None
+    return Project(
+        id=re.sub(r"[^\w.-]+", "-", settings.name).strip("-") or "project",
+        name=settings.name,
+        root="",
+        charter=why,
+        contracts=contracts,
+        sources=settings.sources,
+        environments=environments,
+        steps=tuple(graph.steps.values()),
+        git=Git(commit=None, branch=None, dirty=False),
+        tracking=settings.tracking,
+        ledger=settings.ledger,
+        store=settings.store,
+        workers=settings.workers,
+    )
+
+
+def _no_steps(reading: Reading) -> None:
+    if any(finding.code == "PO-P040" for finding in reading.findings):
+        return
+    reading.error(
+        "PO-P056",
+        "the project has no step",
+        Place("pipeline.py"),
+        expected="functions under @step in pipeline.py, or queries in sql/NAME.sql",
+        remedy="write pipeline.py (payoff init DIR makes a whole project to copy from)",
+    )
+
+
+def _contracts(reading: Reading) -> tuple[Contract, ...]:
+    found: dict[str, Contract] = {}
+    names: dict[str, dict[str, str]] = {}
+    for name in reading.names(CONTRACTS, (".yaml", ".yml")):
+        file = f"{CONTRACTS}/{name}"
+        if not reading.exists(file):
+            continue
+        read = reading.remembered("contract", [file, reading.digest(file)], ContractFile, _Read(reading, file))
+        reading.findings += read.findings
+        names |= read.names
+        for contract in read.contracts:
+            if contract.table in found:
+                reading.error(
+                    "PO-P076",
+                    f"there are two contracts for the table {contract.table}",
+                    Place(contract.file),
+                    expected=f"one contract for each table (the first is in {found[contract.table].file})",
+                    remedy=f"remove the table from {contract.file}, then: payoff check",
+                )
+            else:
+                found[contract.table] = contract
+    return tuple(_with_columns(contract, names) for contract in found.values())
+
+
+class _Read:
+    """Reads a contract file when the cache does not know it."""
+
+    def __init__(self, reading: Reading, file: str) -> None:
+        self.reading = reading
+        self.file = file
+
+    def __call__(self) -> ContractFile:
+        from payoff.project import contracts  # noqa: PLC0415 - loads YAML and JSON schema, and only a changed contract needs them
+
+        apart = self.reading.apart()
+        contracts_, names = contracts.read(apart, self.file)
+        return ContractFile(contracts_, names, tuple(apart.findings))
+
+
+def _with_columns(contract: Contract, names: dict[str, dict[str, str]]) -> Contract:
+    """The contract, its foreign keys in the names of columns (contracts write the names of properties)."""
+    columns = []
+    for column in contract.columns:
+        if column.references is not None:
+            table, name = column.references
+            column = msgspec.structs.replace(column, references=(table, names.get(table, {}).get(name, name)))  # noqa: PLW2901
+        columns.append(column)
+    return msgspec.structs.replace(contract, columns=tuple(columns))

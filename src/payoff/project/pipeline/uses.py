@@ -1,0 +1,363 @@
+"""What a piece of project code uses, transitively across modules: the parts whose change makes a step stale."""
+
+from __future__ import annotations
+
+import ast
+from typing import TYPE_CHECKING, NamedTuple
+
+from payoff.base import hashing
+from payoff.project.pipeline.modules import Module, Modules, Target, bound, dotted, imported, normal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+_WHOLE_MODULE = frozenset({"exec", "eval", "globals", "vars"})
+_ANY_MODULE = frozenset({"__import__", "importlib.import_module", "importlib.util", "runpy", "sys.modules"})
+_ANYWHERE = ("__name__", "__file__", "__doc__", "__path__", "__package__", "__spec__", "__dict__")
+
+
+class Reference(NamedTuple):
+    """A global name that code uses, with the attributes looked up on it; `targets` when the code imported it itself."""
+
+    chain: tuple[str, ...]
+    targets: tuple[Target, ...] | None
+    line: int
+
+
+class Trick(NamedTuple):
+    """Code that finds names at run time: nothing less than whole modules is safe."""
+
+    what: str
+    line: int
+    everything: bool
+
+
+class Code(NamedTuple):
+    """The parts of a step (qualified name -> digest), and why they are whole modules (nothing: they are not)."""
+
+    parts: dict[str, str]
+    opaque: str
+
+
+class _References:
+    """Collects the global names that statements use, by the rules of Python's scopes."""
+
+    def __init__(self, module: Module) -> None:
+        self.module = module
+        self.scopes: list[dict[str, tuple[Target, ...] | None]] = []
+        self.found: list[Reference] = []
+        self.tricks: list[Trick] = []
+
+    def visit(self, node: ast.AST) -> None:
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            self._function(node)
+        elif isinstance(node, ast.Lambda):
+            self._arguments(node.args)
+            self._inside(dict.fromkeys(_parameters(node.args)), [node.body])
+        elif isinstance(node, (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)):
+            names = (name for generator in node.generators for name in bound([generator.target]))
+            self._inside(dict.fromkeys(names), ast.iter_child_nodes(node))
+        elif isinstance(node, (ast.Name, ast.Attribute)):
+            self._name(node)
+        elif isinstance(node, (ast.Import, ast.ImportFrom)):
+            for _, target in imported(node, self.module):
+                self.found.append(Reference((), (target,), node.lineno))
+        elif isinstance(node, ast.Call):
+            self._call(node)
+        else:
+            if isinstance(node, ast.AnnAssign):
+                self._annotation(node.annotation)
+            for child in ast.iter_child_nodes(node):
+                self.visit(child)
+
+    def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
+        for decorator in node.decorator_list:
+            self.visit(decorator)
+        self._arguments(node.args)
+        if node.returns is not None:
+            self._annotation(node.returns)
+            self.visit(node.returns)
+        local: dict[str, tuple[Target, ...] | None] = dict.fromkeys([*_parameters(node.args), *bound(node.body)])
+        for inner in _own(node.body):
+            if isinstance(inner, (ast.Global, ast.Nonlocal)):
+                for name in inner.names:
+                    local.pop(name, None)
+            elif isinstance(inner, (ast.Import, ast.ImportFrom)):
+                for name, target in imported(inner, self.module):
+                    local[name] = (*(local.get(name) or ()), target)
+        self._inside(local, node.body)
+
+    def _arguments(self, arguments: ast.arguments) -> None:
+        for each in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg):
+            if each is not None and each.annotation is not None:
+                self._annotation(each.annotation)
+                self.visit(each.annotation)
+        for default in (*arguments.defaults, *arguments.kw_defaults):
+            if default is not None:
+                self.visit(default)
+
+    def _annotation(self, node: ast.expr) -> None:
+        """An annotation written as text is code, too."""
+        texts = [each.value for each in ast.walk(node) if isinstance(each, ast.Constant) and isinstance(each.value, str)]
+        for text in texts:
+            try:
+                self.visit(ast.parse(text, mode="eval"))
+            except (SyntaxError, ValueError):
+                continue
+
+    def _inside(self, local: dict[str, tuple[Target, ...] | None], nodes: Iterable[ast.AST]) -> None:
+        self.scopes.append(local)
+        for node in nodes:
+            self.visit(node)
+        self.scopes.pop()
+
+    def _name(self, node: ast.Name | ast.Attribute) -> None:
+        chain = dotted(node)
+        if chain:
+            self._refer(chain, node.lineno)
+        elif isinstance(node, ast.Attribute):
+            self.visit(node.value)
+
+    def _refer(self, chain: tuple[str, ...], line: int) -> None:
+        for scope in reversed(self.scopes):
+            if chain[0] in scope:
+                targets = scope[chain[0]]
+                if targets is not None:
+                    self.found.append(Reference(chain, targets, line))
+                    self._trick(".".join((targets[0].dotted, *chain[1:])), line)
+                return
+        self.found.append(Reference(chain, None, line))
+        targets_ = self.module.imports.get(chain[0])
+        self._trick(".".join((targets_[0].dotted if targets_ else chain[0], *chain[1:])), line)
+
+    def _trick(self, name: str, line: int) -> None:
+        if any(name == each or name.startswith(f"{each}.") for each in _ANY_MODULE):
+            self.tricks.append(Trick(name, line, everything=True))
+
+    def _call(self, node: ast.Call) -> None:
+        name = self.module.canonical(node.func)
+        literal = node.args[0].value if node.args and isinstance(node.args[0], ast.Constant) else None
+        if name == "getattr" and len(node.args) > 1 and isinstance(node.args[1], ast.Constant):
+            chain = dotted(node.args[0])
+            if chain and str(node.args[1].value).isidentifier():
+                self._refer((*chain, str(node.args[1].value)), node.lineno)
+                for each in node.args[2:]:
+                    self.visit(each)
+                return
+        if name in ("importlib.import_module", "__import__") and isinstance(literal, str) and not literal.startswith("."):
+            self.found.append(Reference(("*",), (Target(literal),), node.lineno))
+            return
+        plain = len(dotted(node.func)) == 1 and not any(name in scope for scope in self.scopes)
+        if plain and name in _WHOLE_MODULE and name not in self.module.bindings and not (name == "vars" and node.args):
+            self.tricks.append(Trick(name, node.lineno, everything=False))
+        for child in ast.iter_child_nodes(node):
+            self.visit(child)
+
+
+def _parameters(arguments: ast.arguments) -> Iterator[str]:
+    for each in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg):
+        if each is not None:
+            yield each.arg
+
+
+def _own(statements: Iterable[ast.AST]) -> Iterator[ast.AST]:
+    """The nodes of a function's own scope."""
+    for node in statements:
+        yield node
+        if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)):
+            yield from _own(ast.iter_child_nodes(node))
+
+
+class Uses:
+    """Follows references through the project's modules. Looks at every piece once, however many steps use it."""
+
+    def __init__(self, modules: Modules) -> None:
+        self.modules = modules
+        self._seen: dict[tuple[int, ...], tuple[list[Reference], list[Trick]]] = {}
+        self._digests: dict[tuple[int, ...], str] = {}
+        self._alive: list[ast.AST] = []
+
+    def of(self, module: Module, name: str, function: ast.AST) -> Code:
+        """What the function (a step, without its decorator) uses."""
+        self._alive.append(function)
+        walk = _Closure(self)
+        walk.parts[f"{module.name}.{name}"] = self.digest([function])
+        walk.done.add(("name", module.name, name))
+        walk.touch(module)
+        walk.follow(module, [function])
+        walk.run()
+        return Code(walk.parts, "; ".join(dict.fromkeys(walk.reasons)))
+
+    def digest(self, nodes: list[ast.AST]) -> str:
+        """The digest of statements, made once."""
+        key = tuple(map(id, nodes))
+        if key not in self._digests:
+            self._digests[key] = normal(nodes)
+        return self._digests[key]
+
+    def references(self, module: Module, nodes: list[ast.AST]) -> tuple[list[Reference], list[Trick]]:
+        """The references of statements, collected once."""
+        key = tuple(map(id, nodes))
+        if key not in self._seen:
+            collector = _References(module)
+            for node in nodes:
+                collector.visit(node)
+            self._seen[key] = (collector.found, collector.tricks)
+        return self._seen[key]
+
+
+class _Closure:
+    def __init__(self, uses: Uses) -> None:
+        self.uses = uses
+        self.modules = uses.modules
+        self.parts: dict[str, str] = {}
+        self.reasons: list[str] = []
+        self.done: set[tuple[str, ...]] = set()
+        self.queue: list[tuple[str, Module, str]] = []
+
+    def run(self) -> None:
+        while self.queue:
+            kind, module, name = self.queue.pop()
+            if kind == "loose":
+                self._loose(module)
+            elif kind == "whole":
+                self._whole(module)
+            else:
+                nodes: list[ast.AST] = list(module.bindings[name])
+                self.parts[f"{module.name}.{name}"] = self.uses.digest(nodes)
+                self.follow(module, nodes)
+
+    def _add(self, kind: str, module: Module, name: str = "") -> None:
+        key = (kind, module.name, name)
+        if key not in self.done:
+            self.done.add(key)
+            self.queue.append((kind, module, name))
+
+    def touch(self, module: Module) -> None:
+        """The module is imported: it and the packages around it do what they do then."""
+        parts = module.name.split(".")
+        for end in range(1, len(parts)):
+            package = self.modules.find(".".join(parts[:end]))
+            if package is not None:
+                self._add("loose", package)
+        self._add("loose", module)
+
+    def _loose(self, module: Module) -> None:
+        nodes: list[ast.AST] = [*module.loose, *(each for each in module.doubtful if self._acts(module, each))]
+        if nodes:
+            self.parts[f"{module.name} (statements)"] = self.uses.digest(nodes)
+            self.follow(module, nodes)
+        for name in module.loads:
+            loaded = self.modules.find(name) or self.modules.find(name.rpartition(".")[0])
+            if loaded is not None:
+                self.touch(loaded)
+        for star in module.stars:
+            source = self.modules.find(star)
+            if source is not None:
+                self._all_of(source, f"{module.file} takes all names of {star}")
+
+    def _acts(self, module: Module, statement: ast.stmt) -> bool:
+        """True when a definition calls project code as the module is imported (a registering decorator, say)."""
+        decorators = getattr(statement, "decorator_list", None)
+        if decorators is not None and any(module.canonical(_callee(each)) == "payoff.step" for each in decorators):
+            return False
+        calls = decorators if decorators is not None else [n for n in ast.walk(statement) if isinstance(n, ast.Call)]
+        for call in calls:
+            chain = dotted(_callee(call))
+            if chain and (chain[0] in module.bindings or self._is_ours(module, chain[0])):
+                return True
+        return False
+
+    def _is_ours(self, module: Module, name: str) -> bool:
+        return any(
+            self.modules.find(target.module) is not None for target in module.imports.get(name, ())
+        )
+
+    def _whole(self, module: Module) -> None:
+        self.touch(module)
+        for name in module.bindings:
+            self._add("name", module, name)
+
+    def _all_of(self, module: Module, reason: str) -> None:
+        self.reasons.append(reason)
+        self._add("whole", module)
+
+    def follow(self, module: Module, nodes: list[ast.AST]) -> None:
+        """Everything that statements of a module refer to."""
+        references, tricks = self.uses.references(module, nodes)
+        for reference in references:
+            where = f"{module.file}:{reference.line}"
+            if reference.targets is None:
+                self._resolve(module, reference.chain, where)
+            else:
+                for target in reference.targets:
+                    self._target(target, reference.chain, where)
+        for trick in tricks:
+            reason = f"{trick.what} at {module.file}:{trick.line} finds names at run time"
+            self._all_of(module, reason)
+            if trick.everything:
+                for other in self._every_module():
+                    self._all_of(other, reason)
+
+    def _every_module(self) -> Iterator[Module]:
+        reading = self.modules.reading
+        reading.cacheable = False
+        for path in sorted(reading.root.rglob("*.py")):
+            parts = path.relative_to(reading.root).with_suffix("").parts
+            if any(part.startswith(".") or part in ("__pycache__", "site-packages", "node_modules") for part in parts):
+                continue
+            parts = parts[1:] if parts[0] == "src" else parts
+            names = parts[:-1] if parts[-1] == "__init__" else parts
+            module = self.modules.find(".".join(names)) if names and all(map(str.isidentifier, names)) else None
+            if module is not None:
+                yield module
+
+    def _resolve(self, module: Module, chain: tuple[str, ...], where: str) -> None:
+        """A name used in a module, by what the module binds and imports."""
+        name = chain[0]
+        if name in module.bindings:
+            self._add("name", module, name)
+        for target in module.imports.get(name, ()):
+            if not self._target(target, chain, where):
+                self.parts[f"{module.name}.{name}"] = hashing.of_text(
+                    " ".join(str(each) for each in module.imports[name])
+                )
+
+    def _target(self, target: Target, chain: tuple[str, ...], where: str) -> bool:
+        """Something imported: `chain[0]` is its local name, nothing when it is only imported. False when it is not ours."""
+        module = self.modules.find(target.module)
+        if module is None:
+            return False
+        self.touch(module)
+        if chain == ("*",):
+            self._all_of(module, f"{target.module} is imported by name at {where}")
+            return True
+        rest = ((target.name,) if target.name else ()) + chain[1:]
+        if not chain:
+            submodule = self.modules.find(target.dotted) if target.name else None
+            if submodule is not None:
+                self.touch(submodule)
+            return True
+        self._within(module, rest, where)
+        return True
+
+    def _within(self, module: Module, chain: tuple[str, ...], where: str) -> None:
+        """A chain of attributes looked up on a module."""
+        if not chain:
+            self._all_of(module, f"{where} uses the module {module.name} as a value")
+            return
+        if chain[0] in module.bindings or chain[0] in module.imports:
+            self._resolve(module, chain, where)
+            return
+        submodule = self.modules.find(f"{module.name}.{chain[0]}") if module.package else None
+        if submodule is not None:
+            self.touch(submodule)
+            self._within(submodule, chain[1:], where)
+        elif chain[0] == "__dict__" or chain[0] not in _ANYWHERE:
+            if "__getattr__" in module.bindings:
+                self._add("name", module, "__getattr__")
+            self._all_of(module, f"{where} uses {module.name}.{chain[0]}, which is made at run time")
+
+
+def _callee(node: ast.expr) -> ast.expr:
+    return node.func if isinstance(node, ast.Call) else node
