@@ -78,3 +78,36 @@ def look(context: Context) -> int:
         context.project.id, context.run, "look", {"subject": subject, "model": model}
     )
     return context.looks
+
+
+def value(context: Context, stage: Value) -> Handler:
+    """Decide and count the money; the scored rows become the table of predictions."""
+    from payoff.data import expressions  # noqa: PLC0415 - brings sqlglot; the value room brings numpy
+    from payoff.execute import money  # noqa: PLC0415
+
+    project, kit = context.project, context.kit
+    charter = project.charter
+    holdout, scores = context.artifacts["holdout"], context.artifacts["scores"]
+    facts = value_facts(project, scores.id, holdout.id)
+    if stage.state == "reuse" and stage.hit is not None:
+        context.valuation = msgspec.convert(stage.hit.extra["valuation"], Valuation)
+        context.holdout_rows, context.looks = context.valuation.rows, context.valuation.looks
+        context.artifacts["predictions"] = stage.hit.output
+        return context.reused(stage, stage.hit)
+    looked = look(context)
+    sql = expressions.payoff_query(charter, holdout.columns, project.contracts)
+    files = {"holdout": context.file("holdout"), "scores": context.file("scores")}
+    classes = context.outcomes["score"].extra.get("classes")
+    output = kit.store.scratch("predictions")
+
+    def work() -> tuple[Valuation, Artifact]:
+        rows = kit.engine.query(sql, files)
+        expressions.refuse_unusable(charter, rows)
+        predicted = kit.engine.query("select * from scores", files)
+        valued, reader = money.value(charter, stage.step, rows, predicted, classes, looked=looked, holdout=holdout.id)
+        kit.engine.write(reader, output)
+        return valued, context.keep_table(output)
+
+    context.valuation, artifact = yield Work(work)
+    context.artifacts["predictions"] = artifact
+    return context.done(stage, facts, artifact, extra={"valuation": msgspec.to_builtins(context.valuation)})

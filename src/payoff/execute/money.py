@@ -1,0 +1,71 @@
+"""From tables to the numbers of the value room and back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from payoff.data import predictions
+from payoff.value.valuation import value_holdout
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pyarrow as pa
+
+    from payoff.records.charter import Charter
+    from payoff.records.evidence import Valuation
+    from payoff.records.project import Step
+
+
+def value(  # noqa: PLR0913 - a valuation in its parts
+    charter: Charter,
+    step: Step,
+    rows: pa.Table,
+    scores: pa.Table,
+    classes: Sequence[Any] | None,
+    *,
+    looked: int,
+    holdout: str,
+) -> tuple[Valuation, pa.RecordBatchReader]:
+    """Judge the predictions, value the decisions, and answer with the valuation and the table of scored rows.
+
+    `rows` is the answer of `expressions.payoff_query`, `scores` the model's table, in the same order of rows.
+    """
+    chance = predictions.probabilities(charter, step, scores, classes, rows=rows.num_rows)
+    codes = {name: code for code, name in enumerate(charter.outcomes)}
+    actions = {name: code for code, name in enumerate(charter.actions)}
+    valued = value_holdout(
+        charter,
+        probabilities={name: each.to_numpy() for name, each in chance.items()},
+        payoffs={(c.action, c.outcome): rows[f"payoff:{c.action}:{c.outcome}"].to_numpy() for c in charter.cells},
+        outcomes=_coded(rows["outcome"], codes),
+        rules={
+            s.name: _coded(rows[f"rule:{s.name}"], actions) for s in charter.common_solutions if s.sql is not None
+        },
+        looked=looked,
+        holdout=holdout,
+        clusters=None,
+    )
+    return valued.valuation, _table(charter, rows, chance, valued.actions, valued.payoffs)
+
+
+def _coded(column: pa.ChunkedArray, codes: dict[str, int]) -> Any:
+    """Codes of a column of names."""
+    from payoff.value.codes import encode  # noqa: PLC0415
+
+    return encode(column.to_numpy(), codes)
+
+
+def _table(
+    charter: Charter, rows: pa.Table, chance: dict[str, pa.ChunkedArray], actions: Any, payoffs: Any
+) -> pa.RecordBatchReader:
+    """`id`, `outcome`, one `p_<outcome>` each, `action`, one `payoff_<action>` each."""
+    import pyarrow as pa  # noqa: PLC0415 - already imported by the engine when there are rows
+
+    columns: dict[str, Any] = {"id": rows["id"], "outcome": rows["outcome"]}
+    columns |= {f"p_{name}": each for name, each in chance.items()}
+    columns["action"] = pa.DictionaryArray.from_arrays(pa.array(actions, pa.int32()), pa.array(charter.actions)).cast(
+        pa.string()
+    )
+    columns |= {f"payoff_{name}": payoffs[:, number] for number, name in enumerate(charter.actions)}
+    return pa.table(columns).to_reader()
