@@ -30,7 +30,9 @@ def charter() -> Charter:
             question="Which clients do we call about a term deposit this month?",
             examples="examples",
             id="client_id",
-            outcome=OutcomeSpec(column="subscribed", positive=True, means="opens a term deposit within 30 days", name="subscribed"),
+            outcome=OutcomeSpec(
+                column="subscribed", positive=True, means="opens a term deposit within 30 days", name="subscribed"
+            ),
             per_year=120_000,
         ),
         currency="EUR",
@@ -43,7 +45,11 @@ def charter() -> Charter:
         common_solutions=(
             CommonSolution(name="nobody", action="nothing"),
             CommonSolution(name="everyone", action="call"),
-            CommonSolution(name="rule", sql="case when balance > 1500 then 'call' else 'nothing' end", says="call whoever has more than 1,500 EUR"),
+            CommonSolution(
+                name="rule",
+                sql="case when balance > 1500 then 'call' else 'nothing' end",
+                says="call whoever has more than 1,500 EUR",
+            ),
         ),
         split=SplitSpec(by="hash", on="client_id", holdout=0.25),
         model_step="model",
@@ -63,7 +69,9 @@ def valuation() -> Valuation:
         "model": Interval(142_260.9, 128_310.0, 156_044.4),
         "perfect": Interval(171_402.5, 158_000.2, 184_911.3),
     }
-    scaled = {name: Interval(each.mean / 120_000, each.low / 120_000, each.high / 120_000) for name, each in year.items()}
+    scaled = {
+        name: Interval(each.mean / 120_000, each.low / 120_000, each.high / 120_000) for name, each in year.items()
+    }
     return Valuation(
         currency="EUR", rows=9_483, looks=3, confidence=0.95, adjusted=0.98333,
         per_decision=scaled, per_year=year, difference_per_decision={"rule": Interval(0.444, 0.2, 0.69)},
@@ -126,7 +134,9 @@ def refused() -> RunRecord:
     """Judged and found not proven to be worth it."""
     record = passed()
     assert record.valuation
-    value = replace(record.valuation, gain=Gain(over="rule", mean=8_420.5, low=-9_310.0, high=26_100.0, confidence=0.95))
+    value = replace(
+        record.valuation, gain=Gain(over="rule", mean=8_420.5, low=-9_310.0, high=26_100.0, confidence=0.95)
+    )
     return replace(
         record, status="refused", valuation=value,
         verdicts=(

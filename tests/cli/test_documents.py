@@ -46,7 +46,13 @@ def test_every_ending_of_a_run_is_valid(answer: RunAnswer, unchanged: bool) -> N
 def test_money_is_numbers_in_the_places_that_were_promised(records: dict[str, RunRecord]) -> None:
     value = valid("run", document.run(RunAnswer(record=records["passed"]), 0))
     assert value["currency"] == "EUR"
-    assert value["per_year"]["gain"] == {"over": "rule", "mean": 41310.2, "low": 12020.3, "high": 70400.1, "confidence": 0.95}
+    assert value["per_year"]["gain"] == {
+        "over": "rule",
+        "mean": 41310.2,
+        "low": 12020.3,
+        "high": 70400.1,
+        "confidence": 0.95,
+    }
     assert set(value["per_year"]["alternatives"]) == {"nobody", "everyone", "rule"}
     assert value["per_year"]["model"] == {"mean": 142260.9, "low": 128310.0, "high": 156044.4}
     assert value["holdout"]["rows"] == 9483
@@ -80,7 +86,9 @@ def test_runs_and_init() -> None:
         Summary(run="r2", status="passed", started="2026-11-23T14:41:05Z", seconds=1.0, currency="EUR", gain=gain, commit="9f3c"),
         Summary(run="r1", status="unfinished", started="2026-11-22T10:00:00Z", seconds=0),
     )))  # fmt: skip
-    value = valid("init", document.init(InitAnswer(directory="d", template="t", files=("a",), commit="c", next=("payoff run",))))
+    value = valid(
+        "init", document.init(InitAnswer(directory="d", template="t", files=("a",), commit="c", next=("payoff run",)))
+    )
     assert value["next"] == ["payoff run"]
 
 

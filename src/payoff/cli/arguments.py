@@ -32,16 +32,19 @@ class Parser(argparse.ArgumentParser):
         raise UserError(
             message,
             code="PO-U003",
-            expected=self.format_usage().strip().removeprefix("usage: "),
+            expected=self._usage(),
             remedy=f"payoff {self.verb} --help",
         )
+
+    def _usage(self) -> str:
+        return " ".join(self.format_usage().split()[1:])
 
     def _unknown(self, word: str) -> NoReturn:
         if not word.startswith("-"):
             raise UserError(
                 f"payoff {self.verb} was given {word!r}, which it does not take",
                 code="PO-U003",
-                expected=self.format_usage().strip().removeprefix("usage: "),
+                expected=self._usage(),
                 remedy=f"payoff {self.verb} --help",
             )
         name = word.partition("=")[0]

@@ -17,15 +17,15 @@ from payoff.cli.render import screen
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_INTERRUPTED = 130
+_INTERRUPTED, _UNHEARD = 130, 141
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
 def tell(error: BaseException, argv: list[str]) -> int:
-    """Say what went wrong (as text on standard error, or as a document when `--json` was asked for); answers the exit code."""
+    """Say what went wrong, on standard error or with `--json` as a document; answers the exit code."""
     if isinstance(error, BrokenPipeError):
-        return _INTERRUPTED
+        return _UNHEARD
     if isinstance(error, KeyboardInterrupt):
         screen.err("stopped; nothing finished is lost: payoff run goes on from here")
         return _INTERRUPTED
@@ -101,7 +101,7 @@ def _bug(error: BaseException, argv: list[str]) -> Bug:
 
 
 def _crash_file(error: BaseException, argv: list[str]) -> str:
-    """Save the traceback (frames and source lines, no values of variables); answers the path, or nothing when that fails too."""
+    """Save the traceback without values of variables; answers the path, or nothing when that fails too."""
     lines = [
         f"payoff {__version__}, python {sys.version.split()[0]}, {sys.platform}",
         f"verb: {argv[0] if argv else ''}",
@@ -109,9 +109,10 @@ def _crash_file(error: BaseException, argv: list[str]) -> str:
         *traceback.TracebackException.from_exception(error, capture_locals=False).format(),
     ]
     name = f"crash-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{os.getpid()}.txt"
-    path = os.path.join(_root(argv), ".payoff", name)
+    folder = _folder(argv)
+    path = os.path.join(folder, name)
     try:
-        os.makedirs(os.path.dirname(path), exist_ok=True)
+        os.makedirs(folder, exist_ok=True)
         with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as stream:
             stream.write("\n".join(line.rstrip("\n") for line in lines) + "\n")
     except OSError:
@@ -119,8 +120,8 @@ def _crash_file(error: BaseException, argv: list[str]) -> str:
     return path
 
 
-def _root(argv: list[str]) -> str:
-    """The project's folder as far as can be seen, else the folder for temporary files."""
+def _folder(argv: list[str]) -> str:
+    """The project's `.payoff` folder as far as can be seen, else the folder for temporary files."""
     given = argv[argv.index("--project") + 1] if "--project" in argv[:-1] else None
     folder = os.path.abspath(given or ".")
     while not os.path.exists(os.path.join(folder, "payoff.toml")):
@@ -130,4 +131,4 @@ def _root(argv: list[str]) -> str:
 
             return tempfile.gettempdir()
         folder = parent
-    return folder
+    return os.path.join(folder, ".payoff")

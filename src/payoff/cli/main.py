@@ -1,4 +1,4 @@
-"""`payoff VERB`: only the module of the verb that is called gets imported; `payoff --version` imports nothing further."""
+"""`payoff VERB`: only the verb that is called gets imported; `payoff --version` imports nothing further."""
 
 from __future__ import annotations
 

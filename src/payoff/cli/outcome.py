@@ -13,7 +13,7 @@ _OUTSIDE = {"killed", "memory"}
 
 
 def exit_code(answer: RunAnswer) -> int:
-    """0 passed, 1 refused; a failed run's record says whose fault it was (2 the input, 3 Payoff, 4 the outside world)."""
+    """0 passed, 1 refused; a failed run says whose fault it was (2 the input, 3 Payoff, 4 the outside world)."""
     record = answer.record
     if record.status in _STATUS:
         return _STATUS[record.status]

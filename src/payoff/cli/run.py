@@ -48,7 +48,9 @@ def _options(argv: list[str]) -> argparse.Namespace:
         "--only", metavar="STEP", action="append", default=[], help="make this step and what it needs; no verdict"
     )
     parser.add_argument("--workers", metavar="N", type=positive, help="at most so many steps at once")
-    parser.add_argument("--wait", action="store_true", help="end only when the tracker has the run (--json does so too)")
+    parser.add_argument(
+        "--wait", action="store_true", help="end only when the tracker has the run (--json does so too)"
+    )
     return parser.read(argv)
 
 

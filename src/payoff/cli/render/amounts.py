@@ -1,4 +1,4 @@
-"""Numbers for people: thousands separators, no digits that the interval does not support, dates and durations in words."""
+"""Numbers for people: thousands separators, no digits beyond what the interval supports, dates in words."""
 
 from __future__ import annotations
 
@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from payoff.records.evidence import Gain, Interval
 
-MONTHS = "January February March April May June July August September October November December".split()
+_THOUSAND, _MINUTE = 1000, 60
+_EXPONENT = 1e15  # longer numbers read better with one
+MONTHS = (
+    "January", "February", "March", "April", "May", "June",
+    "July", "August", "September", "October", "November", "December",
+)  # fmt: skip
 
 
 def grain(interval: Interval | Gain, digits: int = 4) -> float:
@@ -24,7 +29,7 @@ def grain(interval: Interval | Gain, digits: int = 4) -> float:
         return 1.0
     step = 10.0 ** (math.floor(math.log10(width)) - digits + 1)
     largest = max(abs(interval.mean), abs(interval.low), abs(interval.high))
-    return max(step, 1.0 if largest >= 1000 else 0.01)  # noqa: PLR2004 - cents stop mattering there
+    return max(step, 1.0 if largest >= _THOUSAND else 0.01)
 
 
 def amount(value: float, step: float = 1.0, *, sign: bool = False) -> str:
@@ -48,7 +53,7 @@ def figure(value: float) -> str:
     >>> figure(0.743156), figure(120331.4), figure(3.0)
     ('0.7432', '120,331', '3')
     """
-    return f"{value:,.0f}" if 1000 <= abs(value) < 1e15 else f"{value:.4g}"  # noqa: PLR2004
+    return f"{value:,.0f}" if _THOUSAND <= abs(value) < _EXPONENT else f"{value:.4g}"
 
 
 def short(value: float) -> str:
@@ -70,8 +75,8 @@ def percent(share: float, *, decimals: int = 1) -> str:
     ('95 %', '98.7 %', 'under 0.1 %')
     """
     text = f"{share * 100:.{decimals}f}"
-    if 0 < share and float(text) == 0:
-        return f"under {10 ** -decimals:g} %"
+    if share > 0 and not float(text):
+        return f"under {10**-decimals:g} %"
     return f"{text.rstrip('0').rstrip('.') if '.' in text else text} %"
 
 
@@ -94,7 +99,7 @@ def duration(seconds: float) -> str:
     >>> duration(0.0034), duration(4.21), duration(185.0), duration(7322.0)
     ('0.00 s', '4.2 s', '3 min 5 s', '2 h 2 min')
     """
-    if seconds < 60:  # noqa: PLR2004
+    if seconds < _MINUTE:
         return f"{seconds:.2f} s" if seconds < 1 else f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes_left = divmod(minutes, 60)

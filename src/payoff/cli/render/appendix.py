@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 # Packages an owner's data scientist asks for first; the record has all of them.
 _TOLD = (
-    "scikit-learn", "torch", "tensorflow", "xgboost", "lightgbm", "catboost", "pandas", "polars", "numpy", "pyarrow", "ibis-framework",
+    "scikit-learn", "torch", "tensorflow", "xgboost", "lightgbm", "catboost", "pandas", "polars", "numpy", "pyarrow",
 )  # fmt: skip
 
 
@@ -30,8 +31,9 @@ def facts(pairs: Iterable[tuple[str, str]]) -> str:
 def grid(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A table of texts; on a phone each row becomes a list with the heads as labels."""
     heads = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in head)
-    body = "\n".join("<tr>" + "".join(_data(name, cell) for name, cell in zip(head, row, strict=True)) + "</tr>" for row in rows)
-    return f'<div class="wide"><table class="grid" role="table"><thead><tr>{heads}</tr></thead><tbody>\n{body}\n</tbody></table></div>'
+    body = "\n".join("<tr>" + "".join(map(_data, head, row)) + "</tr>" for row in rows)
+    table = f"<thead><tr>{heads}</tr></thead><tbody>\n{body}\n</tbody>"
+    return f'<div class="wide"><table class="grid" role="table">{table}</table></div>'
 
 
 def _data(name: str, cell: str) -> str:
@@ -53,14 +55,22 @@ def used(record: RunRecord) -> str:
     data = grid(("Table", "Rows", "Columns", "Promises", "Version"), tables) if tables else "<p>No table was read.</p>"
     git = record.git
     code = facts([("Commit", words.commit(record)), ("Branch", (git.branch or "") if git else "")])
-    system = ", ".join(str(record.system[key]) for key in sorted(record.system) if isinstance(record.system[key], str | int))
+    system = ", ".join(
+        str(record.system[key]) for key in sorted(record.system) if isinstance(record.system[key], str | int)
+    )
     environments = facts(
         [
-            *((each.name, f"Python {each.python}, {_packages(each.packages)}, lock {each.digest[:12]}") for each in record.environments),
+            *(
+                (each.name, f"Python {each.python}, {_packages(each.packages)}, lock {each.digest[:12]}")
+                for each in record.environments
+            ),
             ("System", system[:200]),
         ]
     )
-    given = [(step, ", ".join(f"{key} = {value}" for key, value in values.items())) for step, values in record.parameters.items()]
+    given = [
+        (step, ", ".join(f"{key} = {value}" for key, value in values.items()))
+        for step, values in record.parameters.items()
+    ]
     parameters = f"<h3>Parameters</h3>{facts(given)}" if any(text for _, text in given) else ""
     return f"""<section>
 <h2>What was used</h2>
@@ -78,7 +88,7 @@ def _promises(record: RunRecord, table: str) -> str:
     checks = [check for check in record.checks if check.table == table]
     broken = sum(not check.passed for check in checks)
     if not checks:
-        return "–"
+        return "none"
     return f"✗ {broken:,} of {len(checks):,} broken" if broken else f"✓ all {len(checks):,} kept"
 
 
@@ -111,8 +121,9 @@ def measured(record: RunRecord) -> str:
     if value is None:
         return ""
     adjusted = ""
-    if abs(value.adjusted - value.confidence) > 1e-9:  # noqa: PLR2004 - not the same number
-        adjusted = f"{percent(value.adjusted, decimals=2)}: wider than {percent(value.confidence)}, because each look at the holdout is a chance to be lucky"
+    if not math.isclose(value.adjusted, value.confidence):
+        why = "because each look at the holdout is one more chance to be lucky"
+        adjusted = f"{percent(value.adjusted, decimals=2)}: more than {percent(value.confidence)}, {why}"
     pairs = [
         ("Holdout", f"{count(value.rows, 'case')} that project code never sees, looked at {words.looked(value.looks)}"),
         ("Confidence", percent(value.confidence)),
@@ -135,7 +146,9 @@ def charter(record: RunRecord) -> str:
         [(action, *(_cell(terms, action, outcome) for outcome in terms.outcomes)) for action in terms.actions],
     )
     solutions = facts((each.name, words.does(each)) for each in terms.common_solutions)
-    minimum = f"lower bound of the gain at least {amount(float(terms.accept.min_gain_per_year))} {terms.currency} a year"
+    minimum = (
+        f"lower bound of the gain at least {amount(float(terms.accept.min_gain_per_year))} {terms.currency} a year"
+    )
     stop = terms.stop
     kill = ""
     if stop.after_runs is not None:
@@ -143,7 +156,13 @@ def charter(record: RunRecord) -> str:
         above = f" unless the upper bound is above {amount(float(bound))} {terms.currency}" if bound is not None else ""
         kill = f"after {count(stop.after_runs, 'run')}{above}"
     split = terms.split
-    kept = f"{percent(split.holdout)} of the cases, " if split.holdout else f"from {split.from_} on, " if split.from_ else ""
+    kept = (
+        f"{percent(split.holdout)} of the cases, "
+        if split.holdout
+        else f"from {split.from_} on, "
+        if split.from_
+        else ""
+    )
     rules = facts(
         [
             ("Accepted when", f"{minimum}, at {percent(terms.accept.confidence)} confidence"),

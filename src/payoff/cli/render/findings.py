@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from payoff.base.text import count
 from payoff.cli.render.amounts import amount, duration, grain, when
-from payoff.cli.render.run import table
+from payoff.cli.render.run import cut, table
 from payoff.records.evidence import Gain
 
 if TYPE_CHECKING:
@@ -29,7 +29,9 @@ def check(findings: Sequence[Finding]) -> str:
     parts = [count(wrong, "error") + (f", {count(others, 'remark')}" if others else "")]
     for file in sorted(files):
         parts.append(file or "(the whole project)")
-        parts += [_finding(finding) for finding in sorted(files[file], key=lambda each: each.where.line if each.where else 0)]
+        parts += [
+            _finding(finding) for finding in sorted(files[file], key=lambda each: each.where.line if each.where else 0)
+        ]
     return "\n\n".join(parts) + "\n"
 
 
@@ -59,7 +61,7 @@ def runs(summaries: Sequence[Summary]) -> str:
             when(each.started),
             duration(each.seconds) if each.status != "unfinished" else "",
             (each.commit or "")[:8] + ("+" if each.dirty else ""),
-            each.reason if len(each.reason) <= 60 else each.reason[:59] + "…",  # noqa: PLR2004
+            cut(each.reason, 60),
         )
         for each in summaries
     ]

@@ -1,6 +1,7 @@
 """The report for the owner: one self-contained HTML page, readable on a phone, in print and without a network.
 
-Every text of the project (names, statements, tracebacks) is escaped; a content security policy lets nothing load and no script run.
+Every text of the project (names, statements, tracebacks) is escaped; a content security policy lets nothing load and
+no script run.
 """
 
 from __future__ import annotations
@@ -60,7 +61,8 @@ def report(record: RunRecord, answer: RunAnswer | None = None) -> str:
 <style>{style}</style>
 </head>
 <body>
-<header class="top"><strong>{escape(record.name)}</strong><span>{escape(when(record.finished))} · <span>run {escape(record.run)}</span></span></header>
+<header class="top"><strong>{escape(record.name)}</strong>
+<span>{escape(when(record.finished))} · <span>run {escape(record.run)}</span></span></header>
 <main>
 {body}
 </main>
@@ -70,8 +72,6 @@ def report(record: RunRecord, answer: RunAnswer | None = None) -> str:
 """
 
 
-
-
 def percent(share: float, *, decimals: int = 1) -> str:
     """A percentage that no line breaks."""
     return spaced(share, decimals=decimals).replace(" %", "\u00a0%")
@@ -79,12 +79,17 @@ def percent(share: float, *, decimals: int = 1) -> str:
 
 def typeset(text: str) -> str:
     """A sentence of ours as HTML: curly quotes, real minus signs before numbers."""
-    return re.sub(r"(^|[\s(])-(?=[\d ])", r"\1−", re.sub(r'"([^"]*)"', r"“\1”", escape(text, quote=False)))
+    return re.sub(r"(^|[\s(])-(?=[\d ])", "\\1\N{MINUS SIGN}", re.sub(r'"([^"]*)"', r"“\1”", escape(text, quote=False)))
+
+
+def sentence(text: str) -> str:
+    """A text that begins with a capital."""
+    return text[:1].upper() + text[1:]
 
 
 def money(value: float, step: float, *, sign: bool = False) -> str:
     """An amount as HTML."""
-    return escape(amount(value, step, sign=sign)).replace("-", "−")
+    return escape(amount(value, step, sign=sign)).replace("-", "\N{MINUS SIGN}")
 
 
 def _hero(record: RunRecord) -> str:
@@ -97,18 +102,24 @@ def _hero(record: RunRecord) -> str:
 <p>{escape(_what_now(record))}</p>
 </section>"""
     gain, step = value.gain, grain(value.gain, 3)
+    low, high = money(gain.low, step, sign=True), money(gain.high, step, sign=True)
     cost = words.running_cost(record.charter)
     net = f", after its running cost of {amount(cost)} {value.currency} a year" if cost else ""
     solution = next((rung for rung in words.ladder(record) if rung.name == gain.over), None)
     said = f" ({solution.says})" if solution and solution.says and solution.says != gain.over else ""
     more = "more" if gain.mean >= 0 else "less"
     payback = words.payback(record)
-    earned = f"<p>At that gain, the {_build(record)} it costs to build come back in about {escape(payback)}.</p>" if payback else ""
+    earned = (
+        f"<p>At that gain, the {_build(record)} it costs to build come back in about {escape(payback)}.</p>"
+        if payback
+        else ""
+    )
     return f"""<section class="hero {record.status}">
 {head}
 <p class="amount">{money(gain.mean, step, sign=True)} <span>{escape(value.currency)} a year</span></p>
-<p class="between">Between {money(gain.low, step, sign=True)} and {money(gain.high, step, sign=True)}, with {percent(value.confidence)} confidence</p>
-<p>That is how much {more} the model is expected to bring than the best you can do without one: “{escape(gain.over)}”{escape(said)}{escape(net)}.</p>
+<p class="between">Between {low} and {high}, with {percent(value.confidence)} confidence</p>
+<p>That is how much {more} the model is expected to bring than the best you can do without one:
+“{escape(gain.over)}”{escape(said)}{escape(net)}.</p>
 <p class="means">{typeset(words.meaning(record))}</p>
 {earned}
 </section>"""
@@ -129,8 +140,13 @@ def _no_amount(record: RunRecord) -> str:
 
 def _what_now(record: RunRecord) -> str:
     if record.status == "refused":
-        return "A model trained on data that is not what it was promised to be would be worth an unknown amount. Mend the data or the promise, then run again."
-    return "The run stopped before the model could be judged. Nothing that finished is lost; the next run goes on from there."
+        return (
+            "A model trained on data that is not what it was promised to be would be worth an unknown amount. "
+            "Mend the data or the promise, then run again."
+        )
+    return (
+        "The run stopped before the model was judged. Nothing that finished is lost: the next run goes on from there."
+    )
 
 
 def _question(record: RunRecord) -> str:
@@ -158,15 +174,13 @@ def _gap(record: RunRecord) -> str:
         return ""
     promised = float(record.charter.accept.min_gain_per_year) if record.charter else 0.0
     net = "Net of the model's running cost. " if words.running_cost(record.charter) else ""
-    rule = (
-        f"The model passes when the whole interval lies to the right of the promised minimum of {amount(promised)} {value.currency}."
-        if promised
-        else "The model passes when the whole interval lies to the right of zero."
-    )
+    least = f"the promised minimum of {amount(promised)} {value.currency}" if promised else "zero"
+    rule = f"The model passes when the whole interval lies to the right of {least}."
+    dot = f"The dot is the best estimate, the band the {percent(value.confidence)} interval."
     return f"""<section>
 <h2>The model against “{escape(value.gain.over)}”</h2>
 <figure class="figure">{picture.gap(value.gain, promised, value.currency)}
-<figcaption class="soft">{escape(value.currency)} a year. {escape(net)}The dot is the best estimate, the band the {percent(value.confidence)} interval. {escape(rule)}</figcaption></figure>
+<figcaption class="soft">{escape(value.currency)} a year. {escape(net)}{dot} {escape(rule)}</figcaption></figure>
 </section>"""
 
 
@@ -176,13 +190,16 @@ def _ladder(record: RunRecord) -> str:
         return ""
     on, step = picture.rung_scale(rungs), grain(value.gain, 3)
     rows = "\n".join(
-        f'<tr class="{rung.kind}" role="row"><th scope="row" role="rowheader">{escape(rung.name)}{_small(rung.says)}</th>'
+        f'<tr class="{rung.kind}" role="row">'
+        f'<th scope="row" role="rowheader">{escape(rung.name)}{_small(rung.says)}</th>'
         f'<td class="picture" role="cell">{picture.rung(rung, on, value.currency)}</td>'
         f'<td class="number" role="cell">{money(rung.year.mean, step)}{_span(rung.year, step)}</td></tr>'
         for rung in rungs
     )
     cost = words.running_cost(record.charter)
-    before = f" These amounts are before the model's running cost of {amount(cost)} {value.currency} a year." if cost else ""
+    before = (
+        f" These amounts are before the model's running cost of {amount(cost)} {value.currency} a year." if cost else ""
+    )
     sums = words.sum_up(record)
     added = f" The gain: {typeset(sums)} {escape(value.currency)}." if sums else ""
     share = words.captured(value)
@@ -194,8 +211,10 @@ def _ladder(record: RunRecord) -> str:
     return f"""<section>
 <h2>The money ladder</h2>
 <table class="ladder" role="table">
-<thead><tr role="row"><th scope="col" role="columnheader">What you could do</th><th scope="col" role="columnheader"></th>
-<th scope="col" role="columnheader" class="number">{escape(value.currency)} a year</th></tr></thead>
+<thead><tr role="row">
+<th scope="col" role="columnheader">What you could do</th><th scope="col" role="columnheader"></th>
+<th scope="col" role="columnheader" class="number">{escape(value.currency)} a year</th>
+</tr></thead>
 <tbody>
 {rows}
 </tbody>
@@ -219,12 +238,16 @@ def _verdicts(record: RunRecord) -> str:
     items = []
     for verdict in record.verdicts:
         sign, word, kind = ("✓", "Passed", "yes") if verdict.passed else ("✗", "Refused", "no")
-        todo = f'<p class="todo">What to do: {typeset(verdict.remedy)}</p>' if verdict.remedy and not verdict.passed else ""
+        todo = (
+            f'<p class="todo">What to do: {typeset(verdict.remedy)}</p>'
+            if verdict.remedy and not verdict.passed
+            else ""
+        )
         code = f' <span class="soft">{escape(verdict.code)}</span>' if verdict.code and not verdict.passed else ""
         items.append(
             f'<li class="{kind}"><span class="sign" aria-hidden="true">{sign}</span><div>'
-            f'<strong>{escape(verdict.title or verdict.gate)}</strong> <span class="word">· {word}</span>{code}'
-            f"<p>{typeset(verdict.reason)}</p>{todo}</div></li>"
+            f'<strong>{escape(sentence(verdict.title or verdict.gate))}</strong> <span class="word">· {word}</span>{code}'
+            f"<p>{typeset(sentence(verdict.reason))}</p>{todo}</div></li>"
         )
     return f"""<section>
 <h2>Verdicts</h2>
@@ -250,7 +273,7 @@ def _shares(record: RunRecord) -> str:
     )
     return f"""<section>
 <h2>What would be decided</h2>
-<p class="soft">The share of decisions that go to each action, measured on {count(value.rows, "case")} the model had never seen.</p>
+<p class="soft">The share of decisions that go to each action, on {count(value.rows, "case")} the model had never seen.</p>
 <div class="wide"><table class="shares"><thead><tr><th scope="col"></th>{head}</tr></thead>
 <tbody>
 {rows}
@@ -267,7 +290,7 @@ def _broken(record: RunRecord) -> str:
             f"{check.table}.{check.column}" if check.column else check.table,
             check.check + ("" if check.severity == "error" else f" ({check.severity} only)"),
             f"{check.failed:,} of {check.rows:,} rows" if check.column else check.reason,
-            ", ".join(check.sample[:5]) or "–",
+            ", ".join(check.sample[:5]) or "none",
             f"{check.file}:{check.line}" if check.file else "",
         )
         for check in broken[:50]
@@ -280,15 +303,16 @@ def _broken(record: RunRecord) -> str:
 
 def _failure(record: RunRecord) -> str:
     parts = [f"<pre>{escape(str(finding.as_error()))}</pre>" for finding in record.errors]
-    for step in words.failures(record):
-        if step.failure and step.failure.trace:
-            parts.append(f"<h3>Step {escape(step.name)}</h3><pre>{escape(step.failure.trace.rstrip())}</pre>")
+    parts += [
+        f"<h3>Step {escape(step.name)}</h3><pre>{escape(step.failure.trace.rstrip())}</pre>"
+        for step in words.failures(record)
+        if step.failure and step.failure.trace
+    ]
     return f"<section>\n<h2>What went wrong</h2>\n{''.join(parts)}\n</section>" if parts else ""
 
 
 def _footer(record: RunRecord, answer: RunAnswer | None) -> str:
     look = f" · <code>{escape(answer.look)}</code>" if answer and answer.look else ""
-    return (
-        f"<footer>Made by Payoff {escape(record.version)} in {duration(record.seconds)}. Everything in this page is in the run's record: "
-        f"<code>payoff show {escape(record.run)}</code>{look}</footer>"
-    )
+    made = f"Made by Payoff {escape(record.version)} in {duration(record.seconds)}."
+    again = f"Everything on this page is in the run's record: <code>payoff show {escape(record.run)}</code>"
+    return f"<footer>{made} {again}{look}</footer>"

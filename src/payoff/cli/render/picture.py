@@ -1,4 +1,4 @@
-"""Pictures as inline SVG. Every x is a percentage, so that a picture fits a phone and a page without scaling its text."""
+"""Pictures as inline SVG. Every x is a percentage: a picture fits a phone and a page without scaling its text."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from payoff.records.evidence import Gain, Interval
 
 _EDGE = 0.02
+_THIN = 0.05  # percent of the width: thinner than a line
 
 
 class Scale(NamedTuple):
@@ -60,7 +61,7 @@ def rung(each: Rung, on: Scale, currency: str) -> str:
 def axis(on: Scale) -> str:
     """Round amounts under the ladder."""
     marks = "".join(
-        f'<text x="{on.at(tick)}%" y="14" text-anchor="{_anchor(on.at(tick), 4)}">{escape(short(tick).replace("-", "−"))}</text>'
+        f'<text x="{on.at(tick)}%" y="14" text-anchor="{_anchor(on.at(tick), 4)}">{_minus(short(tick))}</text>'
         for tick in ticks(on.low, on.high, 4)
     )
     return f'<svg class="axis" aria-hidden="true" height="20">{marks}</svg>'
@@ -74,14 +75,14 @@ def gap(gain: Gain, promised: float, currency: str) -> str:
     label = f"The model against {gain.over}: {between(gain, currency)}; no difference is 0"
     parts = [
         f'<line class="zero" x1="{zero}%" x2="{zero}%" y1="26" y2="94"/>',
-        f'<text class="mark" x="{zero}%" y="110" text-anchor="{_anchor(zero)}">0: no difference</text>',
+        _mark(zero, 110, "0: no difference"),
     ]
     if promised:
         place = on.at(promised)
         label += f"; the promised minimum is {amount(promised)}"
         parts += [
             f'<line class="promised" x1="{place}%" x2="{place}%" y1="20" y2="78"/>',
-            f'<text class="mark" x="{place}%" y="13" text-anchor="{_anchor(place)}">promised minimum {escape(amount(promised))}</text>',
+            _mark(place, 13, f"promised minimum {amount(promised)}"),
         ]
     parts += [
         f'<rect class="span" x="{low}%" width="{round(high - low, 2)}%" y="53" height="14" rx="7"/>',
@@ -91,6 +92,10 @@ def gap(gain: Gain, promised: float, currency: str) -> str:
         f'<text class="bound" x="{high}%" y="86" dx="3" text-anchor="start">{_signed(gain.high, step)}</text>',
     ]
     return f'<svg class="gap" role="img" aria-label="{escape(label)}" height="118">{"".join(parts)}</svg>'
+
+
+def _mark(place: float, y: int, text: str) -> str:
+    return f'<text class="mark" x="{place}%" y="{y}" text-anchor="{_anchor(place)}">{escape(text)}</text>'
 
 
 def share(part: float) -> str:
@@ -110,11 +115,15 @@ def between(interval: Interval | Gain, currency: str) -> str:
 
 
 def _signed(value: float, step: float) -> str:
-    return escape(amount(value, step, sign=True).replace("-", "−"))
+    return _minus(amount(value, step, sign=True))
+
+
+def _minus(text: str) -> str:
+    return escape(text).replace("-", "\N{MINUS SIGN}")
 
 
 def _whisker(low: float, high: float) -> str:
-    if high - low < 0.05:  # noqa: PLR2004 - thinner than a line
+    if high - low < _THIN:
         return ""
     return (
         f'<line class="whisker" x1="{low}%" x2="{high}%" y1="50%" y2="50%"/>'

@@ -1,6 +1,7 @@
 """Progress on a terminal: what is under way, with rows and elapsed time. Nothing at all when piped.
 
-The observer only notes facts. A thread draws them; it imports rich, and only after a moment, so that a short run never pays for it.
+The observer only notes facts. A thread draws them; it imports rich, and only after a moment, so that a short run never
+pays for it.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ _VERBS = {
 
 @contextmanager
 def watching(stream: TextIO) -> Iterator[Observer]:
-    """An observer for the length of a run; drawn on the stream while that is a terminal, gone without a trace after it."""
+    """An observer for the length of a run; drawn on the stream if that is a terminal, gone without a trace after it."""
     if not interactive(stream):
         yield silent
         return
@@ -40,7 +41,7 @@ def watching(stream: TextIO) -> Iterator[Observer]:
         yield notes
     finally:
         ended.set()
-        painter.join()
+        painter.join(timeout=1.0)  # a terminal that takes nothing (ctrl-S) does not hold the run up
 
 
 class Notes:
@@ -77,7 +78,9 @@ def _paint(notes: Notes, stream: TextIO, ended: threading.Event) -> None:
         from rich.live import Live
 
         console = Console(file=stream)
-        with Live(console=console, transient=True, auto_refresh=False, redirect_stdout=False, redirect_stderr=False) as live:
+        with Live(
+            console=console, transient=True, auto_refresh=False, redirect_stdout=False, redirect_stderr=False
+        ) as live:
             while not ended.is_set():
                 live.update(_picture(notes), refresh=True)
                 ended.wait(_PERIOD)
@@ -96,7 +99,9 @@ def _picture(notes: Notes) -> Any:
         rows, total = facts.get("rows"), facts.get("total_rows")
         amount = f"{rows:,}" + (f" of {total:,} rows" if total else " rows") if rows else ""
         seconds = stopwatch() - facts["began"]
-        bar = ProgressBar(total=total or 100, completed=rows or 0, pulse=not total, width=24, animation_time=stopwatch())
+        bar = ProgressBar(
+            total=total or 100, completed=rows or 0, pulse=not total, width=24, animation_time=stopwatch()
+        )
         grid.add_row(Text(_VERBS.get(event, event)), Text(name), bar, Text(f"{seconds:.0f} s"), Text(amount))
     if len(active) > _MOST:
         grid.add_row("", Text(f"and {len(active) - _MOST} more"), "", "", "")

@@ -10,6 +10,8 @@ from payoff.cli.render import words
 from payoff.cli.render.amounts import amount, duration, grain, percent, when
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from payoff.records.evidence import Interval
     from payoff.records.request import RunAnswer
     from payoff.records.run import RunRecord
@@ -47,7 +49,7 @@ def _ladder(record: RunRecord) -> list[str]:
     step = grain(value.gain)
     low = min(0.0, *(rung.year.low for rung in rungs))
     high = max(0.0, *(rung.year.high for rung in rungs))
-    names = [_cut(rung.name, 18) for rung in rungs]
+    names = [cut(rung.name, 18) for rung in rungs]
     means = [amount(rung.year.mean, step) for rung in rungs]
     spans = [f"{amount(rung.year.low, step)} … {amount(rung.year.high, step)}" for rung in rungs]
     wide = [max(map(len, column)) for column in (names, means, spans)]
@@ -104,7 +106,11 @@ def _broken(record: RunRecord) -> list[str]:
     if not rows:
         return []
     lines = table(("column", "promise", "failed", "counts as", "promised in", "rows (ids)"), rows)
-    more = [f"  and {count(len(broken) - _MOST, 'promise')} more: payoff show {record.run} --json"] if len(broken) > _MOST else []
+    more = (
+        [f"  and {count(len(broken) - _MOST, 'promise')} more: payoff show {record.run} --json"]
+        if len(broken) > _MOST
+        else []
+    )
     return ["Broken promises", *lines, *more]
 
 
@@ -114,7 +120,11 @@ def _failed(record: RunRecord) -> list[str]:
         lines += str(finding.as_error()).splitlines()
     for step in words.failures(record):
         if step.failure and step.failure.trace:
-            lines += ["", f"Step {step.name}:", *(f"  {line}" for line in step.failure.trace.rstrip().splitlines()[-40:])]
+            lines += [
+                "",
+                f"Step {step.name}:",
+                *(f"  {line}" for line in step.failure.trace.rstrip().splitlines()[-40:]),
+            ]
         if step.log:
             lines.append(f"  its output: {step.log}")
     return lines
@@ -124,9 +134,7 @@ def _steps(record: RunRecord) -> list[str]:
     if not record.steps:
         return []
     ran = [step for step in record.steps if step.state in {"ran", "failed"}]
-    rows = [
-        (step.state, step.name, duration(step.seconds), _cut("; ".join(step.because), 60)) for step in ran[:_MOST]
-    ]
+    rows = [(step.state, step.name, duration(step.seconds), cut("; ".join(step.because), 60)) for step in ran[:_MOST]]
     lines = [f"Steps: {words.tally(record)}", *table(("", "", "", ""), rows)[1:]]
     if len(ran) > _MOST:
         lines.append(f"  and {len(ran) - _MOST:,} more")
@@ -143,16 +151,18 @@ def _look(answer: RunAnswer) -> list[str]:
     return ["Look further", *(f"  {name:<8}{value}" for name, value in rows if value)]
 
 
-def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     """Rows in aligned columns under a head, indented by two."""
     wide = [max(len(row[index]) for row in (head, *rows)) for index in range(len(head))]
     return [
-        "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, wide, strict=True)).rstrip() for row in (head, *rows)
+        "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, wide, strict=True)).rstrip()
+        for row in (head, *rows)
     ]
 
 
-def _cut(words_: str, width: int) -> str:
-    return words_ if len(words_) <= width else words_[: width - 1] + "…"
+def cut(line: str, width: int) -> str:
+    """A line that is no longer than the width."""
+    return line if len(line) <= width else line[: width - 1] + "…"
 
 
 def _fold(line: str, first: str, rest: str | None = None) -> str:

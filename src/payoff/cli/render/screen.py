@@ -1,7 +1,8 @@
 """Standard output and standard error: the only place that writes to them. Imports next to nothing.
 
-Texts arrive as plain Unicode. Here they lose control characters (a table's or a traceback's text must not steer the terminal), gain
-colour where a person looks at a terminal that wants it, and fall back to ASCII where the encoding has no signs.
+Texts arrive as plain Unicode. Here they lose control characters (a table's or a traceback's text must not steer the
+terminal), gain colour where a person looks at a terminal that wants it, and fall back to ASCII where the encoding has
+no signs.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import TextIO
 
-_SIGNS = "✓✗…█▓▒│─├┤●·−–—“”×≥≤→"
-_ASCII = dict(zip(map(ord, _SIGNS), ("+", "x", "..", "#", "=", "-", "|", "-", "|", "|", "o", "-", "-", "-", "-", '"', '"', "x", ">=", "<=", "->")))
-_HIDDEN = {code: None for code in (*range(9), *range(11, 32), *range(127, 160), *range(0x202A, 0x202F), *range(0x2066, 0x206A))}
+_ASCII = str.maketrans({"…": "..", "≥": ">=", "≤": "<="} | dict(zip("✓✗█│─├┤·−–—“”×", '+x#|-||----""x', strict=True)))  # noqa: RUF001
+_CONTROLS, _STEERING = (*range(9), *range(11, 32), *range(127, 160)), (*range(0x202A, 0x202F), *range(0x2066, 0x206A))
+_HIDDEN = dict.fromkeys((*_CONTROLS, *_STEERING))
 
 
 def out(text: str) -> None:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from payoff.records.run import RunRecord
 
 MODEL, PERFECT = "model", "perfect"
+_YEARS, _NEVER = 24, 240  # months from which on years are said, and from which on nobody waits
 
 
 class Rung(NamedTuple):
@@ -32,15 +33,19 @@ def headline(record: RunRecord) -> str:
         return f"{f'Refused{early}' if record.status == 'refused' else 'Failed'}: {reason(record)}"
     gain, step = value.gain, grain(value.gain)
     more = "more than" if gain.mean >= 0 else "compared with"
+    span = f"{amount(gain.low, step, sign=True)} … {amount(gain.high, step, sign=True)}"
     return (
-        f"{amount(gain.mean, step, sign=True)} {value.currency} a year "
-        f"({percent(value.confidence)} interval {amount(gain.low, step, sign=True)} … {amount(gain.high, step, sign=True)}) "
+        f"{amount(gain.mean, step, sign=True)} {value.currency} a year ({percent(value.confidence)} interval {span}) "
         f'{more} the best common solution "{gain.over}", net of running cost'
     )
 
 
 def reason(record: RunRecord) -> str:
     """Why a run has no amount of money, in one line."""
+    wrong = [check for check in broken(record) if check.severity == "error"]
+    if record.status == "refused" and wrong:
+        tables = ", ".join(dict.fromkeys(check.table for check in wrong))
+        return f"{len(wrong):,} of {count(len(record.checks), 'promise')} about the data {_are(len(wrong))} broken ({tables})"
     if record.status == "refused":
         said = [verdict.reason for verdict in record.verdicts if not verdict.passed]
         return "; ".join(said) or "a gate said no"
@@ -48,6 +53,10 @@ def reason(record: RunRecord) -> str:
         return record.errors[0].what.partition("\n")[0]
     failed = failures(record)
     return f"step {failed[0].name} failed" if failed else "the run did not get to a verdict"
+
+
+def _are(number: int) -> str:
+    return "is" if number == 1 else "are"
 
 
 def meaning(record: RunRecord) -> str:
@@ -62,12 +71,16 @@ def meaning(record: RunRecord) -> str:
     if gain.high <= 0:
         return f"The model earns less than {over}. Keep doing that."
     if gain.low > 0 and gain.low >= promised:
-        than = f"the promised {least} a year" if promised else f"what {over} brings"
-        return f"Even the low end of the interval is more than {than}."
+        than = f"at least the promised {least} a year" if promised else f"more than what {over} brings"
+        others = "; ".join(verdict.reason for verdict in record.verdicts if not verdict.passed)
+        but = f" But the run was refused: {others}." if record.status == "refused" and others else ""
+        return f"Even the low end of the interval is {than}.{but}"
     low = f"{amount(gain.low, step, sign=True)} {value.currency}"
     if gain.low > 0:
-        return f"The model beats {over}, but the low end of the interval ({low}) is below the promised {least} a year: not proven to be worth it."
-    return f"The low end of the interval ({low}) is not above zero: the model may well earn less than {over}. Not proven to be worth it."
+        less = f"the low end of the interval ({low}) is below the promised {least} a year"
+        return f"The model beats {over}, but {less}: not proven to be worth it."
+    maybe = f"the model may well earn less than {over}"
+    return f"The low end of the interval ({low}) is not above zero: {maybe}. Not proven to be worth it."
 
 
 def ladder(record: RunRecord) -> list[Rung]:
@@ -97,7 +110,7 @@ def running_cost(charter: Charter | None) -> float:
 
 
 def captured(value: Valuation) -> float | None:
-    """Which share of what perfect foresight would add to the best common solution the model adds (before running cost)."""
+    """Which share of what perfect foresight would add to the best common solution the model adds before its cost."""
     rungs = value.per_year
     if not {MODEL, PERFECT, value.best} <= rungs.keys():
         return None
@@ -124,9 +137,9 @@ def payback(record: RunRecord) -> str:
     if value is None or charter is None or value.gain.low <= 0 or charter.costs.build <= 0:
         return ""
     months = float(charter.costs.build) / value.gain.mean * 12
-    if months > 240:  # noqa: PLR2004 - twenty years is never
+    if months > _NEVER:
         return "more than 20 years"
-    return count(max(1, round(months)), "month") if months < 24 else f"{months / 12:.1f} years"  # noqa: PLR2004
+    return count(max(1, round(months)), "month") if months < _YEARS else f"{months / 12:.1f} years"
 
 
 def looked(looks: int) -> str:
@@ -147,7 +160,9 @@ def broken(record: RunRecord) -> list[CheckResult]:
 def tally(record: RunRecord) -> str:
     """`3 ran, 7 reused`: how many steps ended in which state."""
     states = [step.state for step in record.steps]
-    return ", ".join(f"{states.count(state)} {state}" for state in ("ran", "reused", "failed", "skipped") if state in states)
+    return ", ".join(
+        f"{states.count(state)} {state}" for state in ("ran", "reused", "failed", "skipped") if state in states
+    )
 
 
 def commit(record: RunRecord) -> str:
