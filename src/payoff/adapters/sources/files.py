@@ -1,0 +1,303 @@
+"""CSV (also gzipped), Parquet, JSON lines and Arrow files, on local disk or any fsspec address."""
+
+from __future__ import annotations
+
+import dataclasses
+import glob
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.csv as pacsv
+import pyarrow.dataset as ds
+import pyarrow.json as pajson
+
+from payoff.base import hashing
+from payoff.base.errors import OutsideError, UserError
+from payoff.base.text import did_you_mean, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+CAPABILITIES = {"columns": True, "version": True, "streams": False}
+_ENDINGS = {".csv": "csv", ".tsv": "csv", ".parquet": "parquet", ".pq": "parquet", ".jsonl": "json", ".ndjson": "json", ".arrow": "arrow"}
+_SCHEME = re.compile(r"^[a-z][a-z0-9+.-]+://")
+_BLOCK = 4 << 20
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """`path`: a path, a glob or a list of them, relative to the project, or an fsspec address (`s3://bucket/x.parquet`).
+
+    `format`: `csv`, `parquet`, `json` (one object a line) or `arrow`; by the ending unless said. `delimiter`, `encoding`: of CSV. `types`: column -> Arrow type
+    (`int64`, `float64`, `string`, `bool`, `date32`, `timestamp[us, tz=UTC]`), for CSV and JSON, where types are inferred from the first block.
+    `nulls`: texts that stand for a missing value in CSV. `storage_options`: handed to fsspec.
+    """
+
+    path: str | list[str]
+    format: str = ""
+    delimiter: str = ""
+    encoding: str = "utf-8"
+    types: dict[str, str] = dataclasses.field(default_factory=dict)
+    nulls: list[str] = dataclasses.field(default_factory=lambda: ["", "NA", "N/A", "NULL", "null", "NaN", "nan"])
+    storage_options: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+def connect(name: str, options: Options, root: Path) -> Files:
+    """A table in files; nothing is opened yet."""
+    return Files(name, options, root)
+
+
+class Files:
+    """See `ports.source.Source`."""
+
+    def __init__(self, name: str, options: Options, root: Path) -> None:
+        self._name = name
+        self._options = options
+        self._root = root
+
+    def schema(self) -> pa.Schema:
+        """Of the first file for CSV and JSON, unified over all files for the rest."""
+        files = self._files()
+        kind = self._kind(files[0])
+        if kind in {"csv", "json"}:
+            with self._reader(files[0], kind, None) as reader:
+                return reader.schema
+        with self._told(files[0]):
+            dataset = ds.dataset(files, format="ipc" if kind == "arrow" else kind, filesystem=self._filesystem())
+            schemas = [fragment.physical_schema for fragment in dataset.get_fragments()]
+            return pa.unify_schemas([schema.remove_metadata() for schema in schemas])
+
+    def read(self, columns: Sequence[str] | None = None) -> pa.RecordBatchReader:
+        """One batch after the other, file after file."""
+        schema = self.schema()
+        for column in columns or ():
+            if column not in schema.names:
+                raise UserError(
+                    f"{self._name} has no column {column}",
+                    code="PO-S002",
+                    expected=did_you_mean(column, schema.names),
+                    remedy="correct the column's name where it is used",
+                )
+        chosen = schema if columns is None else pa.schema([schema.field(column) for column in columns])
+        return pa.RecordBatchReader.from_batches(chosen, self._batches(chosen))
+
+    def version(self) -> str | None:
+        """Names, sizes, times of change and inodes of local files; what fsspec says of remote ones."""
+        files = self._files()
+        if self._remote():
+            system = self._fsspec()[0]
+            facts = [system.info(file) for file in files]
+            marks = [[f.get("name"), f.get("size"), str(f.get("ETag") or f.get("LastModified") or f.get("mtime"))] for f in facts]
+            return None if any(mark[2] == "None" for mark in marks) else hashing.of_json(marks)
+        stats = [(file, os.stat(file)) for file in files]
+        return hashing.of_json([[f, s.st_size, s.st_mtime_ns, s.st_ino] for f, s in stats])
+
+    def describe(self) -> dict[str, Any]:
+        """The address, without its options (which may hold secrets); `watch`: the local files and folders it depends on."""
+        facts: dict[str, Any] = {"kind": "files", "address": self._paths()}
+        if not self._remote():
+            files = self._files()
+            facts["watch"] = sorted({*files, *(str(Path(file).parent) for file in files if self._globbed())})
+        return facts
+
+    # -- where the files are
+
+    def _paths(self) -> list[str]:
+        return [self._options.path] if isinstance(self._options.path, str) else list(self._options.path)
+
+    def _remote(self) -> bool:
+        return any(_SCHEME.match(path) for path in self._paths())
+
+    def _globbed(self) -> bool:
+        return any(glob.has_magic(path) for path in self._paths())
+
+    def _fsspec(self) -> tuple[Any, list[str]]:
+        import fsspec  # noqa: PLC0415 - only for remote addresses
+
+        try:
+            system, _, found = fsspec.get_fs_token_paths(self._paths(), storage_options=self._options.storage_options)
+        except ImportError as error:
+            scheme = self._paths()[0].partition("://")[0]
+            extra = {"s3": "s3", "gs": "gcs", "gcs": "gcs", "abfs": "azure", "az": "azure"}.get(scheme, scheme)
+            raise UserError(
+                f"source {self._name}: the address {scheme}:// needs a package that is not installed",
+                code="PO-S003",
+                expected=f"fsspec's file system for {scheme}",
+                remedy=f'uv pip install "payoff[{extra}]"',
+            ) from error
+        except (OSError, ValueError) as error:
+            raise OutsideError(
+                f"source {self._name} cannot be reached ({type(error).__name__})",
+                code="PO-S004",
+                expected="an address that can be listed",
+                remedy="check the address and the access rights, then run again",
+                retryable=True,
+            ) from error
+        return system, list(found)
+
+    def _filesystem(self) -> Any:
+        return pa.fs.PyFileSystem(pa.fs.FSSpecHandler(self._fsspec()[0])) if self._remote() else None
+
+    def _files(self) -> list[str]:
+        if self._remote():
+            files = self._fsspec()[1]
+        else:
+            files = []
+            for path in self._paths():
+                absolute = str(self._root / path)
+                files += sorted(glob.glob(absolute, recursive=True)) if glob.has_magic(path) else [absolute]
+        missing = [file for file in files if not self._remote() and not os.path.isfile(file)]
+        if missing or not files:
+            wanted = self._paths()[0] if not files else os.path.relpath(missing[0], self._root)
+            raise UserError(
+                f"source {self._name}: there is no file {wanted}",
+                code="PO-S001",
+                expected=self._near(wanted),
+                remedy=f"put the file there, or correct path in [sources.{self._name}] of payoff.toml",
+            )
+        return files
+
+    def _near(self, wanted: str) -> str:
+        folder = self._root / os.path.dirname(wanted)
+        names = os.listdir(folder) if folder.is_dir() else []
+        near = nearest(os.path.basename(wanted), names)
+        return f"a file; the nearest there is {near}" if near else f"a file in {os.path.dirname(wanted) or 'the project folder'}"
+
+    def _kind(self, file: str) -> str:
+        kind = self._options.format
+        if not kind:
+            kind = _ENDINGS.get(Path(file.removesuffix(".gz")).suffix.lower(), "")
+        if kind not in {"csv", "parquet", "json", "arrow"}:
+            raise UserError(
+                f"source {self._name}: the format of {os.path.basename(file)} is not known",
+                code="PO-S005",
+                expected="csv, parquet, json or arrow",
+                remedy=f'write format = "csv" into [sources.{self._name}] of payoff.toml',
+            )
+        return kind
+
+    # -- reading
+
+    def _batches(self, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+        files = self._files()
+        for file in files:
+            kind = self._kind(file)
+            with self._told(file):
+                if kind in {"csv", "json"}:
+                    with self._reader(file, kind, schema) as reader:
+                        yield from (_fit(batch, schema) for batch in reader if batch.num_rows)
+                else:
+                    form = "ipc" if kind == "arrow" else kind
+                    dataset = ds.dataset(file, format=form, filesystem=self._filesystem())
+                    present = [name for name in schema.names if name in dataset.schema.names]
+                    scanner = dataset.scanner(columns=present, batch_readahead=4, fragment_readahead=1)
+                    yield from (_fit(batch, schema) for batch in scanner.to_batches() if batch.num_rows)
+
+    def _types(self) -> dict[str, pa.DataType]:
+        try:
+            return {name: _type(text) for name, text in self._options.types.items()}
+        except ValueError as error:
+            raise UserError(
+                f"source {self._name}: a type in types is not known ({error})",
+                code="PO-S006",
+                expected="Arrow types such as int64, float64, string, bool, date32, timestamp[us, tz=UTC]",
+                remedy=f"correct types in [sources.{self._name}] of payoff.toml",
+            ) from None
+
+    def _reader(self, file: str, kind: str, schema: pa.Schema | None) -> Any:
+        types = {**({field.name: field.type for field in schema} if schema else {}), **self._types()}
+        with self._told(file):
+            stream = self._open(file)
+            if kind == "json":
+                explicit = pa.schema(list(types.items())) if types else None
+                return pajson.open_json(
+                    stream,
+                    read_options=pajson.ReadOptions(block_size=_BLOCK),
+                    parse_options=pajson.ParseOptions(explicit_schema=explicit, unexpected_field_behavior="infer" if schema is None else "ignore"),
+                )
+            delimiter = self._options.delimiter or ("\t" if ".tsv" in file else ",")
+            return pacsv.open_csv(
+                stream,
+                read_options=pacsv.ReadOptions(encoding=self._options.encoding, block_size=_BLOCK),
+                parse_options=pacsv.ParseOptions(delimiter=delimiter),
+                convert_options=pacsv.ConvertOptions(
+                    column_types=types,
+                    include_columns=schema.names if schema else None,
+                    null_values=self._options.nulls,
+                    strings_can_be_null=True,
+                    quoted_strings_can_be_null=False,
+                ),
+            )
+
+    def _open(self, file: str) -> Any:
+        zipped = "gzip" if file.endswith(".gz") else None
+        if self._remote():
+            raw = pa.PythonFile(self._fsspec()[0].open(file, "rb"), mode="r")
+            return pa.CompressedInputStream(raw, "gzip") if zipped else raw
+        return pa.input_stream(file, compression=zipped)
+
+    def _told(self, file: str) -> _Told:
+        shown = file if self._remote() else os.path.relpath(file, self._root)
+        return _Told(self._name, shown)
+
+
+class _Told:
+    """Arrow's words about a broken file in ours, without the values in it."""
+
+    def __init__(self, name: str, file: str) -> None:
+        self.name, self.file = name, file
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if error is None or not isinstance(error, pa.ArrowException | UnicodeDecodeError):
+            return
+        text = str(error)
+        column = re.search(r"In CSV column #(\d+)(?:: with name '([^']*)')?", text)
+        row = re.search(r"[Rr]ow #?(\d+)", text)
+        fields = re.search(r"Expected (\d+) columns, got (\d+)", text)
+        if fields:
+            at = f" in row {row[1]}" if row else ""
+            what, expected = f"a row has {fields[2]} fields{at}", f"{fields[1]} fields in every row"
+        elif column:
+            wanted = re.search(r"CSV conversion error to ([^:]+):", text)
+            kind_said = wanted[1] if wanted else "the type inferred from the first rows"
+            place = f", row {row[1]}" if row else ""
+            what = f"a value in column {column[2] or column[1]} is not {kind_said}{place}"
+            expected = f"{kind_said}, or a declared type: types = {{ {column[2] or 'column'} = \"string\" }}"
+        elif "UTF8" in text or isinstance(error, UnicodeDecodeError):
+            what, expected = "a byte is not valid text in this encoding", 'UTF-8, or encoding = "latin-1"'
+        elif "Empty CSV" in text or "Empty JSON" in text:
+            what, expected = "the file is empty", "a header and rows"
+        else:
+            what, expected = f"the file is broken ({type(error).__name__})", "a whole file of its format"
+        raise UserError(
+            f"source {self.name}: {self.file}: {what}",
+            code="PO-S010",
+            expected=expected,
+            remedy=f"mend {self.file}, or say in [sources.{self.name}] of payoff.toml how it is to be read",
+        ) from None
+
+
+def _fit(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    """A batch in the table's schema: columns in its order, missing ones empty, types widened where files differ."""
+    arrays = []
+    for field in schema:
+        position = batch.schema.get_field_index(field.name)
+        array = pa.nulls(batch.num_rows, field.type) if position < 0 else batch.column(position)
+        arrays.append(array if array.type == field.type else array.cast(field.type))
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def _type(text: str) -> pa.DataType:
+    if text.startswith("timestamp["):
+        unit, _, zone = text[len("timestamp[") : -1].partition(",")
+        return pa.timestamp(unit.strip(), zone.strip().removeprefix("tz=") or None)
+    if text.startswith("decimal("):
+        precision, scale = text[len("decimal(") : -1].split(",")
+        return pa.decimal128(int(precision), int(scale))
+    return pa.type_for_alias(text)

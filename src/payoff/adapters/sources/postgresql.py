@@ -1,0 +1,172 @@
+"""A table or query of PostgreSQL, streamed as Arrow batches."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from typing import TYPE_CHECKING, Any
+
+import adbc_driver_manager
+import adbc_driver_postgresql.dbapi as adbc
+import pyarrow as pa
+
+from payoff.base.errors import OutsideError, PayoffError, UserError
+from payoff.base.text import did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+CAPABILITIES = {"columns": True, "version": False, "sql": True}
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """`dsn`: `postgresql://user:password@host/database`, best as a `${ENV_VAR}` reference. `table` (the source's own name unless said) in `schema`, or
+    `query`: SQL. NUMERIC comes as double."""
+
+    dsn: str
+    table: str = ""
+    schema: str = "public"
+    query: str = ""
+
+
+def connect(name: str, options: Options, root: Path) -> PostgreSQL:
+    """A table in PostgreSQL; no connection is made yet."""
+    return PostgreSQL(name, options)
+
+
+class PostgreSQL:
+    """See `ports.source.Source`."""
+
+    def __init__(self, name: str, options: Options) -> None:
+        self._name = name
+        self._options = options
+        self._table = options.table or name
+
+    def schema(self) -> pa.Schema:
+        """The types that the driver gives for no rows."""
+        with self._told(), self._connect() as connection, connection.cursor() as cursor:
+            cursor.execute(f"select * from {self._from()} where false")
+            return _readable(cursor.fetch_record_batch().schema)
+
+    def read(self, columns: Sequence[str] | None = None) -> pa.RecordBatchReader:
+        """Arrow batches of the columns asked for."""
+        schema = self.schema()
+        for column in columns or ():
+            if column not in schema.names:
+                raise UserError(
+                    f"{self._name} has no column {column}",
+                    code="PO-S002",
+                    expected=did_you_mean(column, schema.names),
+                    remedy="correct the column's name where it is used",
+                )
+        chosen = schema if columns is None else pa.schema([schema.field(column) for column in columns])
+        return pa.RecordBatchReader.from_batches(chosen, self._batches(chosen))
+
+    def version(self) -> str | None:
+        """None: PostgreSQL has no cheap token that surely changes with a table's content (statistics are late, and reset)."""
+        return None
+
+    def describe(self) -> dict[str, Any]:
+        """Host, database and table, without user and password."""
+        shown = re.sub(r"//[^@/]*@", "//", self._options.dsn.partition("?")[0])
+        if "://" not in shown:
+            shown = " ".join(word for word in self._options.dsn.split() if word.startswith(("host=", "port=", "dbname=")))
+        what = self._options.query or f"{self._options.schema}.{self._table}"
+        return {"kind": "postgresql", "address": shown, "table": what}
+
+    def _from(self) -> str:
+        if self._options.query:
+            return f"({self._options.query}) as q"
+        return f"{_quoted(self._options.schema)}.{_quoted(self._table)}"
+
+    def _batches(self, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+        listed = ", ".join(_quoted(name) for name in schema.names)
+        with self._told(), self._connect() as connection, connection.cursor() as cursor:
+            cursor.execute(f"select {listed} from {self._from()}")
+            for batch in cursor.fetch_record_batch():
+                arrays = [_readable_array(a, f.type) for a, f in zip(batch.columns, schema, strict=True)]
+                yield pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+    def _connect(self) -> Any:
+        return adbc.connect(self._options.dsn)
+
+    def _told(self) -> _Told:
+        return _Told(self)
+
+    def no_table(self) -> PayoffError:
+        """The error of a table that is not there, with the nearest that is."""
+        with self._connect() as connection, connection.cursor() as cursor:
+            cursor.execute("select table_name from information_schema.tables where table_schema = $1", [self._options.schema])
+            names = [str(row[0]) for row in cursor.fetchall()]
+        return UserError(
+            f"source {self._name}: schema {self._options.schema} has no table {self._table}",
+            code="PO-S030",
+            expected=did_you_mean(self._table, names),
+            remedy=f"correct table in [sources.{self._name}] of payoff.toml",
+        )
+
+
+class _Told:
+    """The driver's errors in our words; what a server says may hold the address, so little of it is repeated."""
+
+    def __init__(self, source: PostgreSQL) -> None:
+        self.source = source
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if not isinstance(error, adbc_driver_manager.Error):
+            return
+        text, name = str(error), self.source._name  # noqa: SLF001 - its own helper
+        if "does not exist" in text and "relation" in text:
+            raise self.source.no_table() from None
+        if "password authentication failed" in text or "no password supplied" in text:
+            raise UserError(
+                f"source {name}: PostgreSQL refused the user or the password",
+                code="PO-S031",
+                expected="a user and password that may connect",
+                remedy=f"check the environment variable that dsn of [sources.{name}] refers to",
+            ) from None
+        if "connect" in text.lower() or "could not translate" in text:
+            raise OutsideError(
+                f"source {name}: PostgreSQL cannot be reached",
+                code="PO-S032",
+                expected="a server that answers at the address of dsn",
+                remedy=f"check dsn of [sources.{name}] and that the server runs, then run again",
+                retryable=True,
+            ) from None
+        said = re.search(r"(ERROR|FATAL):\s*([^\n]{0,200})", text)
+        raise UserError(
+            f"source {name}: PostgreSQL said: {said[2] if said else type(error).__name__}",
+            code="PO-S033",
+            expected="a table or query that the user may read",
+            remedy=f"correct [sources.{name}] of payoff.toml, or have the right granted",
+        ) from None
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _readable(schema: pa.Schema) -> pa.Schema:
+    """Types that other tools read: what the driver has no Arrow type for (NUMERIC, UUID, ...) comes from it as text."""
+    return pa.schema([pa.field(field.name, _plain(field)) for field in schema])
+
+
+def _plain(field: pa.Field) -> pa.DataType:
+    if _is_numeric(field):
+        return pa.float64()
+    kind = field.type.storage_type if isinstance(field.type, pa.BaseExtensionType) else field.type
+    return kind
+
+
+def _is_numeric(field: pa.Field) -> bool:
+    return (field.metadata or {}).get(b"ADBC:postgresql:typname") == b"numeric"
+
+
+def _readable_array(array: pa.Array, kind: pa.DataType) -> pa.Array:
+    plain = array.storage if isinstance(array, pa.ExtensionArray) else array
+    return plain if plain.type == kind else plain.cast(kind)

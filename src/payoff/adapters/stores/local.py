@@ -1,0 +1,126 @@
+"""A folder of immutable files named by their content."""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from payoff.base import hashing
+from payoff.base.errors import OutsideError
+from payoff.base.files import inside
+from payoff.records.artifact import Artifact
+
+if TYPE_CHECKING:
+    from payoff.records.artifact import Identity
+
+CAPABILITIES = {"local": True, "shared": False}
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """`folder`: relative to the project, or absolute."""
+
+    folder: str = ".payoff/store"
+
+
+def connect(root: Path, options: Options) -> LocalStore:
+    """The store of the project at `root`; the folder is made when it is first written to."""
+    return LocalStore(root / options.folder)
+
+
+class LocalStore:
+    """See `ports.store.Store`. Files are written in a scratch folder of this process and renamed into place, read-only."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._scratch: Path | None = None
+        self._count = 0
+
+    def scratch(self, name: str) -> Path:
+        """A path for something to be written, in a folder that belongs to this process."""
+        if self._scratch is None:
+            base = self._folder / "scratch"
+            base.mkdir(parents=True, exist_ok=True)
+            _clean(base)
+            self._scratch = base / f"{os.getpid()}-{_started(os.getpid())}-{os.urandom(3).hex()}"
+            self._scratch.mkdir()
+        self._count += 1
+        plain = "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in name)
+        return self._scratch / f"{self._count}-{plain[:80]}"
+
+    def put_table(self, file: Path, identity: Identity) -> Artifact:
+        """Take over a table; the same content again is dropped."""
+        name = hashing.of_json([identity.hash, identity.rows, [[f.name, f.type] for f in identity.fields]])
+        place, size = self._put(file, f"tables/{name[:2]}/{name}.arrow")
+        return Artifact(id=name, kind="table", file=place, bytes=size, rows=identity.rows, fields=identity.fields)
+
+    def put_object(self, file: Path, python_type: str) -> Artifact:
+        """Take over a pickle, unopened."""
+        name = hashing.of_file(file)
+        place, size = self._put(file, f"objects/{name[:2]}/{name}.pickle")
+        return Artifact(id=name, kind="object", file=place, bytes=size, python_type=python_type)
+
+    def path(self, artifact: Artifact) -> Path:
+        """Where an artifact is; damaged or lost ones are an error."""
+        path = inside(self._folder, artifact.file)
+        try:
+            size = path.stat().st_size
+        except OSError:
+            size = -1
+        if size != artifact.bytes:
+            raise OutsideError(
+                f"{artifact.kind} {artifact.id[:12]} is {'gone from' if size < 0 else 'damaged in'} the store",
+                code="PO-T001",
+                expected=f"{artifact.bytes:,} bytes in {artifact.file}",
+                remedy="payoff run --force makes it again",
+            )
+        return path
+
+    def has(self, artifact: Artifact) -> bool:
+        """True when it is there in its full size."""
+        try:
+            return (self._folder / artifact.file).stat().st_size == artifact.bytes
+        except OSError:
+            return False
+
+    def _put(self, file: Path, relative: str) -> tuple[str, int]:
+        target = self._folder / relative
+        size = file.stat().st_size
+        try:
+            if target.exists() and target.stat().st_size == size:
+                file.unlink()
+            else:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                file.chmod(0o444)
+                file.replace(target)
+        except OSError as error:
+            if error.errno == errno.ENOSPC:
+                raise OutsideError(
+                    f"the disk is full: {shutil.disk_usage(self._folder).free // 2**20:,} MB free, {size // 2**20:,} MB needed",
+                    code="PO-T002",
+                    expected="free space under .payoff/store",
+                    remedy="free some space (du -sh .payoff/*), then payoff run: finished steps are not repeated",
+                ) from error
+            raise
+        return relative, target.stat().st_size
+
+
+def _started(pid: int) -> str:
+    """When a process started (clock ticks since boot), so that a pid used again is not taken for it."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8") as stream:
+            return stream.read().rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        return ""
+
+
+def _clean(base: Path) -> None:
+    """Remove the scratch folders of processes that are gone."""
+    for folder in base.iterdir():
+        pid, _, rest = folder.name.partition("-")
+        if pid.isdigit() and _started(int(pid)) != rest.partition("-")[0]:
+            shutil.rmtree(folder, ignore_errors=True)
