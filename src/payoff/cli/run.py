@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from typing import TYPE_CHECKING
 
@@ -82,6 +83,8 @@ def _run(request: RunRequest, options: argparse.Namespace) -> int:
     from payoff.cli.render.progress import watching
     from payoff.flows.run import run
 
+    for ending in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ending, _stop)
     with watching(sys.stderr) as observer:
         answer = run(request, observer, report)
     code = exit_code(answer)
@@ -91,6 +94,11 @@ def _run(request: RunRequest, options: argparse.Namespace) -> int:
         screen.result(words.text(answer))
     _keep(request, answer, code)
     return code
+
+
+def _stop(number: int, frame: object) -> None:
+    """Being ended is like ctrl-C: the steps' processes end too, and what finished is kept."""
+    raise KeyboardInterrupt
 
 
 def _keep(request: RunRequest, answer: RunAnswer, code: int) -> None:

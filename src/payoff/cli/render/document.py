@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from payoff.base.errors import PayoffError
-    from payoff.records.evidence import Interval
+    from payoff.records.evidence import Interval, StepOutcome
     from payoff.records.finding import Finding
     from payoff.records.request import InitAnswer, RunAnswer
     from payoff.records.run import RunRecord, Summary
@@ -40,7 +40,8 @@ def run(answer: RunAnswer, exit_code: int, **more: Any) -> str:
         "currency": _currency(record),
         **_money(record),
         "verdicts": record.verdicts,
-        "steps": _steps(answer),
+        "steps": _outcomes(record.steps, unchanged=answer.unchanged),
+        "stages": _outcomes(record.stages, unchanged=answer.unchanged),
         "checks": record.checks,
         "errors": record.errors,
         "metrics": record.metrics,
@@ -94,21 +95,21 @@ def _rungs(rungs: dict[str, Interval]) -> dict[str, Any]:
     return {"model": rungs.get("model"), "alternatives": others, "perfect": rungs.get("perfect")}
 
 
-def _steps(answer: RunAnswer) -> list[dict[str, Any]]:
-    """The steps as this command saw them: in an unchanged project every one of them is reused."""
+def _outcomes(outcomes: Sequence[StepOutcome], *, unchanged: bool) -> list[dict[str, Any]]:
+    """What was done, as this command saw it: in an unchanged project everything is reused."""
     return [
         {
-            "name": step.name,
-            "state": "reused" if answer.unchanged else step.state,
-            "because": () if answer.unchanged else step.because,
-            "seconds": 0.0 if answer.unchanged else step.seconds,
-            "output": step.output.id if step.output else None,
-            "rows": step.output.rows if step.output else None,
-            "metrics": step.metrics,
-            "failure": step.failure,
-            "log": step.log or None,
+            "name": each.name,
+            "state": "reused" if unchanged else each.state,
+            "because": () if unchanged else each.because,
+            "seconds": 0.0 if unchanged else each.seconds,
+            "output": each.output.id if each.output else None,
+            "rows": each.output.rows if each.output else None,
+            "metrics": each.metrics,
+            "failure": each.failure,
+            "log": each.log or None,
         }
-        for step in answer.record.steps
+        for each in outcomes
     ]
 
 
