@@ -69,7 +69,7 @@ def axis(on: Scale) -> str:
 
 def gap(gain: Gain, promised: float, currency: str) -> str:
     """The gain with its interval against zero (no difference) and the promised minimum."""
-    on = scale((gain.low, gain.high, gain.mean, promised), 0.24)
+    on = scale((gain.low, gain.high, gain.mean, promised), 0.28)
     step = grain(gain, 3)
     mean, low, high, zero = (on.at(value) for value in (gain.mean, gain.low, gain.high, 0.0))
     label = f"The model against {gain.over}: {between(gain, currency)}; no difference is 0"

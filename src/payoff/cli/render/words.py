@@ -128,7 +128,8 @@ def sum_up(record: RunRecord) -> str:
     if not abs(model - best - cost - value.gain.mean) <= 2 * step:  # nan included
         return ""
     less = f" - {amount(cost, step)} running cost" if cost else ""
-    return f"{amount(model, step)} - {amount(best, step)}{less} = {amount(value.gain.mean, step, sign=True)}"
+    other = amount(best, step)
+    return f"{amount(model, step)} - {f'({other})' if best < 0 else other}{less} = {amount(value.gain.mean, step, sign=True)}"
 
 
 def payback(record: RunRecord) -> str:
