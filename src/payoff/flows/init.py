@@ -1,0 +1,212 @@
+"""`payoff init`: a git repository whose first `payoff run` succeeds."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from payoff.base.errors import OutsideError, PayoffError, UserError
+from payoff.base.text import did_you_mean
+from payoff.records.request import InitAnswer, InitRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from importlib.resources.abc import Traversable
+
+_RENAMED = {"gitignore": ".gitignore"}
+_SCHEMAS = ("payoff", "charter")
+
+
+def _quiet(_line: str) -> None:
+    return None
+
+
+def init(request: InitRequest, tell: Callable[[str], None] = _quiet) -> InitAnswer:
+    """Write the template's files, lock the environment, make the template's data, commit. What fails leaves no half project behind."""
+    template = _template(request.template)
+    folder = Path(request.directory).absolute()
+    was_there = _refuse_full(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        files = _write(template, folder)
+        tell("locking the environment")
+        _uv(folder, "lock")
+        if (folder / "make_data.py").exists():
+            tell("installing the environment and making the data")
+            _make_data(folder)
+        tell("first commit")
+        commit = _commit(folder)
+    except (PayoffError, KeyboardInterrupt):
+        _undo(folder, keep_folder=was_there)
+        raise
+    shown = os.path.relpath(folder)
+    shown = f"'{shown}'" if " " in shown else shown
+    return InitAnswer(
+        directory=str(folder),
+        template=request.template,
+        files=tuple(sorted([*files, "uv.lock"])),
+        commit=commit,
+        next=(f"cd {shown}", "payoff check", "payoff run"),
+    )
+
+
+def templates() -> list[str]:
+    """The names of the templates that come with Payoff."""
+    return sorted(each.name for each in _folder().iterdir() if each.is_dir() and not each.name.startswith("_"))
+
+
+def _folder() -> Traversable:
+    return resources.files("payoff").joinpath("templates")
+
+
+def _template(name: str) -> Traversable:
+    if name not in templates():
+        raise UserError(
+            f"there is no template {name!r}",
+            code="PO-I001",
+            expected=did_you_mean(name, templates()),
+            remedy="payoff init DIR --template NAME with one of these",
+        )
+    return _folder().joinpath(name)
+
+
+def _refuse_full(folder: Path) -> bool:
+    """True when the folder is there already and may be used: it holds nothing but perhaps an empty git repository."""
+    if folder.exists() and not folder.is_dir():
+        raise UserError(
+            f"{folder.name} is a file", code="PO-I002", expected="a new or empty folder", remedy="payoff init another-folder"
+        )
+    if not folder.exists():
+        return False
+    found = sorted(each.name for each in folder.iterdir() if each.name != ".git")
+    if found:
+        raise UserError(
+            f"the folder {folder.name} is not empty: it has {', '.join(found[:3])}{' and more' if len(found) > 3 else ''}",  # noqa: PLR2004 - as many as fit a line
+            code="PO-I003",
+            expected="a new or empty folder",
+            remedy="payoff init another-folder, or empty this one first",
+        )
+    return True
+
+
+def _write(template: Traversable, folder: Path) -> list[str]:
+    from payoff.project import schema_text  # noqa: PLC0415 - the loader, which a refusal does not need
+
+    slug = re.sub(r"[^a-z0-9]+", "-", folder.name.lower()).strip("-") or "project"
+    written: list[str] = []
+
+    def copy(source: Traversable, relative: str) -> None:
+        for each in source.iterdir():
+            name = f"{relative}{_RENAMED.get(each.name, each.name)}"
+            if each.is_dir():
+                if each.name != "__pycache__":
+                    copy(each, f"{name}/")
+            else:
+                title = folder.name.replace("\\", "\\\\").replace('"', '\\"')
+                text = each.read_text(encoding="utf-8").replace("{{name}}", title).replace("{{slug}}", slug)
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                (folder / name).write_text(text, encoding="utf-8")
+                written.append(name)
+
+    copy(template, "")
+    for name in _SCHEMAS:
+        path = folder / "schemas" / f"{name}.schema.json"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(schema_text(name), encoding="utf-8")
+        written.append(f"schemas/{name}.schema.json")
+    return written
+
+
+def _make_data(folder: Path) -> None:
+    """Run the template's own script in the project's own environment; it writes data/, which git ignores."""
+    environment = folder / ".venv"
+    _uv(folder, "sync", "--frozen", "--no-default-groups")
+    python = environment / "bin" / "python"
+    done = subprocess.run(
+        [str(python), "make_data.py"], cwd=folder, capture_output=True, text=True, check=False, env=_environ()
+    )
+    if done.returncode:
+        raise OutsideError(
+            f"make_data.py of the template failed: {done.stderr.strip().splitlines()[-1] if done.stderr.strip() else 'no message'}",
+            code="PO-I004",
+            expected="a script that writes data/",
+            remedy="payoff init again; if it stays, payoff init --template starter",
+        )
+
+
+def _environ() -> dict[str, str]:
+    away = ("VIRTUAL_ENV", "UV_PROJECT_ENVIRONMENT", "PYTHONPATH", "PYTHONHOME")
+    return {name: value for name, value in os.environ.items() if name not in away}
+
+
+def _uv(folder: Path, *words: str) -> None:
+    import uv  # noqa: PLC0415 - finds the program that came with it
+
+    done = subprocess.run(
+        [uv.find_uv_bin(), *words, "--color", "never", "--no-progress"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=_environ(),
+    )
+    if done.returncode:
+        said = " ".join(done.stderr.split())[-400:]
+        raise OutsideError(
+            f"uv {words[0]} failed: {said}",
+            code="PO-I005",
+            expected="a package index that can be reached",
+            remedy="check the network and uv's index settings, then payoff init again",
+            retryable=True,
+        )
+
+
+def _commit(folder: Path) -> str:
+    if not (folder / ".git").exists():
+        _git(folder, "init", "--quiet", "--initial-branch=main")
+    _git(folder, "add", "--all")
+    known = _run_git(folder, "config", "user.email").returncode == 0
+    who = () if known else ("-c", "user.name=payoff", "-c", "user.email=payoff@localhost")
+    _git(folder, *who, "commit", "--quiet", "--message", "A Payoff project")
+    return _git(folder, "rev-parse", "HEAD").strip()
+
+
+def _git(folder: Path, *words: str) -> str:
+    done = _run_git(folder, *words)
+    if done.returncode:
+        raise OutsideError(
+            f"git {words[0]} failed: {' '.join(done.stderr.split())[-300:]}",
+            code="PO-I006",
+            expected="git 2.28 or newer that can write here",
+            remedy="see what git says, then payoff init again",
+        )
+    return done.stdout
+
+
+def _run_git(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, check=False)
+    except FileNotFoundError as error:
+        raise OutsideError(
+            "the program git was not found",
+            code="PO-I007",
+            expected="git",
+            remedy="apt-get install git (or your system's way), then payoff init again",
+        ) from error
+
+
+def _undo(folder: Path, *, keep_folder: bool) -> None:
+    for each in folder.iterdir():
+        if keep_folder and each.name == ".git":
+            continue
+        if each.is_dir() and not each.is_symlink():
+            shutil.rmtree(each, ignore_errors=True)
+        else:
+            each.unlink(missing_ok=True)
+    if not keep_folder:
+        folder.rmdir()
