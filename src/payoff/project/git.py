@@ -7,6 +7,7 @@ import os
 import subprocess
 from typing import TYPE_CHECKING
 
+from payoff.base.files import write_atomically
 from payoff.project.files import CACHE
 from payoff.records.project import Git
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from payoff.project.files import Reading
 
 OURS = ".payoff/"
+_FIELDS = {"1": 8, "2": 9, "u": 10, "?": 1, "!": 1}
 _STATUS = ("--no-optional-locks", "status", "--porcelain=v2", "--branch", "-z", "--untracked-files=normal", "--", ".")
 
 
@@ -25,6 +27,7 @@ class Status:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.process: subprocess.Popen[bytes] | None = None
+        hide(root)
         try:
             self.process = _git(root, *_STATUS)
         except OSError:
@@ -74,24 +77,27 @@ class Status:
     def _read(self, reading: Reading, out: str) -> Git:
         commit: str | None = None
         branch: str | None = None
-        dirty = False
+        dirty = tracked = False
         entries = iter(out.split("\0"))
         for entry in entries:
             if entry.startswith("# branch.oid "):
                 commit = entry.removeprefix("# branch.oid ")
             elif entry.startswith("# branch.head "):
                 branch = entry.removeprefix("# branch.head ")
-            elif entry.startswith("? ") and (f"/{entry[2:]}").endswith(f"/{OURS}"):
-                reading.warn(
-                    "PO-P034",
-                    "the folder .payoff/ is not ignored by git: it would be committed",
-                    expected="the line .payoff/ in .gitignore",
-                    remedy='echo ".payoff/" >> .gitignore',
-                )
             elif entry and not entry.startswith("#"):
-                dirty = True
-                if entry.startswith("2 "):
+                path = entry.split(" ", _FIELDS[entry[0]])[-1]
+                if entry[0] == "2":
                     next(entries, None)
+                if f"/{OURS}" not in f"/{path}":
+                    dirty = True
+                elif entry[0] != "?" and not tracked:
+                    tracked = True
+                    reading.warn(
+                        "PO-P034",
+                        "files of .payoff/ are in git, although they are remade by every run",
+                        expected=".payoff/ out of git",
+                        remedy="git rm -r -q --cached .payoff && git commit -m 'Keep .payoff out of git'",
+                    )
         if commit == "(initial)":
             reading.error(
                 "PO-P032",
@@ -102,6 +108,14 @@ class Status:
             return Git(commit=None, branch=branch, dirty=True)
         branch = None if branch == "(detached)" else branch
         return Git(commit=commit, branch=branch, dirty=dirty, tree=snapshot(self.root) if dirty else None)
+
+
+def hide(root: Path) -> None:
+    """Keep .payoff/ out of git by a .gitignore in it: nobody has to think of it."""
+    ignore = root / OURS / ".gitignore"
+    if not ignore.exists():
+        with contextlib.suppress(OSError):
+            write_atomically(ignore, "*\n")
 
 
 def snapshot(root: Path) -> str | None:
@@ -116,7 +130,7 @@ def snapshot(root: Path) -> str | None:
         if theirs.exists():
             index.write_bytes(theirs.read_bytes())
         private = {"GIT_INDEX_FILE": os.fspath(index)}
-        _answer(root, "add", "-A", "--", ".", f":(exclude){OURS}", environment=private)
+        _answer(root, "add", "-A", "--", ".", environment=private)
         return _answer(root, "write-tree", environment=private)
     except (OSError, subprocess.CalledProcessError):
         return None

@@ -251,5 +251,5 @@ def _condition(metric: str, arguments: dict[str, Any], column: str) -> str:
     if values := arguments.get("validValues"):
         parts.append(f"{column} not in ({', '.join(literal(value) for value in values)})")
     if pattern := arguments.get("pattern"):
-        parts.append(f"not regexp_matches(cast({column} as varchar), {literal(pattern)})")
+        parts.append(f"not regexp_full_match(cast({column} as varchar), {literal(pattern)})")
     return f"{column} is not null and ({' or '.join(parts)})" if parts else ""

@@ -102,9 +102,10 @@ class Graph:
                 expected = "ibis.Table for each of its inputs: a query is made of them before any row is read"
                 self._error("PO-P052", step, what, expected, f"write {each.name}: ibis.Table")
             elif each.form == "object" and self._is_table(each.name):
-                self.reading.warn(
+                self.reading.find(
+                    "note",
                     "PO-P053",
-                    f"the step {step.name} does not say in which form it takes the table {each.name}",
+                    f"the step {step.name} does not say in which form it takes the table {each.name}: it gets a pyarrow.Table",
                     Place(step.file, step.line),
                     expected="ibis.Table, pyarrow.Table, pandas.DataFrame, polars.DataFrame or pathlib.Path",
                     remedy=f"annotate it in {step.file}:{step.line}, as {each.name}: pd.DataFrame",

@@ -63,7 +63,7 @@ def _pipeline(reading: Reading, modules: Modules, configured: str) -> Iterator[M
     """The modules that hold steps: the file pipeline.py, or all modules of the package pipeline/."""
     path = (configured or "pipeline.py").replace("\\", "/").removeprefix("./").rstrip("/")
     stem = path.removesuffix(".py")
-    name = stem.removeprefix("src/").replace("/", ".")
+    name = stem.replace("/", ".")
     if path.endswith(".py") and reading.exists(path):
         files = [(name, path, False)]
     else:
