@@ -161,8 +161,14 @@ def worthless() -> RunRecord:
 def broken_contract() -> RunRecord:
     """Refused before training."""
     record = passed()
+    twice = Finding(
+        code="PO-R020",
+        what="contacts breaks 2 promises",
+        where=Place("contracts/contacts.yaml", 31),
+        try_="mend the data",
+    )
     return replace(
-        record, status="refused", valuation=None, model=None, holdout_rows=0, looks=0, metrics={}, steps=record.steps[:2],
+        record, errors=(twice,), status="refused", valuation=None, model=None, holdout_rows=0, looks=0, metrics={}, steps=record.steps[:2],
         checks=(
             *record.checks[:3],
             CheckResult(table="contacts", check="foreign key", column="client_id", passed=False, failed=12, rows=37_931,

@@ -136,7 +136,7 @@ def test_an_unchanged_project_gets_the_kept_answer_and_its_exit_code(kept: Path)
     assert done.returncode == 1
     assert done.stderr == ""
     first, second = done.stdout.splitlines()[:2]
-    assert first.startswith("+8,420 EUR a year (95 % interval -9,310 … +26,100)")
+    assert first.startswith("+8,400 EUR a year (95 % interval -9,300 … +26,100)")
     assert "nothing to do" in second
     deeper = kept / "sql"
     deeper.mkdir()
@@ -163,7 +163,7 @@ def test_nothing_piped_has_colour_and_a_terminal_has_some(kept: Path, monkeypatc
     assert "\x1b" not in plain
     assert "\x1b" not in on_a_terminal(kept, TERM="dumb")
     coloured = on_a_terminal(kept)
-    assert coloured.startswith("\x1b[1m+8,420 EUR")
+    assert coloured.startswith("\x1b[1m+8,400 EUR")
     assert "\x1b[31m✗\x1b[0m" in coloured
 
 
@@ -191,7 +191,7 @@ def test_a_terminal_without_our_signs_gets_plain_ones(kept: Path, encoding: str)
     done = payoff("run", cwd=kept, PYTHONIOENCODING=f"{encoding}:strict")
     assert done.returncode == 1
     assert done.stderr == ""
-    assert "(95 % interval -9,310 .. +26,100)" in done.stdout
+    assert "(95 % interval -9,300 .. +26,100)" in done.stdout
     assert json.loads(payoff("run", "--json", cwd=kept, PYTHONIOENCODING=f"{encoding}:strict").stdout)["exit_code"] == 1
 
 

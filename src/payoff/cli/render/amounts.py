@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from payoff.records.evidence import Gain, Interval
 
-_THOUSAND, _MINUTE = 1000, 60
+_DIGITS, _THOUSAND, _MINUTE = 3, 1000, 60
 _EXPONENT = 1e15  # longer numbers read better with one
 MONTHS = (
     "January", "February", "March", "April", "May", "June",
@@ -17,17 +17,17 @@ MONTHS = (
 )  # fmt: skip
 
 
-def grain(interval: Interval | Gain, digits: int = 4) -> float:
-    """The step to round to: `digits` digits of the interval's width (of the mean, when the interval has no width).
+def grain(interval: Interval | Gain) -> float:
+    """The step to round to: three digits of the interval's width (of the mean, when the interval has no width).
 
     >>> from payoff.records.evidence import Interval
     >>> grain(Interval(41312.4, 12021.9, 70397.0))
-    10.0
+    100.0
     """
     width = abs(interval.high - interval.low) or abs(interval.mean)
     if not math.isfinite(width) or width == 0:
         return 1.0
-    step = 10.0 ** (math.floor(math.log10(width)) - digits + 1)
+    step = 10.0 ** (math.floor(math.log10(width)) - _DIGITS + 1)
     largest = max(abs(interval.mean), abs(interval.low), abs(interval.high))
     return max(step, 1.0 if largest >= _THOUSAND else 0.01)
 

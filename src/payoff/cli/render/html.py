@@ -101,7 +101,7 @@ def _hero(record: RunRecord) -> str:
 <p class="plain">No amount: {escape(_no_amount(record))}</p>
 <p>{escape(_what_now(record))}</p>
 </section>"""
-    gain, step = value.gain, grain(value.gain, 3)
+    gain, step = value.gain, grain(value.gain)
     low, high = money(gain.low, step, sign=True), money(gain.high, step, sign=True)
     cost = words.running_cost(record.charter)
     net = f", after its running cost of {amount(cost)} {value.currency} a year" if cost else ""
@@ -188,7 +188,7 @@ def _ladder(record: RunRecord) -> str:
     value, rungs = record.valuation, words.ladder(record)
     if value is None or not rungs:
         return ""
-    on, step = picture.rung_scale(rungs), grain(value.gain, 3)
+    on, step = picture.rung_scale(rungs), grain(value.gain)
     rows = "\n".join(
         f'<tr class="{rung.kind}" role="row">'
         f'<th scope="row" role="rowheader">{escape(rung.name)}{_small(rung.says)}</th>'
@@ -302,7 +302,7 @@ def _broken(record: RunRecord) -> str:
 
 
 def _failure(record: RunRecord) -> str:
-    parts = [f"<pre>{escape(str(finding.as_error()))}</pre>" for finding in record.errors]
+    parts = [f"<pre>{escape(str(finding.as_error()))}</pre>" for finding in words.errors(record)]
     parts += [
         f"<h3>Step {escape(step.name)}</h3><pre>{escape(step.failure.trace.rstrip())}</pre>"
         for step in words.failures(record)

@@ -70,7 +70,7 @@ def axis(on: Scale) -> str:
 def gap(gain: Gain, promised: float, currency: str) -> str:
     """The gain with its interval against zero (no difference) and the promised minimum."""
     on = scale((gain.low, gain.high, gain.mean, promised), 0.28)
-    step = grain(gain, 3)
+    step = grain(gain)
     mean, low, high, zero = (on.at(value) for value in (gain.mean, gain.low, gain.high, 0.0))
     label = f"The model against {gain.over}: {between(gain, currency)}; no difference is 0"
     parts = [
@@ -109,7 +109,7 @@ def share(part: float) -> str:
 
 def between(interval: Interval | Gain, currency: str) -> str:
     """An amount and its interval as a phrase for those who hear the page."""
-    step = grain(interval, 3)
+    step = grain(interval)
     low, high = amount(interval.low, step), amount(interval.high, step)
     return f"{amount(interval.mean, step)} {currency} a year, between {low} and {high}"
 

@@ -116,7 +116,7 @@ def _broken(record: RunRecord) -> list[str]:
 
 def _failed(record: RunRecord) -> list[str]:
     lines: list[str] = []
-    for finding in record.errors:
+    for finding in words.errors(record):
         lines += str(finding.as_error()).splitlines()
     for step in words.failures(record):
         if step.failure and step.failure.trace:

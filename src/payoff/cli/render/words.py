@@ -10,6 +10,7 @@ from payoff.cli.render.amounts import amount, grain, percent
 if TYPE_CHECKING:
     from payoff.records.charter import Charter, CommonSolution
     from payoff.records.evidence import CheckResult, Interval, StepOutcome, Valuation
+    from payoff.records.finding import Finding
     from payoff.records.run import RunRecord
 
 MODEL, PERFECT = "model", "perfect"
@@ -123,7 +124,7 @@ def sum_up(record: RunRecord) -> str:
     value = record.valuation
     if value is None or not {MODEL, value.best} <= value.per_year.keys():
         return ""
-    step, cost = grain(value.gain, 3), running_cost(record.charter)
+    step, cost = grain(value.gain), running_cost(record.charter)
     model, best = (value.per_year[name].mean for name in (MODEL, value.best))
     if not abs(model - best - cost - value.gain.mean) <= 2 * step:  # nan included
         return ""
@@ -156,6 +157,12 @@ def failures(record: RunRecord) -> list[StepOutcome]:
 def broken(record: RunRecord) -> list[CheckResult]:
     """The promises that the data broke, errors first."""
     return sorted((check for check in record.checks if not check.passed), key=lambda check: check.severity != "error")
+
+
+def errors(record: RunRecord) -> list[Finding]:
+    """What ended the run, without what the broken promises say already."""
+    told = {check.file for check in broken(record)} if record.status == "refused" else set()
+    return [finding for finding in record.errors if finding.where is None or finding.where.file not in told]
 
 
 def tally(record: RunRecord) -> str:
