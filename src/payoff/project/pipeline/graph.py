@@ -213,17 +213,19 @@ class Graph:
         """The model sees the outcome only through `train`."""
         column = charter.decision.outcome.column
         above = self._above(model.name, through_train=False)
+        seen = {}
         for name in above:
             contract = self.contracts.get(name) if name in self.sources else None
             if name == charter.decision.examples:
-                what = "the examples"
+                seen[name] = "the examples"
             elif contract is not None and contract.column(column) is not None:
-                what = f"{name}, which has the outcome {column}"
-            else:
-                continue
+                seen[name] = f"{name}, which has the outcome {column}"
+        for name, what in seen.items():
             path = [name]
             while path[-1] != model.name:
                 path.append(above[path[-1]])
+            if any(each in seen for each in path[1:]):
+                continue
             what = f"the model would see the holdout: it takes {what} ({' -> '.join(path)})"
             expected = "train only: the part of the examples that the split leaves to the model"
             self._error("PO-P051", model, what, expected, "take train instead")

@@ -277,6 +277,8 @@ class _Closure:
         self.touch(module)
         for name in module.bindings:
             self._add("name", module, name)
+        for name in module.imports:
+            self._resolve(module, (name,), module.file)
 
     def _all_of(self, module: Module, reason: str) -> None:
         self.reasons.append(reason)
