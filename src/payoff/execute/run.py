@@ -146,8 +146,11 @@ def _handler(context: Context, stage: Stage) -> functools.partial[object]:
 def _result(context: Context, *, interrupted: bool) -> Result:
     outcomes = []
     for stage in context.plan.stages:
-        missing = StepOutcome(name=label(stage), state="skipped", because=("the run ended before",))
-        outcomes.append((stage, context.outcomes.get(stage.name, missing)))
+        outcome = context.outcomes.get(stage.name)
+        if outcome is None:
+            outcome = StepOutcome(name=label(stage), state="skipped", because=("the run ended before",))
+        # A query that could not be compiled is its step's failure.
+        outcomes.append((stage, context.outcomes.get(f"compile:{label(stage)}", outcome)))
     own = tuple(o for stage, o in outcomes if isinstance(stage, Call | Transform))
     project = context.project
     made = {n: a for n, a in context.artifacts.items() if a.kind == "table" and n not in {"holdout", "scores"}}

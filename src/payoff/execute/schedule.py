@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import queue
 import threading
+import traceback
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -13,6 +14,7 @@ from payoff.base.clock import stopwatch
 from payoff.base.errors import Bug, OutsideError, PayoffError
 from payoff.execute.context import Context, Sandbox, Work
 from payoff.records.evidence import StepOutcome
+from payoff.records.task import Failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -183,4 +185,6 @@ def _bug(name: str, problem: Exception) -> Bug:
         remedy="please report this with the text of the error; payoff run --dry-run shows what was planned",
     )
     error.__cause__ = problem
+    trace = "".join(traceback.format_tb(problem.__traceback__)) + type(problem).__name__
+    error.failure = Failure(kind="exception", error=type(problem).__name__, message="", trace=trace)  # type: ignore[attr-defined]
     return error

@@ -22,15 +22,19 @@ def compile_step(function, task):
 
 def to_sql(expression):
     """DuckDB's SQL, made by ibis's compiler alone, so that the environment needs no duckdb."""
-    from ibis.backends.sql.compilers.duckdb import compiler
-
+    try:
+        from ibis.backends.sql.compilers.duckdb import compiler
+    except ModuleNotFoundError as error:
+        raise lacking(error) from None
     return compiler.to_sqlglot(expression.unbind()).sql("duckdb", pretty=True)
 
 
 def dtype(pa, field):
     """ibis's type of an Arrow type given as text."""
-    from ibis.formats.pyarrow import PyArrowType
-
+    try:
+        from ibis.formats.pyarrow import PyArrowType
+    except ModuleNotFoundError as error:
+        raise lacking(error) from None
     return PyArrowType.to_ibis(arrow_type(pa, field["type"]))
 
 
@@ -52,3 +56,8 @@ def arrow_type(pa, text):
         inner = text[text.index(":") + 1 : -1].strip()
         return pa.list_(arrow_type(pa, inner))
     return pa.type_for_alias(plain.get(text, text))
+
+
+def lacking(error):
+    """ibis installed without what its DuckDB compiler needs."""
+    return Unfit("environment", f"an ibis step needs the package {error.name}: uv add 'ibis-framework[duckdb]'")

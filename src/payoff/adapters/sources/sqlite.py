@@ -107,7 +107,7 @@ class SQLite:
         listed = ", ".join(f"{_cast(field)} as {_quoted(field.name)}" for field in schema)
         try:
             with (
-                adbc.connect(self._uri(), db_kwargs=None) as connection,
+                adbc.connect(self._uri()) as connection,
                 connection.cursor(adbc_stmt_kwargs={"adbc.sqlite.query.batch_rows": str(_ROWS)}) as cursor,
             ):
                 cursor.execute(f"select {listed} from {self._from()}")
