@@ -249,3 +249,12 @@ def test_columns_that_a_contract_does_not_list(written: Written) -> None:
     written.change("pipeline.py", "train: pd.DataFrame", "train: pd.DataFrame, usage: 'Annotated[pd.DataFrame, columns(\"minuts\")]'")
     written.change("pipeline.py", "from payoff import step", "from typing import Annotated\nfrom payoff import step, columns")
     assert "nearest: minutes" in written.only("PO-C023").expected
+
+
+def test_code_that_is_nested_very_deeply(written: Written) -> None:
+    written.write("lib/deep.py", "def helper():\n    return " + " + ".join(["1"] * 5000) + "\n")
+    finding = next(f for f in written.inspect()[1] if f.severity == "error")
+    assert finding.code == "PO-P040"
+    written.write("lib/deep.py", "def helper():\n    return " + "(" * 1000 + "1" + ")" * 1000 + "\n")
+    finding = next(f for f in written.inspect()[1] if f.severity == "error")
+    assert finding.code == "PO-P040"

@@ -67,7 +67,7 @@ class _File:
                 self._name(table)
                 self._table(table, ("schema", index))
             if not self.contracts:
-                self.find(Problem("PO-P075", "error", "the contract has no table", "a schema with one table or more"), ())
+                self.find(Problem("PO-P075", "error", "the contract has no table", "a schema with one table or more", "schema"), ())
 
     def find(self, problem: Problem, path: Path_) -> None:
         """Keep a problem as a finding, with its place."""

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 Path = tuple[str | int, ...]
 
 MOST_NODES = 100_000
+DEEPEST = 100
 
 _Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -63,7 +64,7 @@ def read(reading: Reading, file: str) -> Document | None:
     except _Unusable as error:
         found = error
     except yaml.YAMLError as error:
-        found = _Unusable("PO-P070", _says(error), _line_of(error), "valid YAML")
+        found = _Unusable("PO-P070", _says(error), min(_line_of(error), text.count("\n") + 1), "valid YAML")
     except (RecursionError, ValueError):
         found = _Unusable("PO-P072", "it is nested too deeply or holds a value that cannot be", 0, "a plain ODCS contract")
     reading.error(
@@ -76,7 +77,21 @@ def read(reading: Reading, file: str) -> Document | None:
     return None
 
 
+def _check_depth(text: str) -> None:
+    """Refuse what is nested deeply: the C parser would run out of its stack, and take the process with it."""
+    depth = 0
+    for event in yaml.parse(text, Loader=_Loader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        if depth > DEEPEST:
+            line = event.start_mark.line + 1 if event.start_mark else 0
+            raise _Unusable("PO-P072", "it is nested too deeply", line, f"at most {DEEPEST} levels")
+
+
 def _document(file: str, text: str) -> Document:
+    _check_depth(text)
     loader = _Loader(text)
     try:
         node = loader.get_single_node()

@@ -11,7 +11,7 @@ import msgspec
 from payoff.base import hashing, text
 from payoff.project.config import RESERVED
 from payoff.project.pipeline.modules import Module, Modules
-from payoff.project.pipeline.uses import Uses
+from payoff.project.pipeline.uses import Code, Uses
 from payoff.records.finding import Place
 from payoff.records.project import Form, Input, Step
 
@@ -164,7 +164,12 @@ class _Pipeline:
         if isinstance(node, ast.AsyncFunctionDef):
             self._wrong("PO-P042", node, f"the step {node.name} is async", "a plain function: def, not async def")
         wrong = any(each.severity == "error" for each in self.reading.findings[before:])
-        code = self.uses.of(self.module, node.name, _bare(node, decorator))
+        try:
+            code = self.uses.of(self.module, node.name, _bare(node, decorator))
+        except RecursionError:
+            code = Code({}, "")
+            what = f"the code that {node.name} uses is nested too deeply to be followed"
+            self._wrong("PO-P040", node, what, "expressions of at most some hundred levels", "split the longest expression")
         settings = [options.get("seed"), options.get("deterministic", True), options.get("threads")]
         if wrong:
             inputs, parameters = (), {}
