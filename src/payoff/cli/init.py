@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from payoff.cli.arguments import Parser
 from payoff.cli.main import VERBS
 from payoff.cli.render import screen
@@ -15,10 +17,15 @@ def main(argv: list[str]) -> int:
     options = parser.read(argv)
 
     from payoff.cli.render import document, findings
+    from payoff.cli.render.progress import watching
     from payoff.flows.init import init
     from payoff.records.request import InitRequest
 
-    answer = init(InitRequest(directory=options.directory, template=options.template))
+    with watching(sys.stderr) as observer:
+        answer = init(
+            InitRequest(directory=options.directory, template=options.template),
+            lambda line: observer("init", name=options.directory, state="progress", line=line),
+        )
     if options.json:
         screen.document(document.init(answer))
     else:

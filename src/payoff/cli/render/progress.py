@@ -20,11 +20,10 @@ if TYPE_CHECKING:
     from payoff.ports.observer import Observer
 
 _PATIENCE, _PERIOD, _MOST = 0.4, 0.1, 12
+_STEPS = {"stage", "step"}
 _ENDED = {"ran", "reused", "failed", "skipped", "done"}
-_VERBS = {
-    "step": "run", "environment": "make ready", "source": "read", "check": "check", "score": "score", "value": "value",
-    "track": "track",
-}  # fmt: skip
+# What an event is about, where its name does not say so.
+_ABOUT = {"environment": "environment", "check": "check", "track": "track"}
 
 
 @contextmanager
@@ -59,7 +58,7 @@ class Notes:
         with self._lock:
             if state in _ENDED:
                 known = self._active.pop(key, None)
-                if event == "step" and (known is not None or state in {"reused", "skipped"}):
+                if event in _STEPS and (known is not None or state in {"reused", "skipped"}):
                     self._ended[state] = self._ended.get(state, 0) + 1
             else:
                 self._active.setdefault(key, {"began": stopwatch()}).update(facts)
@@ -97,15 +96,16 @@ def _picture(notes: Notes) -> Any:
     grid = Table.grid(padding=(0, 1))
     for event, name, facts in active[:_MOST]:
         rows, total = facts.get("rows"), facts.get("total_rows")
-        amount = f"{rows:,}" + (f" of {total:,} rows" if total else " rows") if rows else ""
+        amount = f"{rows:,}" + (f" of {total:,} rows" if total else " rows") if rows else str(facts.get("line", ""))
         seconds = stopwatch() - facts["began"]
         bar = ProgressBar(
             total=total or 100, completed=rows or 0, pulse=not total, width=24, animation_time=stopwatch()
         )
-        grid.add_row(Text(_VERBS.get(event, event)), Text(name), bar, Text(f"{seconds:.0f} s"), Text(amount))
+        about = f"{_ABOUT.get(event, '')} {name}".strip()
+        grid.add_row(Text(about), bar, Text(f"{seconds:.0f} s"), Text(amount, overflow="ellipsis", no_wrap=True))
     if len(active) > _MOST:
-        grid.add_row("", Text(f"and {len(active) - _MOST} more"), "", "", "")
+        grid.add_row(Text(f"and {len(active) - _MOST} more"), "", "", "")
     said = ", ".join(f"{number} {state}" for state, number in ended.items())
     if said:
-        grid.add_row(Text("steps"), Text(said), "", "", "")
+        grid.add_row(Text(said), "", "", "")
     return grid
