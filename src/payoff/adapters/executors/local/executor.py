@@ -31,6 +31,7 @@ _DETERMINISM = {
     "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
     "TF_DETERMINISTIC_OPS": "1",
     "TF_CPP_MIN_LOG_LEVEL": "2",
+    "OMP_WAIT_POLICY": "PASSIVE",  # threads that wait do not burn the processor of those that work
     "PYTHONDONTWRITEBYTECODE": "",
 }
 
