@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
+
 import msgspec
 
 from payoff.project import charter, config, lock

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import re
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -229,7 +229,7 @@ def _charter(document: Document, cells: tuple[Cell, ...]) -> Charter:
     )
 
 
-def _date(value: str | datetime.date) -> str:
+def _date(value: str | dt.date) -> str:
     return value if isinstance(value, str) else value.isoformat()
 
 
@@ -259,7 +259,11 @@ class _Rules:
     def error(self, code: str, what: str, path: Path, expected: str, edit: str) -> None:
         line = self.document.line(path)
         self.reading.error(
-            code, what, self.document.place(path), expected=expected, remedy=f"{edit} in {FILE}:{line}, then: payoff check"
+            code,
+            what,
+            self.document.place(path),
+            expected=expected,
+            remedy=f"{edit} in {FILE}:{line}, then: payoff check",
         )
 
     def cells(self) -> tuple[Cell, ...]:
@@ -281,7 +285,7 @@ class _Rules:
                         f"one cell for every action and outcome: {', '.join(f'{action}.{o}' for o in outcomes)}",
                         f"add `{spec.dotted(path[1:])} = ...`",
                     )
-        if len(actions) < 2:  # noqa: PLR2004 - a decision is between at least two actions
+        if len(actions) < 2:
             self.error(
                 "PO-C001",
                 f"[payoff] has {text.count(len(actions), 'action')}",
@@ -343,7 +347,7 @@ class _Rules:
                 f"cells as ACTION.{name}: the positive outcome's name is decision.outcome.name (default: its column)",
                 f'rename {near} to {name}, or say decision.outcome.name = "{near}",' if near else f"add ACTION.{name}",
             )
-        elif len(names) != 2:  # noqa: PLR2004 - it happens or it does not
+        elif len(names) != 2:
             self.error(
                 "PO-C003",
                 f"the payoff cells name {text.count(len(names), 'outcome')}: {', '.join(names)}",
@@ -360,7 +364,11 @@ class _Rules:
         for key in needs:
             if key not in split:
                 self.error(
-                    "PO-C008", f'[split] by = "{by}" needs {key}', ("split",), f"the keys {', '.join(needs)}", f"add {key}"
+                    "PO-C008",
+                    f'[split] by = "{by}" needs {key}',
+                    ("split",),
+                    f"the keys {', '.join(needs)}",
+                    f"add {key}",
                 )
         for key in {"hash": ("from",), "group": ("from",), "time": ("holdout", "salt")}[by]:
             if key in split:
@@ -377,7 +385,11 @@ class _Rules:
         solutions = self.table["common_solutions"]
         if not solutions:
             self.error(
-                "PO-C006", "there is no common solution", ("common_solutions",), "what is done without a model", "add one"
+                "PO-C006",
+                "there is no common solution",
+                ("common_solutions",),
+                "what is done without a model",
+                "add one",
             )
         for name, each in solutions.items():
             if isinstance(each, dict):

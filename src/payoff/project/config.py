@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import re
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -76,7 +76,9 @@ SPEC = Section(
             "where runs are shown",
         ),
         "ledger": Section({"kind": Key("text", "which ledger (default: sqlite)")}, "where run records live", free=True),
-        "store": Section({"kind": Key("text", "which store (default: local)")}, "where tables and models live", free=True),
+        "store": Section(
+            {"kind": Key("text", "which store (default: local)")}, "where tables and models live", free=True
+        ),
         "run": Section(
             {"workers": Key("integer", "steps that may run at once (default: from the machine)", low=1, closed=True)},
             "how runs run",
@@ -204,7 +206,7 @@ def plain(value: Any) -> Any:
         return [plain(each) for each in value]
     if isinstance(value, Decimal):
         return float(value) if value.is_finite() else str(value)
-    if isinstance(value, (datetime.date, datetime.time)):
+    if isinstance(value, (dt.date, dt.time)):
         return value.isoformat()
     return value
 

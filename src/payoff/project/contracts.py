@@ -67,7 +67,12 @@ class _File:
                 self._name(table)
                 self._table(table, ("schema", index))
             if not self.contracts:
-                self.find(Problem("PO-P075", "error", "the contract has no table", "a schema with one table or more", "schema"), ())
+                self.find(
+                    Problem(
+                        "PO-P075", "error", "the contract has no table", "a schema with one table or more", "schema"
+                    ),
+                    (),
+                )
 
     def find(self, problem: Problem, path: Path_) -> None:
         """Keep a problem as a finding, with its place."""
@@ -206,13 +211,19 @@ class _File:
                 self.find(Problem("PO-P075", "error", what, "element: a column; unit: s, m, h, d, w or y"), path)
                 continue
             yield TableCheck(
-                kind="freshness", name=f"freshness of {column}", column=column, maximum=seconds, line=self.document.line(path)
+                kind="freshness",
+                name=f"freshness of {column}",
+                column=column,
+                maximum=seconds,
+                line=self.document.line(path),
             )
 
 
 def _seconds(level: dict[str, Any]) -> float | None:
     unit = str(level.get("unit", "")).lower()
-    unit = {"min": "m", "mins": "m", "minute": "m", "minutes": "m", "sec": "s", "hr": "h", "yr": "y"}.get(unit, unit[:1])
+    unit = {"min": "m", "mins": "m", "minute": "m", "minutes": "m", "sec": "s", "hr": "h", "yr": "y"}.get(
+        unit, unit[:1]
+    )
     try:
         return float(level["value"]) * _SECONDS[unit]
     except (TypeError, ValueError, KeyError):
@@ -328,7 +339,9 @@ class _Property:
             near = text.nearest(name, _OURS)
             if name == "known" and value not in ("before", "after"):
                 expected = "before or after (the decision)"
-                self.owner.find(Problem("PO-P075", "error", f"known of {self.name} is neither", expected, "value"), here)
+                self.owner.find(
+                    Problem("PO-P075", "error", f"known of {self.name} is neither", expected, "value"), here
+                )
             elif name == "currency" and not re.fullmatch("[A-Z]{3}", str(value)):
                 what, expected = f"currency of {self.name} is none", "three capital letters, as EUR"
                 self.owner.find(Problem("PO-P075", "error", what, expected, "value"), here)
@@ -357,7 +370,9 @@ class _Property:
         shapes: dict[str | None, Any] = {"string": str, "integer": int, "number": (int, float), "boolean": bool}
         shape = shapes.get(kind, object)
         if any(not isinstance(v, shape) or (isinstance(v, bool) and shape in (str, int)) for v in values):
-            self.wrong(f"an allowed value is not of the type {kind}", "quotes around text such as yes, no, on, off", "quality")
+            self.wrong(
+                f"an allowed value is not of the type {kind}", "quotes around text such as yes, no, on, off", "quality"
+            )
         if pattern := self.changes.get("pattern"):
             try:
                 re.compile(pattern)
@@ -401,7 +416,7 @@ def _problems(error: ValidationError) -> Iterator[Problem]:
             if name not in known:
                 yield _broken(f"unknown key {name!r}", text.did_you_mean(str(name), known), str(name))
     elif found == "enum":
-        shown = instance if isinstance(instance, str) and len(instance) < 40 else type(instance).__name__  # noqa: PLR2004
+        shown = instance if isinstance(instance, str) and len(instance) < 40 else type(instance).__name__
         yield _broken(f"{shown!r} is not one of the allowed values", text.did_you_mean(str(shown), map(str, value)))
     elif found == "type":
         kinds = value if isinstance(value, str) else " or ".join(value)
@@ -418,7 +433,14 @@ def _broken(what: str, expected: str, key: str = "") -> Problem:
 
 
 def _kind(value: Any) -> str:
-    kinds = {bool: "true/false", str: "text", int: "a whole number", float: "a number", dict: "a mapping", list: "a list"}
+    kinds = {
+        bool: "true/false",
+        str: "text",
+        int: "a whole number",
+        float: "a number",
+        dict: "a mapping",
+        list: "a list",
+    }
     return kinds.get(type(value), "empty")
 
 
@@ -444,4 +466,3 @@ def _known_keys(schema: Any) -> set[str]:
     for word in ("then", "else"):
         known |= _known_keys(schema.get(word))
     return known
-

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -45,7 +46,7 @@ class Reading:
         other.files, other.absent, other.listings, other._texts = self.files, self.absent, self.listings, self._texts
         return other
 
-    def find(  # noqa: PLR0913 - the parts of one message
+    def find(
         self,
         severity: Literal["error", "warning", "note"],
         code: str,
@@ -133,7 +134,7 @@ class Reading:
         known = recall(path, shape)
         if known is None:
             known = make()
-            keep(path, known)
+            keep(self.root, path, known)
         return known
 
 
@@ -148,10 +149,19 @@ def recall(path: Path, shape: type[T]) -> T | None:
         return None
 
 
-def keep(path: Path, value: Any) -> None:
+def hide(root: Path) -> None:
+    """Keep .payoff/ out of git by a .gitignore in it: nobody has to think of it."""
+    ignore = root / ".payoff" / ".gitignore"
+    if not ignore.exists():
+        with contextlib.suppress(OSError):
+            files.write_atomically(ignore, "*\n")
+
+
+def keep(root: Path, path: Path, value: Any) -> None:
     """Write a cache entry; in a folder that takes none, go on without."""
     try:
         content = msgspec.json.encode(value)
+        hide(root)
         files.write_atomically(path, hashing.of_bytes(content).encode() + b"\n" + content)
         entries = [entry for entry in os.scandir(path.parent) if entry.is_file()]
         if len(entries) > MOST_ENTRIES:
@@ -166,7 +176,7 @@ def listing(root: Path, key: str) -> tuple[str, ...]:
     """The names in a folder, for a key `folder|suffix|suffix`."""
     folder, *suffixes = key.split("|")
     try:
-        names = os.listdir(root / folder)
+        names = os.listdir(os.path.join(root, folder))
     except OSError:
         return ()
     return tuple(sorted(n for n in names if n.endswith(tuple(suffixes)) and not n.startswith(".")))

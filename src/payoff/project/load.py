@@ -80,7 +80,7 @@ def inspect(root: Path) -> tuple[Project | None, list[Finding]]:
         project = assemble.project(reading)
         findings = reading.findings
         if project is not None and reading.cacheable and not reading.failed:
-            keep(_place(root), _known(reading, project))
+            keep(root, _place(root), _known(reading, project))
         files = reading.files
     else:
         project, findings, files = known.project, list(known.findings), known.files
@@ -117,11 +117,12 @@ def _remember(root: Path) -> Known | None:
     known = recall(_place(root), Known)
     if known is None:
         return None
+    start = os.path.join(root, "")
     try:
         same = (
             known.format == FORMAT
-            and all(hashing.of_file(root / file) == digest for file, digest in known.files.items())
-            and not any(os.path.exists(root / file) for file in known.absent)
+            and all(hashing.of_file(start + file) == digest for file, digest in known.files.items())
+            and not any(os.path.exists(start + file) for file in known.absent)
             and all(listing(root, key) == names for key, names in known.listings.items())
         )
     except OSError:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from payoff.project.files import Reading
     from payoff.project.toml import Document
 
+SHOWN = 5
 _REQUIREMENT = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)\s*(\[[^\]]*\])?\s*(@[^;]*)?\(?([^;@)]*)\)?\s*(;.*)?")
 
 
@@ -74,11 +75,12 @@ def _environment(reading: Reading, spec: EnvironmentSpec, checked: set[str]) -> 
         return None
     if lock_file not in checked:
         checked.add(lock_file)
-        for place, what in _Match(document, lock).problems():
+        if problems := list(_Match(document, lock).problems()):
+            more = f"; and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
             reading.error(
                 "PO-P023",
-                f"{lock_file} does not match {project_file}: {what}",
-                place,
+                f"{lock_file} does not match {project_file}: {'; '.join(what for _, what in problems[:SHOWN])}{more}",
+                problems[0][0],
                 expected="a lock made from this pyproject.toml",
                 remedy=lock_command,
             )
@@ -221,7 +223,11 @@ def reachable(lock: Lock, groups: Iterable[str], extras: Iterable[str]) -> list[
                     continue
                 done.add(key)
                 found[id(package)] = package
-                todo += package.get("optional-dependencies", {}).get(extra, ()) if extra else package.get("dependencies", ())
+                todo += (
+                    package.get("optional-dependencies", {}).get(extra, ())
+                    if extra
+                    else package.get("dependencies", ())
+                )
     return list(found.values())
 
 
@@ -238,7 +244,12 @@ class _Match:
     def problems(self) -> Iterable[tuple[Place, str]]:
         """Each place in pyproject.toml that the lock knows nothing of, and what it is."""
         asked = self.project.get("requires-python")
-        if isinstance(asked, str) and _plain(asked) and _plain(self.lock.python) and _set(asked) != _set(self.lock.python):
+        if (
+            isinstance(asked, str)
+            and _plain(asked)
+            and _plain(self.lock.python)
+            and _set(asked) != _set(self.lock.python)
+        ):
             yield self.document.place(("project", "requires-python")), "requires-python is another"
         listed = self.metadata.get("requires-dist", ())
         plain = [each for each in listed if "extra ==" not in each.get("marker", "")]
@@ -285,7 +296,7 @@ class _Match:
                 yield place, f"{name} is not in the lock"
             elif all(plain for _, _, plain in entries) and {each for _, each, _ in entries} != known[name]:
                 yield place, f"another version of {name} is asked for"
-        for name in known.keys() - asked.keys():
+        for name in sorted(known.keys() - asked.keys()):
             yield self.document.place(path), f"{name} is in the lock, but no longer asked for"
 
 

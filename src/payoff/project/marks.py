@@ -48,7 +48,7 @@ class Document:
         return Place(self.file, self.line(path))
 
 
-class _Unusable(Exception):  # noqa: N818 - not an error of ours: it becomes a finding
+class _Unusable(Exception):
     def __init__(self, code: str, what: str, line: int, expected: str) -> None:
         super().__init__(what)
         self.code, self.what, self.line, self.expected = code, what, line, expected
@@ -66,7 +66,9 @@ def read(reading: Reading, file: str) -> Document | None:
     except yaml.YAMLError as error:
         found = _Unusable("PO-P070", _says(error), min(_line_of(error), text.count("\n") + 1), "valid YAML")
     except (RecursionError, ValueError):
-        found = _Unusable("PO-P072", "it is nested too deeply or holds a value that cannot be", 0, "a plain ODCS contract")
+        found = _Unusable(
+            "PO-P072", "it is nested too deeply or holds a value that cannot be", 0, "a plain ODCS contract"
+        )
     reading.error(
         found.code,
         f"{file} cannot be used: {found.what}",

@@ -51,7 +51,9 @@ class Promise(msgspec.Struct, kw_only=True):
 
 def not_checked(what: str, key: str = "") -> Problem:
     """A warning that a part of a contract is not checked."""
-    return Problem("PO-P074", "warning", f"{what}: it is not checked", "a rule that Payoff checks (docs/errors/project.md)", key)
+    return Problem(
+        "PO-P074", "warning", f"{what}: it is not checked", "a rule that Payoff checks (docs/errors/project.md)", key
+    )
 
 
 def promise(rule: dict[str, Any], table: str, column: str, line: int) -> Promise:
@@ -88,7 +90,9 @@ class _Limits:
         values: list[Any] = value if isinstance(value, list) else [value]
         if not name or not all(isinstance(each, (int, float)) and not isinstance(each, bool) for each in values):
             expected = f"a comparison with a number: {', '.join(OPERATORS)}"
-            self.problem = Problem("PO-P075", "error", "the rule compares with nothing that is a number", expected, name)
+            self.problem = Problem(
+                "PO-P075", "error", "the rule compares with nothing that is a number", expected, name
+            )
             return
         self.outside = name in ("mustNotBe", "mustNotBeBetween")
         low, high = values[0], values[-1]
@@ -115,7 +119,9 @@ def _sql(made: Promise, rule: dict[str, Any], limits: _Limits, at: tuple[str, st
     query, wrong = sql.promise(str(rule["query"]), table, column)
     if wrong:
         expected = "one query over ${table} that gives one number"
-        made.problems.append(Problem("PO-P080", "error", f"the rule's query cannot be used: {wrong}", expected, "query"))
+        made.problems.append(
+            Problem("PO-P080", "error", f"the rule's query cannot be used: {wrong}", expected, "query")
+        )
         return
     name = rule.get("name") or rule.get("description") or f"query at line {line}"
     made.checks.append(_check(rule, limits, query, name, (column, line)))
@@ -159,7 +165,9 @@ def _library(made: Promise, rule: dict[str, Any], limits: _Limits, at: tuple[str
     for name in arguments:
         if name not in _ARGUMENTS[metric]:
             made.problems.append(
-                not_checked(f"{metric} has no argument {name!r} ({text.did_you_mean(name, _ARGUMENTS[metric])})", "arguments")
+                not_checked(
+                    f"{metric} has no argument {name!r} ({text.did_you_mean(name, _ARGUMENTS[metric])})", "arguments"
+                )
             )
     if metric == "rowCount":
         _row_count(made, rule, limits, line)
@@ -208,7 +216,9 @@ def _row_count(made: Promise, rule: dict[str, Any], limits: _Limits, line: int) 
     )
 
 
-def _duplicates(made: Promise, rule: dict[str, Any], limits: _Limits, keys: list[str], at: tuple[str, str, int]) -> None:
+def _duplicates(
+    made: Promise, rule: dict[str, Any], limits: _Limits, keys: list[str], at: tuple[str, str, int]
+) -> None:
     _, column, line = at
     if not limits.nothing:
         listed = ", ".join(quoted(key) for key in keys)

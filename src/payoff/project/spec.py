@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import re
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal, assert_never
@@ -170,7 +170,7 @@ def type_says(value: Any) -> str:
     return "a date or time"
 
 
-def fits(kind: Kind, value: Any) -> bool:  # noqa: PLR0911 - one line per kind
+def fits(kind: Kind, value: Any) -> bool:
     """True when a TOML value is of the kind."""
     number = isinstance(value, (int, Decimal)) and not isinstance(value, bool)
     match kind:
@@ -183,7 +183,7 @@ def fits(kind: Kind, value: Any) -> bool:  # noqa: PLR0911 - one line per kind
         case "boolean":
             return isinstance(value, bool)
         case "date":
-            return isinstance(value, (str, datetime.date))
+            return isinstance(value, (str, dt.date))
         case "money":
             return number or isinstance(value, str)
         case "scalar":
@@ -214,7 +214,7 @@ def unfit(key: Key, value: Any) -> str:
 def is_date(value: str) -> bool:
     """True for an ISO date or date and time."""
     try:
-        datetime.datetime.fromisoformat(value)
+        dt.datetime.fromisoformat(value)
     except ValueError:
         return False
     return True

@@ -71,7 +71,7 @@ def read(reading: Reading, file: str) -> Document | None:
 
 
 def locate(text: str) -> dict[Path, int]:
-    """The line of every key path in a valid TOML text: sections, dotted keys, inline tables, arrays (by index).
+    r"""The line of every key path in a valid TOML text: sections, dotted keys, inline tables, arrays (by index).
 
     >>> locate('[a]\\nb.c = 1\\nd = { e = [ { f = 2 } ] }')[("a", "d", "e", 0, "f")]
     3

@@ -48,7 +48,9 @@ class Graph:
             if step.kind != "sql":
                 yield step
                 continue
-            inputs = [msgspec.structs.replace(each, name=names.get(each.name.lower(), each.name)) for each in step.inputs]
+            inputs = [
+                msgspec.structs.replace(each, name=names.get(each.name.lower(), each.name)) for each in step.inputs
+            ]
             yield msgspec.structs.replace(step, inputs=tuple(inputs))
 
     def check(self, environments: Iterable[EnvironmentSpec]) -> None:
@@ -264,7 +266,9 @@ class Graph:
             for column in contract.columns:
                 if column.references is not None:
                     self._check_reference(contract, column.references, Place(contract.file, column.line))
-        readable = not any(each.code.startswith("PO-P07") and each.severity == "error" for each in self.reading.findings)
+        readable = not any(
+            each.code.startswith("PO-P07") and each.severity == "error" for each in self.reading.findings
+        )
         for source in self.sources.values():
             if readable and source.table not in self.contracts:
                 self.reading.find(

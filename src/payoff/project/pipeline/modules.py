@@ -219,7 +219,8 @@ def bound(statements: Iterable[ast.AST]) -> Iterator[str]:
 
 def _stores_elsewhere(statement: ast.stmt) -> bool:
     return any(
-        isinstance(node, (ast.Attribute, ast.Subscript)) and isinstance(node.ctx, ast.Store) for node in ast.walk(statement)
+        isinstance(node, (ast.Attribute, ast.Subscript)) and isinstance(node.ctx, ast.Store)
+        for node in ast.walk(statement)
     )
 
 

@@ -34,7 +34,13 @@ def query(text: str) -> tuple[str, tuple[str, ...], str, Problems]:
         line, why = _reason(error)
         return "", (), "", (("PO-P060", line, f"the SQL cannot be read: {why}", one_query),)
     if len(trees) != 1 or not isinstance(trees[0], (exp.Query, exp.Pivot)):
-        found = f"{len(trees)} statements" if len(trees) > 1 else "no query" if not trees else "a statement that is no query"
+        found = (
+            f"{len(trees)} statements"
+            if len(trees) > 1
+            else "no query"
+            if not trees
+            else "a statement that is no query"
+        )
         return "", (), "", (("PO-P061", 1, f"the file holds {found}", one_query),)
     tree = trees[0]
     problems = []
@@ -62,7 +68,7 @@ def _end(text: str) -> int:
 def _tables(tree: exp.Expression) -> Iterator[exp.Table]:
     """The tables that are not common table expressions, in the order of the text."""
     found = [table for table in tree.find_all(exp.Table) if not _is_local(table)]
-    return iter(sorted(found, key=lambda table: _start(table)))
+    return iter(sorted(found, key=_start))
 
 
 def _is_local(table: exp.Table) -> bool:
@@ -107,7 +113,9 @@ def _reads_outside(node: exp.Expression) -> bool:
     """True for table functions that open something (`read_csv`, `postgres_scan`), false for `range` and the like."""
     name = node.name if isinstance(node, exp.Anonymous) else node.key if isinstance(node, exp.Func) else ""
     name = name.lower()
-    return name.startswith("read") or name.endswith(("_scan", "_query", "_attach")) or name in ("glob", "parquet_metadata")
+    return (
+        name.startswith("read") or name.endswith(("_scan", "_query", "_attach")) or name in ("glob", "parquet_metadata")
+    )
 
 
 def expression(text: str) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
@@ -163,7 +171,9 @@ def _reason(error: Exception) -> tuple[int, str]:
     why = str(first.get("description") or "it is incomplete")
     if why.startswith("Required keyword"):
         why = "something is missing"
-    return int(first.get("line") or 1), f"{why[:1].lower()}{why[1:]} at line {first.get('line')}, column {first.get('col')}"
+    return int(
+        first.get("line") or 1
+    ), f"{why[:1].lower()}{why[1:]} at line {first.get('line')}, column {first.get('col')}"
 
 
 def promise(text: str, table: str, column: str) -> tuple[str, str]:

@@ -54,7 +54,11 @@ _SAYS = {
 def read(reading: Reading, configured: str) -> tuple[Step, ...]:
     """All steps of the project, in the order of the files; what is wrong with one is a finding."""
     modules = Modules(reading)
-    found = [step for module in _pipeline(reading, modules, configured) for step in _Pipeline(reading, modules, module).steps()]
+    found = [
+        step
+        for module in _pipeline(reading, modules, configured)
+        for step in _Pipeline(reading, modules, module).steps()
+    ]
     found += _queries(reading)
     return _unique(reading, found)
 
@@ -70,7 +74,8 @@ def _pipeline(reading: Reading, modules: Modules, configured: str) -> Iterator[M
         listed = reading.names(stem, (".py",))
         names = [each.removesuffix(".py") for each in listed]
         files = [
-            (name if each == "__init__" else f"{name}.{each}", f"{stem}/{each}.py", each == "__init__") for each in names
+            (name if each == "__init__" else f"{name}.{each}", f"{stem}/{each}.py", each == "__init__")
+            for each in names
         ]
     if not files and configured:
         reading.error(
@@ -91,7 +96,9 @@ def _pipeline(reading: Reading, modules: Modules, configured: str) -> Iterator[M
 
 
 def _has_error(reading: Reading, file: str) -> bool:
-    return any(each.where is not None and each.where.file == file and each.code == "PO-P040" for each in reading.findings)
+    return any(
+        each.where is not None and each.where.file == file and each.code == "PO-P040" for each in reading.findings
+    )
 
 
 def _unique(reading: Reading, steps: list[Step]) -> tuple[Step, ...]:
@@ -135,7 +142,12 @@ class _Pipeline:
                 yield from self._step(node, decorator)
         for inner in ast.walk(self.module.tree):
             if isinstance(inner, Function) and inner not in top and self._decorator(inner):
-                self._wrong("PO-P054", inner, f"the step {inner.name} is inside of something", "a function at the top of the file")
+                self._wrong(
+                    "PO-P054",
+                    inner,
+                    f"the step {inner.name} is inside of something",
+                    "a function at the top of the file",
+                )
 
     def _wrong(self, code: str, node: ast.AST, what: str, expected: str, edit: str = "change it") -> None:
         line = getattr(node, "lineno", 0)
@@ -153,7 +165,9 @@ class _Pipeline:
                 return decorator
             if name == "step" and "step" not in self.module.bindings:
                 what = f"the decorator @step above {node.name} is not imported"
-                self._wrong("PO-P055", decorator, what, "from payoff import step", "add `from payoff import step` at the top")
+                self._wrong(
+                    "PO-P055", decorator, what, "from payoff import step", "add `from payoff import step` at the top"
+                )
         return None
 
     def _step(self, node: Function, decorator: ast.expr) -> Iterator[Step]:
@@ -169,7 +183,9 @@ class _Pipeline:
         except RecursionError:
             code = Code({}, "")
             what = f"the code that {node.name} uses is nested too deeply to be followed"
-            self._wrong("PO-P040", node, what, "expressions of at most some hundred levels", "split the longest expression")
+            self._wrong(
+                "PO-P040", node, what, "expressions of at most some hundred levels", "split the longest expression"
+            )
         settings = [options.get("seed"), options.get("deterministic", True), options.get("threads")]
         if wrong:
             inputs, parameters = (), {}
@@ -198,7 +214,9 @@ class _Pipeline:
         if not isinstance(decorator, ast.Call):
             return found
         if decorator.args:
-            self._wrong("PO-P041", decorator, "@step takes named arguments only", f"one of {', '.join(_OPTIONS)}, with =")
+            self._wrong(
+                "PO-P041", decorator, "@step takes named arguments only", f"one of {', '.join(_OPTIONS)}, with ="
+            )
         for keyword in decorator.keywords:
             name = keyword.arg or "**"
             if name not in _OPTIONS:
@@ -212,8 +230,14 @@ class _Pipeline:
                 self._wrong("PO-P041", keyword.value, what, f"{_SAYS[name]}: pipelines are read, not executed")
                 continue
             fits = isinstance(value, _OPTIONS[name]) and (name == "deterministic" or not isinstance(value, bool))
-            if not fits or (name == "threads" and value is not None and value < 1) or (name == "name" and not value.isidentifier()):
-                self._wrong("PO-P041", keyword.value, f"the argument {name} of @step has a value it cannot have", _SAYS[name])
+            if (
+                not fits
+                or (name == "threads" and value is not None and value < 1)
+                or (name == "name" and not value.isidentifier())
+            ):
+                self._wrong(
+                    "PO-P041", keyword.value, f"the argument {name} of @step has a value it cannot have", _SAYS[name]
+                )
                 continue
             found[name] = value
         return found
@@ -244,7 +268,7 @@ class _Pipeline:
                 value = ast.literal_eval(default)
                 msgspec.json.encode(value)
                 if not _is_json(value):
-                    raise TypeError  # noqa: TRY301 - the same finding as for what cannot be read
+                    raise TypeError
             except (ValueError, TypeError, SyntaxError, RecursionError):
                 what = f"the default of {each.arg} of {node.name} is not written out"
                 expected = "a number, text, True, False, None, or a list or dict of these (keys are text)"
@@ -282,7 +306,12 @@ class _Pipeline:
         except (ValueError, TypeError, SyntaxError):
             names = [None]
         if not names or node.keywords or not all(isinstance(name, str) for name in names):
-            self._wrong("PO-P042", node, "payoff.columns takes names that are written out", 'as payoff.columns("age", "balance")')
+            self._wrong(
+                "PO-P042",
+                node,
+                "payoff.columns takes names that are written out",
+                'as payoff.columns("age", "balance")',
+            )
             return None
         return tuple(names)
 
@@ -326,7 +355,11 @@ def _queries(reading: Reading) -> Iterator[Step]:
         query = reading.remembered("sql", reading.digest(file), Query, partial(_look_into, content))
         for code, line, what, expected in query.problems:
             reading.error(
-                code, f"{file}: {what}", Place(file, line), expected=expected, remedy=f"fix {file}:{line}, then: payoff check"
+                code,
+                f"{file}: {what}",
+                Place(file, line),
+                expected=expected,
+                remedy=f"fix {file}:{line}, then: payoff check",
             )
         if not step.isidentifier():
             reading.error(

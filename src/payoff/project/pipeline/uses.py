@@ -98,7 +98,9 @@ class _References:
 
     def _annotation(self, node: ast.expr) -> None:
         """An annotation written as text is code, too."""
-        texts = [each.value for each in ast.walk(node) if isinstance(each, ast.Constant) and isinstance(each.value, str)]
+        texts = [
+            each.value for each in ast.walk(node) if isinstance(each, ast.Constant) and isinstance(each.value, str)
+        ]
         for text in texts:
             try:
                 self.visit(ast.parse(text, mode="eval"))
@@ -144,7 +146,11 @@ class _References:
                 for each in node.args[2:]:
                     self.visit(each)
                 return
-        if name in ("importlib.import_module", "__import__") and isinstance(literal, str) and not literal.startswith("."):
+        if (
+            name in ("importlib.import_module", "__import__")
+            and isinstance(literal, str)
+            and not literal.startswith(".")
+        ):
             self.found.append(Reference(("*",), (Target(literal),), node.lineno))
             return
         plain = len(dotted(node.func)) == 1 and not any(name in scope for scope in self.scopes)
@@ -269,9 +275,7 @@ class _Closure:
         return False
 
     def _is_ours(self, module: Module, name: str) -> bool:
-        return any(
-            self.modules.find(target.module) is not None for target in module.imports.get(name, ())
-        )
+        return any(self.modules.find(target.module) is not None for target in module.imports.get(name, ()))
 
     def _whole(self, module: Module) -> None:
         self.touch(module)

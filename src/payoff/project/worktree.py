@@ -1,0 +1,82 @@
+"""A working tree that differs from its commit, as a git tree of its own; and why git failed. The user's index is never touched."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+from typing import TYPE_CHECKING
+
+from payoff.project.files import CACHE, hide
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from payoff.project.files import Reading
+
+
+def explain(root: Path, reading: Reading) -> None:
+    """Ask git again, and make a finding of its reason."""
+    message = _run(root, "status", "--porcelain").stderr.decode(errors="replace")
+    here = root.name
+    if "not a git repository" in message:
+        reading.error(
+            "PO-P031",
+            f"{here} is not in a git repository",
+            expected="a project under git: a run names the commit it was made of",
+            remedy="git init && git add -A && git commit -m start",
+        )
+    elif "dubious ownership" in message:
+        reading.error(
+            "PO-P033",
+            f"git refuses to work in {here}, because it belongs to another user",
+            expected="a folder that belongs to you, or one that you told git to trust",
+            remedy=f'git config --global --add safe.directory "{root}"',
+        )
+    else:
+        first = next((line for line in message.splitlines() if line.strip()), "it gave no reason")
+        reading.error(
+            "PO-P033",
+            f"git status failed: {first[:200]}",
+            expected="a repository that git can read",
+            remedy="git status",
+        )
+
+
+def snapshot(root: Path) -> str | None:
+    """The digest (a git tree) of the working tree, ignored files left out, by a private index; nothing when git cannot make one.
+
+    The files themselves go into the repository's object store, where `git archive` finds them.
+    """
+    index = root / CACHE / f"index-{os.getpid()}-{os.urandom(4).hex()}"
+    try:
+        hide(root)
+        theirs = root / _answer(root, "rev-parse", "--git-path", "index")
+        index.parent.mkdir(parents=True, exist_ok=True)
+        if theirs.exists():
+            index.write_bytes(theirs.read_bytes())
+        private = {"GIT_INDEX_FILE": os.fspath(index)}
+        _answer(root, "add", "-A", "--", ".", environment=private)
+        return _answer(root, "write-tree", environment=private)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    finally:
+        with contextlib.suppress(OSError):
+            index.unlink(missing_ok=True)
+
+
+def _answer(root: Path, *arguments: str, environment: dict[str, str] | None = None) -> str:
+    done = _run(root, *arguments, environment=environment)
+    done.check_returncode()
+    return os.fsdecode(done.stdout).strip()
+
+
+def _run(root: Path, *arguments: str, environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        ["git", *arguments],
+        cwd=root,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=False,
+        env={**os.environ, "LC_ALL": "C", **(environment or {})},
+    )
