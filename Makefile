@@ -2,13 +2,59 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Two processors at least, and not so many that the tests' own servers starve.
+JOBS ?= $(shell n=$$(nproc); [ $$n -gt 4 ] && echo 4 || echo $$n)
 
-.PHONY: test demo check bench
-.make/dev: pyproject.toml $(wildcard requirements/*.txt)
+.PHONY: test check demo bench format pins
+
+test: .make/dev .make/servers check
+	$(BIN)/python -m pytest -n $(JOBS)
+
+check: .make/dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check src benchmarks
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+demo: .make/run
+	@test -d demo || $(BIN)/payoff init demo --template bank
+	@$(BIN)/payoff run --project demo
+
+bench: .make/dev
+	$(BIN)/python benchmarks/run.py
+
+format: .make/dev
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format src benchmarks
+
+# The exact versions that are tested; run after a change of the dependencies in pyproject.toml.
+pins: .make/dev
+	$(BIN)/uv pip compile --quiet --python-version 3.11 --no-annotate --no-header --no-emit-index-url --no-emit-find-links \
+	  --extra postgresql --output-file requirements/run.txt pyproject.toml
+	$(BIN)/uv pip compile --quiet --python-version 3.11 --no-annotate --no-header --no-emit-index-url --no-emit-find-links \
+	  --extra postgresql --group dev --constraints requirements/run.txt --output-file requirements/dev.txt pyproject.toml
+
+.make/venv:
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet uv
-	$(BIN)/uv pip install --quiet --python $(BIN)/python -e '.[postgresql]' --group dev
-	mkdir -p .make && touch $@
+	$(BIN)/pip install --quiet --disable-pip-version-check uv
+	@mkdir -p .make && touch $@
 
-test: .make/dev
-	$(BIN)/python -m pytest -n auto
+.make/run: .make/venv pyproject.toml requirements/run.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --requirement requirements/run.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@touch $@
+
+.make/dev: .make/run requirements/dev.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --requirement requirements/dev.txt
+	@touch $@
+
+# A real PostgreSQL for the tests that need one; where it cannot be installed they are skipped, with the reason printed.
+.make/servers:
+	@mkdir -p .make
+	@if ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then \
+	  echo "installing PostgreSQL for the tests"; \
+	  (apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql) >.make/apt.log 2>&1 \
+	    || echo "PostgreSQL could not be installed (.make/apt.log): its tests will be skipped"; \
+	else echo "PostgreSQL is not installed and may not be installed here: its tests will be skipped"; fi
+	@touch $@

@@ -107,7 +107,7 @@ def fan_out(folder: Path) -> Iterator[measure.Ratio]:
     )
 
 
-_TABLE = '''
+_TABLE = """
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -141,14 +141,16 @@ def second(first: pa.Table) -> pa.Table:
 @step
 def third(second: pa.Table) -> pa.Table:
     return second.filter(pc.greater(second["net"], 20.0))
-'''
+"""
 
 
 def table(folder: Path, rows: int = 10_000_000) -> Iterator[measure.Ratio]:
     """Ten million mixed rows (1 GB) through three Python steps against the same functions in one process."""
     code = _TABLE.format(rows=rows)
     made = projects.project(folder / "table", projects.MODEL + code, dependencies=["pyarrow", "numpy"])
-    (folder / "inline.py").write_text(code.replace("from payoff import step", "step = lambda f: f") + "\nthird(second(first()))\n")
+    (folder / "inline.py").write_text(
+        code.replace("from payoff import step", "step = lambda f: f") + "\nthird(second(first()))\n"
+    )
     yield measure.pair(
         f"{rows:,} rows through three steps",
         _cold(made, "third"),
@@ -176,7 +178,9 @@ def _timed_run(made: Path, parameter: str) -> tuple[float, dict[str, list[dict[s
     start = time.perf_counter()
     subprocess.run([PAYOFF, "run", "--project", str(made), "-p", parameter], capture_output=True, check=False)
     seconds = time.perf_counter() - start
-    shown = subprocess.run([PAYOFF, "show", "latest", "--json", "--project", str(made)], capture_output=True, check=True)
+    shown = subprocess.run(
+        [PAYOFF, "show", "latest", "--json", "--project", str(made)], capture_output=True, check=True
+    )
     return seconds, json.loads(shown.stdout)
 
 

@@ -1,6 +1,6 @@
 """Payoff's public Python API: what a project's own code may use. Imports nothing but the standard library.
 
-    from payoff import step, columns, log_metric
+from payoff import step, columns, log_metric
 """
 
 from __future__ import annotations

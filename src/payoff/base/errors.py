@@ -93,9 +93,7 @@ class InvalidInput(UserError):
 
     def __init__(self, parts: Sequence[PayoffError]) -> None:
         first = parts[0]
-        super().__init__(
-            first.what, code=first.code, remedy=first.remedy, expected=first.expected, where=first.where
-        )
+        super().__init__(first.what, code=first.code, remedy=first.remedy, expected=first.expected, where=first.where)
         self.parts = tuple(parts)
 
     def __str__(self) -> str:
@@ -113,7 +111,7 @@ class OutsideError(PayoffError):
 
     exit_code = 4
 
-    def __init__(  # noqa: PLR0913 - the parts of one message
+    def __init__(
         self,
         what: str,
         *,

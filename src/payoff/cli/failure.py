@@ -33,7 +33,7 @@ def tell(error: BaseException, argv: list[str]) -> int:
         return error.code if isinstance(error.code, int) else 1
     known = error if isinstance(error, PayoffError) else _outside(error) or _bug(error, argv)
     if "--json" in argv:
-        from payoff.cli.render import document  # noqa: PLC0415 - an error without --json needs no JSON
+        from payoff.cli.render import document
 
         screen.document(document.failure(known))
     else:
@@ -127,7 +127,7 @@ def _folder(argv: list[str]) -> str:
     while not os.path.exists(os.path.join(folder, "payoff.toml")):
         parent = os.path.dirname(folder)
         if parent == folder or given:
-            import tempfile  # noqa: PLC0415 - only a crash outside a project needs it
+            import tempfile
 
             return tempfile.gettempdir()
         folder = parent

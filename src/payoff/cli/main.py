@@ -47,7 +47,7 @@ def main() -> int:
         return _dispatch(argv)
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else 0
-    except BaseException as error:  # noqa: BLE001 - the last door: every exception becomes an exit code here
+    except BaseException as error:
         code: int = _module("failure").tell(error, argv)
         return code
     finally:

@@ -26,7 +26,8 @@ _PRIVATE = frozenset({"personal", "secret", "confidential", "restricted"})
 
 class Probe(msgspec.Struct, frozen=True, kw_only=True):
     """One promise as SQL. `failing` is a condition per row, counted in the scan; `measure` an aggregate or a query that gives a number
-    which must lie between `minimum` and `maximum`; `settled` is a result that needs no look at the rows."""
+    which must lie between `minimum` and `maximum`; `settled` is a result that needs no look at the rows.
+    """
 
     name: str
     column: str | None = None
@@ -121,7 +122,9 @@ def _column_probes(
             yield Probe(name=title, says=says, failing=f"{name} {sign} {value(limit)}", **same)
     if promise.pattern is not None:
         condition = f"not regexp_full_match(cast({name} as varchar), {value(promise.pattern)})"
-        yield Probe(name=f"{promise.name} has the pattern", says="that do not match the pattern", failing=condition, **same)
+        yield Probe(
+            name=f"{promise.name} has the pattern", says="that do not match the pattern", failing=condition, **same
+        )
     for length, sign, word in ((promise.min_length, "<", "shorter"), (promise.max_length, ">", "longer")):
         if length is not None:
             condition = f"length(cast({name} as varchar)) {sign} {length}"
@@ -136,7 +139,9 @@ def _column_probes(
             f" on a.{name} = b.{column(key)} where a.{name} is not null"
         )
         title = f"{promise.name} is in {other}.{key}"
-        yield Probe(name=title, says=f"whose {promise.name} is not in {other}.{key}", measure=sql, alone=True, maximum=0, **same)
+        yield Probe(
+            name=title, says=f"whose {promise.name} is not in {other}.{key}", measure=sql, alone=True, maximum=0, **same
+        )
 
 
 _FITS = {
@@ -187,12 +192,16 @@ def _table_probe(contract: Contract, check: TableCheck, now: str) -> Probe:
         case "row-count":
             return Probe(measure="count(*)", says="rows", **same)
         case "freshness":
-            age = f"date_diff('second', max(cast({column(check.column or '')} as timestamptz)), timestamptz {value(now)})"
+            age = (
+                f"date_diff('second', max(cast({column(check.column or '')} as timestamptz)), timestamptz {value(now)})"
+            )
             return Probe(measure=age, says="seconds old", **same)
         case "unique":
             return _unique(contract, check.name, check.columns, check.line, check.severity)
         case "sql":
-            sql = (check.sql or "").replace("{table}", column(contract.table)).replace("${table}", column(contract.table))
+            sql = (
+                (check.sql or "").replace("{table}", column(contract.table)).replace("${table}", column(contract.table))
+            )
             return Probe(measure=sql, says="", alone=True, **same)
 
 
@@ -217,11 +226,18 @@ def _result(plan: CheckPlan, probe: Probe, measured: Any, rows: int, query: Quer
     if not low and not high:
         return _said(plan, probe, failed=0, rows=rows, reason="")
     if probe.alone and probe.maximum == 0 and probe.says:
-        return _said(plan, probe, failed=int(number or 0), rows=rows, reason=f"{count(int(number or 0), 'row')} {probe.says}")
-    bounds = [f"at least {probe.minimum:g}" if probe.minimum is not None else "", f"at most {probe.maximum:g}" if probe.maximum is not None else ""]
+        return _said(
+            plan, probe, failed=int(number or 0), rows=rows, reason=f"{count(int(number or 0), 'row')} {probe.says}"
+        )
+    bounds = [
+        f"at least {probe.minimum:g}" if probe.minimum is not None else "",
+        f"at most {probe.maximum:g}" if probe.maximum is not None else "",
+    ]
     promised = " and ".join(bound for bound in bounds if bound)
     found = "nothing" if number is None else f"{number:g}"
-    return _said(plan, probe, failed=1, rows=rows, reason=f"it is {found} {probe.says}".rstrip() + f", promised was {promised}")
+    return _said(
+        plan, probe, failed=1, rows=rows, reason=f"it is {found} {probe.says}".rstrip() + f", promised was {promised}"
+    )
 
 
 def _said(

@@ -15,11 +15,11 @@ from payoff.data.names import column, value
 from payoff.records.finding import Finding, from_error
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
     import pyarrow as pa
 
-    from payoff.records.charter import Cell, Charter
+    from payoff.records.charter import Charter
     from payoff.records.contract import Contract
 
 _UNSTEADY = (
@@ -32,9 +32,7 @@ _FORBIDDEN = re.compile(
 _SAMPLE = 5
 
 
-def check_charter(
-    charter: Charter, columns: Sequence[str] | None, contracts: Iterable[Contract] = ()
-) -> list[Finding]:
+def check_charter(charter: Charter, columns: Sequence[str] | None, contracts: Iterable[Contract] = ()) -> list[Finding]:
     """All that is wrong with the charter's expressions; names of columns are checked when `columns` (the examples') are known."""
     findings: list[Finding] = []
     promised = list(contracts)
@@ -62,9 +60,8 @@ def payoff_query(charter: Charter, columns: Sequence[str], contracts: Iterable[C
     for cell in charter.cells:
         sql = str(cell.amount) if cell.amount is not None else f"({cell.sql})"
         parts.append(f"cast({sql} as double) as {column(f'payoff:{cell.action}:{cell.outcome}')}")
-    for solution in charter.common_solutions:
-        if solution.sql is not None:
-            parts.append(f"cast(({solution.sql}) as varchar) as {column(f'rule:{solution.name}')}")
+    rules = [solution for solution in charter.common_solutions if solution.sql is not None]
+    parts += [f"cast(({rule.sql}) as varchar) as {column(f'rule:{rule.name}')}" for rule in rules]
     return f"select {', '.join(parts)} from holdout"
 
 
@@ -72,7 +69,7 @@ def outcome_sql(charter: Charter) -> str:
     """SQL that names a row's outcome: the positive one by its name, the other (of two) by its own, of more than two by their value."""
     spec, names = charter.decision.outcome, charter.outcomes
     name = column(spec.column)
-    if len(names) == 2:  # noqa: PLR2004 - binary
+    if len(names) == 2:
         other = next(each for each in names if each != spec.name)
         same = f"lower(cast({name} as varchar)) = {value(_text(spec.positive))}"
         return f"case when {same} then {value(spec.name)} else {value(other)} end"
@@ -114,7 +111,7 @@ def refuse_unusable(charter: Charter, answer: pa.Table) -> None:
                         where=Where(charter.file, solution.line),
                     )
                 )
-    unknown = sorted({each for each in pc.unique(answer["outcome"]).to_pylist()} - set(charter.outcomes))
+    unknown = sorted(set(pc.unique(answer["outcome"]).to_pylist()) - set(charter.outcomes))
     if unknown:
         parts.append(
             UserError(
@@ -197,9 +194,14 @@ def _faults(
         faults.append(UserError(f"{title} {what}", code=code, expected=expected, remedy=remedy, where=where))
 
     if tree.find(exp.AggFunc, exp.Window):
-        fault("adds up over rows", "PO-D034", "an expression over one row", "compute it in the examples step, and use its column")
-    names = [node.name if isinstance(node, exp.Anonymous) else node.sql_name() for node in tree.find_all(exp.Func)]
-    unsteady = [name for name in names if _FORBIDDEN.match(name)] + [n.sql_name() for n in tree.find_all(*_UNSTEADY)]
+        fault(
+            "adds up over rows",
+            "PO-D034",
+            "an expression over one row",
+            "compute it in the examples step, and use its column",
+        )
+    names = [node.name if isinstance(node, exp.Anonymous) else node.key for node in tree.find_all(exp.Func)]
+    unsteady = [name for name in names if _FORBIDDEN.match(name)] + [n.key for n in tree.find_all(*_UNSTEADY)]
     if unsteady:
         fault(
             f"uses {unsteady[0].lower()}, which gives another answer each time or looks outside",

@@ -25,7 +25,13 @@ def probabilities(
     """Per outcome of the charter the column of its probabilities, after every way in which they could be wrong was looked for."""
     where = Where(step.file, step.line)
     if scores.num_rows != rows:
-        raise _error(step, where, "PO-D050", f"predicted {count(scores.num_rows, 'row')} for {rows:,}", "one prediction for each row")
+        raise _error(
+            step,
+            where,
+            "PO-D050",
+            f"predicted {count(scores.num_rows, 'row')} for {rows:,}",
+            "one prediction for each row",
+        )
     for name, values in zip(scores.column_names, scores.columns, strict=True):
         bad = rows - (pc.sum(pc.fill_null(pc.is_finite(values), False)).as_py() or 0)
         if bad:
@@ -50,11 +56,15 @@ def _by_outcome(
     charter: Charter, step: Step, scores: pa.Table, classes: Sequence[Any] | None, where: Where
 ) -> dict[str, pa.ChunkedArray]:
     spec, outcomes = charter.decision.outcome, charter.outcomes
-    binary = len(outcomes) == 2  # noqa: PLR2004 - two outcomes
+    binary = len(outcomes) == 2
     if classes is None:
         if not binary:
             raise _error(
-                step, where, "PO-D054", f"predicts one number for {len(outcomes)} outcomes", "one probability per outcome"
+                step,
+                where,
+                "PO-D054",
+                f"predicts one number for {len(outcomes)} outcomes",
+                "one probability per outcome",
             )
         positive = scores.column(0)
         return {outcomes[0]: positive, outcomes[1]: pc.subtract(1.0, positive)}
@@ -63,7 +73,7 @@ def _by_outcome(
     if binary:
         wanted = _spellings(spec.positive)
         match = [name for name in given if name in wanted or name == spec.name.lower()]
-        if len(given) == 2 and len(match) == 1:  # noqa: PLR2004 - two classes
+        if len(given) == 2 and len(match) == 1:
             other = next(name for name in given if name != match[0])
             return {outcomes[0]: columns[match[0]], outcomes[1]: columns[other]}
     elif set(given) == {name.lower() for name in outcomes}:
@@ -81,7 +91,12 @@ def _by_outcome(
 def _spellings(positive: bool | int | str) -> set[str]:
     """How a positive outcome may be spelled by a model: True is also 1."""
     text = str(positive).lower()
-    same = {"true": {"true", "1", "1.0"}, "1": {"1", "true", "1.0"}, "false": {"false", "0", "0.0"}, "0": {"0", "false", "0.0"}}
+    same = {
+        "true": {"true", "1", "1.0"},
+        "1": {"1", "true", "1.0"},
+        "false": {"false", "0", "0.0"},
+        "0": {"0", "false", "0.0"},
+    }
     return same.get(text, {text})
 
 

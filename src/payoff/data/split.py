@@ -73,7 +73,11 @@ def verify(queries: SplitQueries, query: Callable[[str], pa.Table]) -> None:
     seen = {name: int(column[0].as_py()) for name, column in zip(*_columns(query(queries.census)), strict=True)}
     for what, expected, remedy in _faults(charter, seen):
         raise UserError(
-            f"{charter.decision.examples}: {what}", code="PO-D021", expected=expected, remedy=remedy, where=Where(charter.file)
+            f"{charter.decision.examples}: {what}",
+            code="PO-D021",
+            expected=expected,
+            remedy=remedy,
+            where=Where(charter.file),
         )
 
 
@@ -140,9 +144,9 @@ def _faults(charter: Charter, seen: dict[str, int]) -> list[tuple[str, str, str]
             "lower split.holdout, or move split.from to a later date",
         ),
         (
-            min(seen["held_kinds"], seen["train_kinds"]) < 2,  # noqa: PLR2004 - two outcomes at least
+            min(seen["held_kinds"], seen["train_kinds"]) < 2,
             f"every outcome ({decision.outcome.column}) is the same in "
-            + ("the holdout" if seen["held_kinds"] < 2 else "train"),  # noqa: PLR2004
+            + ("the holdout" if seen["held_kinds"] < 2 else "train"),
             "at least two different outcomes on both sides of the split",
             f"see whether the step {examples} filters on the outcome, or choose another split",
         ),

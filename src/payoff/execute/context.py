@@ -39,7 +39,9 @@ class Work(msgspec.Struct, frozen=True):
 class Context:
     """The state of one run while it runs. Handlers run in one thread; only what is wrapped in `Work` runs in others."""
 
-    def __init__(self, project: Project, plan: Plan, kit: Kit, state: State, *, run: str, tell: Observer, system: dict[str, str]) -> None:
+    def __init__(
+        self, project: Project, plan: Plan, kit: Kit, state: State, *, run: str, tell: Observer, system: dict[str, str]
+    ) -> None:
         self.project = project
         self.plan = plan
         self.kit = kit

@@ -34,7 +34,7 @@ def raise_failure(step: Step, failure: Failure, log: str) -> NoReturn:
         error = StepEnded(what, code=words[0], remedy=remedy, where=where, expected=words[3])
     else:
         error = StepFailed(what, code=words[0], remedy=remedy, where=where, expected=words[3])
-    error.failure = failure  # type: ignore[attr-defined]
+    error.failure = failure
     raise error
 
 

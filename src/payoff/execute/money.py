@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from payoff.records.project import Step
 
 
-def value(  # noqa: PLR0913 - a valuation in its parts
+def value(
     charter: Charter,
     step: Step,
     rows: pa.Table,
@@ -39,9 +39,7 @@ def value(  # noqa: PLR0913 - a valuation in its parts
         probabilities={name: each.to_numpy() for name, each in chance.items()},
         payoffs={(c.action, c.outcome): rows[f"payoff:{c.action}:{c.outcome}"].to_numpy() for c in charter.cells},
         outcomes=_coded(rows["outcome"], codes),
-        rules={
-            s.name: _coded(rows[f"rule:{s.name}"], actions) for s in charter.common_solutions if s.sql is not None
-        },
+        rules={s.name: _coded(rows[f"rule:{s.name}"], actions) for s in charter.common_solutions if s.sql is not None},
         looked=looked,
         holdout=holdout,
         clusters=None,

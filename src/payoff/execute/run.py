@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import functools
-
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING, Any, assert_never
 
 import msgspec
 
@@ -17,6 +16,9 @@ from payoff.plan.stages import Call, Check, Read, Score, Split, Transform, Value
 from payoff.records.evidence import Evidence, StepOutcome
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from payoff.execute.context import Sandbox, Work
     from payoff.plan.stages import Plan, Stage
     from payoff.ports.kit import Kit
     from payoff.ports.observer import Observer
@@ -34,7 +36,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     interrupted: bool = False
 
 
-def execute(  # noqa: PLR0913 - the run in its parts
+def execute(
     project: Project,
     plan: Plan,
     kit: Kit,
@@ -101,14 +103,12 @@ def _nodes(context: Context) -> list[Node]:
                 start = functools.partial(steps.compile_early, context, stage.step)
                 nodes.append(Node(name=name, needs=needs, start=start, shown=stage.step.name))
     for stage in context.plan.stages:
-        needs, soft = _needs(context, stage, stages, compiled)
+        needs, soft = _needs(stage, stages, compiled)
         nodes.append(Node(name=stage.name, needs=needs, soft=soft, start=_handler(context, stage), shown=label(stage)))
     return nodes
 
 
-def _needs(
-    context: Context, stage: Stage, stages: dict[str, Stage], compiled: set[str]
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _needs(stage: Stage, stages: dict[str, Stage], compiled: set[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """What must be stored before a stage starts, and what need only be written.
 
     A function whose own code, parameters or environment changed cannot find an earlier result, so it need not wait for the identity
@@ -123,7 +123,7 @@ def _needs(
     return stage.needs, ()
 
 
-def _handler(context: Context, stage: Stage) -> functools.partial[object]:
+def _handler(context: Context, stage: Stage) -> functools.partial[Generator[Sandbox | Work, Any, StepOutcome]]:
     match stage:
         case Read():
             return functools.partial(tables.read, context, stage)

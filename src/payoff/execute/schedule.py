@@ -90,7 +90,7 @@ class Scheduler:
             self._fail(name, problem)
         except OSError as problem:
             self._fail(name, _outside(node_shown=self.nodes[name].shown, problem=problem))
-        except Exception as problem:  # noqa: BLE001 - whatever a handler stumbles over is reported as our bug, and the run goes on to its record
+        except Exception as problem:
             self._fail(name, _bug(name, problem))
         else:
             self.queue.append((name, wish))
@@ -112,7 +112,7 @@ class Scheduler:
     def _call(self, name: str, call: Callable[[], Any]) -> None:
         try:
             self.answers.put((name, call(), None))
-        except BaseException as error:  # noqa: BLE001 - carried to the scheduler's thread, raised there
+        except BaseException as error:
             self.answers.put((name, None, error))
 
     def _collect(self) -> None:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from payoff.base import hashing
 from payoff.base.clock import now
 from payoff.base.errors import Refused, Where
 from payoff.execute.context import Context, Sandbox, Work

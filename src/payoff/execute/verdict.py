@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from payoff.base import hashing
 from payoff.execute.context import Context, Sandbox, Work
 from payoff.execute.failures import raise_failure
 from payoff.execute.steps import environment_of
@@ -15,6 +14,7 @@ from payoff.plan import graph
 from payoff.plan.build import score_facts, value_facts
 from payoff.records.artifact import Artifact
 from payoff.records.evidence import Valuation
+from payoff.records.project import Form
 from payoff.records.task import Task, TaskInput, TaskResult
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def score(context: Context, stage: Score) -> Handler:
     train = context.artifacts[graph.TRAIN]
     outcome = project.charter.decision.outcome.column
     features = tuple(name for name in train.columns if name != outcome)
-    form = next((each.form for each in step.inputs if each.name == graph.TRAIN), "pandas")
+    form: Form = next((each.form for each in step.inputs if each.name == graph.TRAIN), "pandas")
     task = Task(
         id=stage.name,
         kind="score",

@@ -79,14 +79,17 @@ def _refuse_full(folder: Path) -> bool:
     """True when the folder is there already and may be used: it holds nothing but perhaps an empty git repository."""
     if folder.exists() and not folder.is_dir():
         raise UserError(
-            f"{folder.name} is a file", code="PO-I002", expected="a new or empty folder", remedy="payoff init another-folder"
+            f"{folder.name} is a file",
+            code="PO-I002",
+            expected="a new or empty folder",
+            remedy="payoff init another-folder",
         )
     if not folder.exists():
         return False
     found = sorted(each.name for each in folder.iterdir() if each.name != ".git")
     if found:
         raise UserError(
-            f"the folder {folder.name} is not empty: it has {', '.join(found[:3])}{' and more' if len(found) > 3 else ''}",  # noqa: PLR2004 - as many as fit a line
+            f"the folder {folder.name} is not empty: it has {', '.join(found[:3])}{' and more' if len(found) > 3 else ''}",
             code="PO-I003",
             expected="a new or empty folder",
             remedy="payoff init another-folder, or empty this one first",

@@ -26,7 +26,7 @@ def resolve(project: Project, asked: Mapping[str, Any]) -> dict[str, dict[str, A
                 f"no step has a parameter {name!r}",
                 code="PO-R110",
                 expected=did_you_mean(name, known),
-                remedy=f"payoff run -p {sorted(known)[0]}=..." if known else "give a step a keyword-only parameter",
+                remedy=f"payoff run -p {min(known)}=..." if known else "give a step a keyword-only parameter",
             )
         for target in targets:
             values[target][parameter] = _like(values[target][parameter], given, name)

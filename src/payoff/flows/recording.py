@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from payoff import __version__
 from payoff.base.clock import now, stopwatch
 from payoff.base.errors import PayoffError
@@ -31,7 +29,7 @@ if TYPE_CHECKING:
 _SHARE, _PATIENCE = 0.05, 60.0
 
 
-def record(  # noqa: PLR0913 - the run in its parts
+def record(
     opened: Opened, plan: Plan, result: Result, request: RunRequest, *, run: str, began: str, clock: float
 ) -> RunRecord:
     """Judge the evidence and put everything about the run into one record."""
@@ -156,8 +154,5 @@ def _status(result: Result, verdicts: tuple[Verdict, ...]) -> tuple[Status, int]
 
 def _findings(result: Result) -> list[Finding]:
     return [
-        finding
-        for error in result.errors.values()
-        if isinstance(error, PayoffError)
-        for finding in from_error(error)
+        finding for error in result.errors.values() if isinstance(error, PayoffError) for finding in from_error(error)
     ]

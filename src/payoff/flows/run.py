@@ -43,7 +43,14 @@ def run(
     tracker = recording.start_tracking(opened)
     try:
         result = execution.execute(
-            opened.project, plan, opened.kit, state, run=run_id, tell=observer, workers=_workers(opened, request), system=watching.system(),
+            opened.project,
+            plan,
+            opened.kit,
+            state,
+            run=run_id,
+            tell=observer,
+            workers=_workers(opened, request),
+            system=watching.system(),
         )
         record = recording.record(opened, plan, result, request, run=run_id, began=began, clock=clock)
         opened.kit.ledger.append(record)

@@ -41,9 +41,7 @@ def predictions(project: str | None, run: str, file: str) -> int:
     return record.predictions.rows or 0
 
 
-def answer_for(
-    opened: Opened, record: RunRecord, tracking: dict[str, Any], *, unchanged: bool = False
-) -> RunAnswer:
+def answer_for(opened: Opened, record: RunRecord, tracking: dict[str, Any], *, unchanged: bool = False) -> RunAnswer:
     """A record with where to look further."""
     tracker = opened.kit.tracker
     address = tracker.address() if tracker else {}

@@ -32,5 +32,8 @@ def judge(evidence: Evidence, charter: Charter) -> Verdict | None:
         f"{relation} the {wanted:,.0f} {currency} that the charter asks for"
     )
     return Verdict(
-        gate="beats_baseline", passed=passed, reason=reason, numbers={"low": gain.low, "mean": gain.mean, "asked": wanted}
+        gate="beats_baseline",
+        passed=passed,
+        reason=reason,
+        numbers={"low": gain.low, "mean": gain.mean, "asked": wanted},
     )

@@ -30,4 +30,6 @@ def judge(evidence: Evidence, charter: Charter) -> Verdict | None:
         return Verdict(gate="contract", passed=True, reason=f"{len(evidence.checks)} promises held{more}")
     said = "; ".join(f"{check.table}: {check.check}: {check.reason}" for check in broken[:_SHOWN])
     rest = f"; and {len(broken) - _SHOWN} more" if len(broken) > _SHOWN else ""
-    return Verdict(gate="contract", passed=False, reason=f"{len(broken)} of {len(evidence.checks)} promises broken: {said}{rest}")
+    return Verdict(
+        gate="contract", passed=False, reason=f"{len(broken)} of {len(evidence.checks)} promises broken: {said}{rest}"
+    )

@@ -26,4 +26,6 @@ def judge(evidence: Evidence, charter: Charter) -> Verdict | None:
     needed = int(valuation.metrics.get("rows_needed", 0))
     passed = valuation.rows >= needed
     reason = f"{valuation.rows:,} rows; {needed:,} are needed at {valuation.adjusted:.2%} confidence"
-    return Verdict(gate="holdout_size", passed=passed, reason=reason, numbers={"rows": valuation.rows, "needed": needed})
+    return Verdict(
+        gate="holdout_size", passed=passed, reason=reason, numbers={"rows": valuation.rows, "needed": needed}
+    )

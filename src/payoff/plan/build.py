@@ -157,15 +157,15 @@ class _Builder:
         elif known or not upstream:
             stage = msgspec.structs.replace(stage, because=self._why(stage, facts, before, known=known), facts=facts)
         else:
-            own = keys.reasons({**facts, "inputs": before.facts.get("inputs", {})}, before) if before else ("never run",)
+            own = (
+                keys.reasons({**facts, "inputs": before.facts.get("inputs", {})}, before) if before else ("never run",)
+            )
             stale = own if not before or keys.differs(facts, before) else ()
             because = stale or tuple(f"{each.name} runs" for each in upstream)
             stage = msgspec.structs.replace(stage, state="run" if stale else "maybe", because=because, facts=facts)
         self._keep(stage)
 
-    def _why(
-        self, stage: Stage, facts: dict[str, Any], before: Remembered | None, *, known: bool
-    ) -> tuple[str, ...]:
+    def _why(self, stage: Stage, facts: dict[str, Any], before: Remembered | None, *, known: bool) -> tuple[str, ...]:
         if isinstance(stage, Read) and not known and before is not None:
             return ("its source has no version: read on every run",)
         return keys.reasons(facts, before)

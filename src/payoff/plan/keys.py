@@ -59,7 +59,9 @@ def reasons(facts: dict[str, Any], before: Remembered | None) -> tuple[str, ...]
     found += _values("system", old.get("system"), facts.get("system"))
     found += _values("setting", old.get("settings"), facts.get("settings"))
     handled = {"code", "parts", "inputs", "parameters", "environment", "packages", "system", "settings", "names"}
-    found += [f"{name} changed" for name in sorted((old.keys() | facts.keys()) - handled) if old.get(name) != facts.get(name)]
+    found += [
+        f"{name} changed" for name in sorted((old.keys() | facts.keys()) - handled) if old.get(name) != facts.get(name)
+    ]
     return tuple(found) or ("its earlier result is no longer in the store",)
 
 
@@ -84,7 +86,8 @@ def _changed(old: dict[str, Any] | None, new: dict[str, Any] | None) -> list[str
 def _values(word: str, old: dict[str, Any] | None, new: dict[str, Any] | None) -> list[str]:
     before, after = old or {}, new or {}
     return [
-        f"{word} {name}: {before.get(name, '(none)')} -> {after.get(name, '(none)')}" for name in _changed(before, after)
+        f"{word} {name}: {before.get(name, '(none)')} -> {after.get(name, '(none)')}"
+        for name in _changed(before, after)
     ]
 
 

@@ -37,6 +37,11 @@ def judge(evidence: Evidence, charter: Charter, gates: Mapping[str, tuple[GateSp
                 remedy="please report this; payoff show latest --json has the evidence",
             ) from error
         if verdict is not None:
-            filled = {"gate": name, "code": spec.code, "title": spec.title, "remedy": "" if verdict.passed else spec.remedy}
+            filled = {
+                "gate": name,
+                "code": spec.code,
+                "title": spec.title,
+                "remedy": "" if verdict.passed else spec.remedy,
+            }
             verdicts.append(msgspec.structs.replace(verdict, **filled))
     return tuple(verdicts)

@@ -113,7 +113,7 @@ class _Read:
         self.file = file
 
     def __call__(self) -> ContractFile:
-        from payoff.project import contracts  # noqa: PLC0415 - loads YAML and JSON schema, and only a changed contract needs them
+        from payoff.project import contracts  # loads YAML and JSON schema, and only a changed contract needs them
 
         apart = self.reading.apart()
         contracts_, names = contracts.read(apart, self.file)
@@ -122,10 +122,14 @@ class _Read:
 
 def _with_columns(contract: Contract, names: dict[str, dict[str, str]]) -> Contract:
     """The contract, its foreign keys in the names of columns (contracts write the names of properties)."""
-    columns = []
-    for column in contract.columns:
-        if column.references is not None:
-            table, name = column.references
-            column = msgspec.structs.replace(column, references=(table, names.get(table, {}).get(name, name)))  # noqa: PLW2901
-        columns.append(column)
-    return msgspec.structs.replace(contract, columns=tuple(columns))
+    columns = tuple(
+        msgspec.structs.replace(column, references=_column_of(column.references, names)) for column in contract.columns
+    )
+    return msgspec.structs.replace(contract, columns=columns)
+
+
+def _column_of(reference: tuple[str, str] | None, names: dict[str, dict[str, str]]) -> tuple[str, str] | None:
+    if reference is None:
+        return None
+    table, name = reference
+    return table, names.get(table, {}).get(name, name)

@@ -432,7 +432,7 @@ class Expression(msgspec.Struct, frozen=True):
 
 def expression(sql: str) -> Expression:
     """Look into an SQL expression."""
-    from payoff.project.pipeline import sql as queries  # noqa: PLC0415 - loads the SQL parser, and only a changed expression needs it
+    from payoff.project.pipeline import sql as queries  # loads the SQL parser, and only a changed expression needs it
 
     wrong, results, columns = queries.expression(sql)
     return Expression(wrong, results, columns)

@@ -194,8 +194,8 @@ def _folder(folder: str, path: Path, document: Document, reading: Reading) -> st
 
 def size(text: str) -> int:
     """The bytes in `4GB` (4 * 10**9) or `4GiB` (4 * 2**30)."""
-    number, unit = re.fullmatch(r"([0-9.]+) ?([A-Za-z]+)", text).groups()  # type: ignore[union-attr]
-    return int(Decimal(number) * UNITS[unit])
+    unit = text.lstrip("0123456789. ")
+    return int(Decimal(text.removesuffix(unit).strip()) * UNITS[unit])
 
 
 def plain(value: Any) -> Any:

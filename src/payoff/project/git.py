@@ -61,7 +61,7 @@ class Status:
             return Git(commit=None, branch=None, dirty=True)
         _, code = os.waitpid(self._pid, 0)
         if code:
-            from payoff.project import worktree  # noqa: PLC0415 - loads subprocess, and only a failure or a change needs it
+            from payoff.project import worktree  # loads subprocess, and only a failure or a change needs it
 
             worktree.explain(self.root, reading)
             return Git(commit=None, branch=None, dirty=True)
@@ -104,6 +104,6 @@ class Status:
         return Git(commit=commit, branch=branch, dirty=dirty, tree=self._tree() if dirty else None)
 
     def _tree(self) -> str | None:
-        from payoff.project import worktree  # noqa: PLC0415 - loads subprocess, and only a failure or a change needs it
+        from payoff.project import worktree  # loads subprocess, and only a failure or a change needs it
 
         return worktree.snapshot(self.root)

@@ -75,7 +75,7 @@ def inspect(root: Path) -> tuple[Project | None, list[Finding]]:
     reading = Reading(root)
     known = _remember(root)
     if known is None:
-        from payoff.project import assemble  # noqa: PLC0415 - the parsers, which an unchanged project does not need
+        from payoff.project import assemble  # the parsers, which an unchanged project does not need
 
         project = assemble.project(reading)
         findings = reading.findings

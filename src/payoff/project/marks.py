@@ -16,16 +16,13 @@ Path = tuple[str | int, ...]
 MOST_NODES = 100_000
 DEEPEST = 100
 
-_Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-
-class _Loader(_Base):  # type: ignore[misc]
-    """Dates stay text, as the standard's schema wants them."""
-
-    yaml_implicit_resolvers = {  # noqa: RUF012 - the library's own class attribute
-        first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
-        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
+# Dates stay text, as the standard's schema wants them.
+_RESOLVERS = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_FASTEST = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_Loader: Any = type("_Loader", (_FASTEST,), {"yaml_implicit_resolvers": _RESOLVERS})
 
 
 class Document:

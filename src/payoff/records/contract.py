@@ -18,7 +18,9 @@ class Column(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     name: str
-    type: Literal["string", "date", "timestamp", "time", "number", "integer", "object", "array", "boolean"] | None = None
+    type: Literal["string", "date", "timestamp", "time", "number", "integer", "object", "array", "boolean"] | None = (
+        None
+    )
     physical_type: str | None = None
     required: bool = False
     unique: bool = False

@@ -107,7 +107,7 @@ class LedgerSuite:
             sample_record("20261123-144105-aaaaaa", metrics={"a": float("nan"), "b": float("-inf"), "c": 1.5})
         )
         metrics = entry.record.metrics
-        assert metrics["a"] != metrics["a"]  # noqa: PLR0124 - only NaN differs from itself
+        assert metrics["a"] != metrics["a"]
         assert (metrics["b"], metrics["c"]) == (float("-inf"), 1.5)
 
     def test_finished_steps_are_recalled_by_key(self, ledger: Ledger, tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ def expected(probabilities: Floats, payoffs: Floats) -> Floats:
     >>> expected(np.array([[0.25, 0.75]]), np.array([[[7.0, -1.0], [0.0, 0.0]]])).tolist()
     [[1.0, 0.0]]
     """
-    return np.einsum("nk,nak->na", probabilities, payoffs)
+    return np.asarray(np.einsum("nk,nak->na", probabilities, payoffs), dtype=np.float64)
 
 
 def choose(expectation: Floats) -> Codes:
@@ -33,7 +33,7 @@ def choose(expectation: Floats) -> Codes:
     >>> choose(np.array([[1.0, 2.0], [3.0, 3.0]])).tolist()
     [1, 0]
     """
-    return np.argmax(expectation, axis=1).astype(np.int64)
+    return np.asarray(np.argmax(expectation, axis=1), dtype=np.int64)
 
 
 def realised(payoffs: Floats, actions: Codes, outcomes: Codes) -> Floats:

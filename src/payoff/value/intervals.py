@@ -48,11 +48,12 @@ def bootstrap(
     >>> float(mean[0]), float(low[0]), float(high[0])
     (2.5, 2.5, 2.5)
     """
+    values = np.asarray(values, dtype=np.float64)
     sums, sizes = _groups(values, clusters, seed)
     g = len(sizes)
-    mean = values.mean(axis=0)
+    mean: Floats = values.mean(axis=0)
     error = _errors(np.ones((1, g)), sums, sizes, mean[None, :])[0]
-    if g < 2:  # noqa: PLR2004 - one group has no spread that could be seen
+    if g < 2:
         return mean, np.full_like(mean, -np.inf), np.full_like(mean, np.inf)
     t = _studentised(sums, sizes, mean, seed=seed, resamples=resamples)
     tail = (1 - confidence) / 2
@@ -64,25 +65,27 @@ def _groups(values: Floats, clusters: NDArray[np.int64] | None, seed: int) -> tu
     n = len(values)
     if clusters is None:
         if n <= GROUPS:
-            return values, np.ones(n)
+            return values, np.ones(n, dtype=np.float64)
         order = np.random.default_rng([seed, 1]).permutation(n)
         clusters = np.empty(n, dtype=np.int64)
         clusters[order] = np.arange(n) % GROUPS
     count = int(clusters.max()) + 1
-    sums = np.stack([np.bincount(clusters, weights=column, minlength=count) for column in values.T], axis=1)
-    return sums, np.bincount(clusters, minlength=count).astype(np.float64)
+    stacked = np.stack([np.bincount(clusters, weights=column, minlength=count) for column in values.T], axis=1)
+    return np.asarray(stacked, dtype=np.float64), np.bincount(clusters, minlength=count).astype(np.float64)
 
 
 def _errors(weights: Floats, sums: Floats, sizes: Floats, means: Floats) -> Floats:
     """Standard errors of means of resamples: weights (b, g), sums (g, m), sizes (g,), means (b, m) give (b, m)."""
     g = len(sizes)
     total = (weights @ sizes)[:, None]
-    squares = weights @ (sums**2) - 2 * means * (weights @ (sums * sizes[:, None])) + means**2 * (weights @ sizes**2)[:, None]
+    squares = (
+        weights @ (sums**2) - 2 * means * (weights @ (sums * sizes[:, None])) + means**2 * (weights @ sizes**2)[:, None]
+    )
     return np.sqrt(np.maximum(squares, 0.0) * (g / max(g - 1, 1))) / total
 
 
 def _studentised(sums: Floats, sizes: Floats, mean: Floats, *, seed: int, resamples: int) -> Floats:
-    """t of every resample, (resamples, m); a resample without any spread in a column says nothing about it and counts as 0."""
+    """T of every resample, (resamples, m); a resample without any spread in a column says nothing about it and counts as 0."""
     g = len(sizes)
     rng = np.random.default_rng([seed, 2])
     centred = sums - mean * sizes[:, None]  # so that squares do not lose digits to a large mean

@@ -28,4 +28,4 @@ def rows_needed(differences: NDArray[np.float64], *, confidence: float) -> int:
     skewness = float(np.mean(((differences - differences.mean()) / spread) ** 3)) if spread > 0 else 0.0
     quantile = stats.norm.ppf(1 - (1 - confidence) / 2) / stats.norm.ppf(0.975)
     by_skewness = 6.25 * skewness**2 * quantile**2
-    return math.ceil(max(FEWEST, round(2 / (1 - confidence), 6), by_skewness))
+    return math.ceil(float(max(FEWEST, round(2 / (1 - confidence), 6), by_skewness)))

@@ -19,12 +19,15 @@ if TYPE_CHECKING:
     from payoff.records.charter import Charter
 
 MODEL, PERFECT = "model", "perfect"
-METHOD = "paired studentised bootstrap (bootstrap-t), {resamples} resamples; Bonferroni over {looks} look(s) at the holdout"
+METHOD = (
+    "paired studentised bootstrap (bootstrap-t), {resamples} resamples; Bonferroni over {looks} look(s) at the holdout"
+)
 
 
 class Valued(msgspec.Struct, frozen=True, kw_only=True):
     """A valuation with the decisions behind it: `actions` (n,) codes of the model's actions, `payoffs` (n, a): the money of each
-    action given the row's real outcome, `rows_needed` for the asked confidence."""
+    action given the row's real outcome, `rows_needed` for the asked confidence.
+    """
 
     valuation: Valuation
     actions: object
@@ -78,7 +81,7 @@ def value_holdout(
         differences[name] = _exactly(span, both, n)
     best = max(alternatives, key=lambda name: per_decision[name].mean)
     metrics = {"rows_needed": float(size.rows_needed(money[MODEL] - money[best], confidence=adjusted))}
-    if len(kinds) == 2:  # noqa: PLR2004 - binary
+    if len(kinds) == 2:
         metrics |= quality.binary_metrics(chance[:, 0], outcomes == 0)
     valuation = Valuation(
         currency=charter.currency,

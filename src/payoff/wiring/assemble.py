@@ -30,9 +30,7 @@ def assemble(project: Project) -> Kit:
         "executor": {},
         "ledger": project.ledger,
     }
-    makers = {
-        port: functools.partial(_connect, port, dict(section), root) for port, section in sections.items()
-    }
+    makers = {port: functools.partial(_connect, port, dict(section), root) for port, section in sections.items()}
     makers["tracker"] = functools.partial(_tracker, project, root)
     sources = {source.table: functools.partial(_source, source, root) for source in project.sources}
     return Kit(makers, sources)

@@ -36,9 +36,7 @@ def build(options: type[Any], section: Mapping[str, Any], *, title: str, where: 
     missing = [
         name
         for name, field in known.items()
-        if name not in values
-        and field.default is dataclasses.MISSING
-        and field.default_factory is dataclasses.MISSING
+        if name not in values and field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
     ]
     if missing:
         raise UserError(

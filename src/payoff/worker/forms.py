@@ -28,7 +28,9 @@ def need(name, why):
     except ModuleNotFoundError as error:
         if error.name != name.partition(".")[0]:
             raise
-        raise Unfit("environment", f"{why} needs the package {name.partition('.')[0]}, which its environment does not have") from None
+        raise Unfit(
+            "environment", f"{why} needs the package {name.partition('.')[0]}, which its environment does not have"
+        ) from None
 
 
 def arrive(each, beside):

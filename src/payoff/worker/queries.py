@@ -40,7 +40,13 @@ def dtype(pa, field):
 
 def arrow_type(pa, text):
     """An Arrow type from its text, as far as tables of a source have it."""
-    plain = {"double": "float64", "float": "float32", "halffloat": "float16", "date32[day]": "date32", "date64[ms]": "date64"}
+    plain = {
+        "double": "float64",
+        "float": "float32",
+        "halffloat": "float16",
+        "date32[day]": "date32",
+        "date64[ms]": "date64",
+    }
     if text.startswith("timestamp["):
         unit, _, zone = text[len("timestamp[") : -1].partition(", tz=")
         return pa.timestamp(unit, zone or None)

@@ -15,7 +15,9 @@ def score(task):
     with open(given["model"]["path"], "rb") as stream:
         model = pickle.load(stream)
     rows = forms.read(given["rows"])
-    names = list(getattr(model, "feature_names_in_", None) if hasattr(model, "feature_names_in_") else rows.column_names)
+    names = list(
+        getattr(model, "feature_names_in_", None) if hasattr(model, "feature_names_in_") else rows.column_names
+    )
     missing = [name for name in names if name not in rows.column_names]
     if missing:
         raise Unfit(
@@ -46,7 +48,9 @@ def predict(model, frame):
         values = columns_of(model.predict_proba(frame))
         classes = [plain(each) for each in getattr(model, "classes_", range(len(values)))]
         if len(classes) != len(values):
-            raise Unfit("type", f"its model names {len(classes)} classes and predicts {len(values)} probabilities a row")
+            raise Unfit(
+                "type", f"its model names {len(classes)} classes and predicts {len(values)} probabilities a row"
+            )
         return classes, {f"p_{name}": floats(value) for name, value in zip(classes, values)}
     if not callable(getattr(model, "predict", model)):
         raise Unfit("type", f"its model, a {name_of(model)}, has no predict_proba and no predict, and cannot be called")

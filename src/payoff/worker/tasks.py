@@ -114,11 +114,15 @@ def write_object(value, path):
         try:
             import cloudpickle
         except ModuleNotFoundError:
-            raise Unfit("type", f"it returned a {name_of(value)}, which cannot be pickled ({type(error).__name__})") from None
+            raise Unfit(
+                "type", f"it returned a {name_of(value)}, which cannot be pickled ({type(error).__name__})"
+            ) from None
         try:
             data = cloudpickle.dumps(value, protocol=5)
         except Exception:  # noqa: BLE001
-            raise Unfit("type", f"it returned a {name_of(value)}, which cannot be pickled ({type(error).__name__})") from None
+            raise Unfit(
+                "type", f"it returned a {name_of(value)}, which cannot be pickled ({type(error).__name__})"
+            ) from None
     with open(path + ".part", "wb") as stream:
         stream.write(data)
     os.replace(path + ".part", path)
@@ -162,7 +166,13 @@ def fingerprint(task):
     return facts
 
 
-ALIASES = {"sklearn": "scikit_learn", "yaml": "pyyaml", "PIL": "pillow", "cv2": "opencv_python", "dateutil": "python_dateutil"}
+ALIASES = {
+    "sklearn": "scikit_learn",
+    "yaml": "pyyaml",
+    "PIL": "pillow",
+    "cv2": "opencv_python",
+    "dateutil": "python_dateutil",
+}
 
 
 def loaded_packages():

@@ -79,7 +79,7 @@ class DuckEngine:
 
     def transform(self, sql: str, tables: Mapping[str, Path], output: Path) -> None:
         """Stream a query's rows into a file."""
-        with self._cursor(tables) as cursor, _said(sql):
+        with self._cursor(tables) as cursor, _Said(sql):
             reader = cursor.execute(_one(sql)).to_arrow_reader(ROWS)
             if output.suffix == ".parquet":
                 _write_parquet(reader, output)
@@ -88,7 +88,7 @@ class DuckEngine:
 
     def query(self, sql: str, tables: Mapping[str, Path]) -> pa.Table:
         """A query's answer in memory."""
-        with self._cursor(tables) as cursor, _said(sql):
+        with self._cursor(tables) as cursor, _Said(sql):
             return cursor.execute(_one(sql)).to_arrow_table()
 
     def write(self, reader: pa.RecordBatchReader, output: Path) -> None:
@@ -113,7 +113,7 @@ class DuckEngine:
         try:
             for name, schema in tables.items():
                 cursor.register(name, schema.empty_table())
-            with _said(sql):
+            with _Said(sql):
                 return cursor.execute(_one(sql)).to_arrow_table().schema
         finally:
             cursor.close()
@@ -167,7 +167,7 @@ def _plain(kind: pa.DataType) -> str:
 
 
 def _write_parquet(reader: pa.RecordBatchReader, output: Path) -> None:
-    import pyarrow.parquet as pq  # noqa: PLC0415 - only for exports
+    import pyarrow.parquet as pq
 
     part = output.with_name(output.name + ".part")
     with pq.ParquetWriter(str(part), reader.schema) as writer:
@@ -197,7 +197,7 @@ def _one(sql: str) -> str:
     return sql
 
 
-class _said:
+class _Said:
     """What DuckDB says of wrong SQL, without the values of the data."""
 
     def __init__(self, sql: str) -> None:
@@ -243,4 +243,3 @@ def _full(path: Path) -> OutsideError:
         expected="free space under .payoff/",
         remedy="free some space (du -sh .payoff/*), then payoff run: finished steps are not repeated",
     )
-

@@ -22,7 +22,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 CAPABILITIES = {"columns": True, "version": True, "streams": False}
-_ENDINGS = {".csv": "csv", ".tsv": "csv", ".parquet": "parquet", ".pq": "parquet", ".jsonl": "json", ".ndjson": "json", ".arrow": "arrow"}
+_ENDINGS = {
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+    ".jsonl": "json",
+    ".ndjson": "json",
+    ".arrow": "arrow",
+}
 _SCHEME = re.compile(r"^[a-z][a-z0-9+.-]+://")
 _BLOCK = 4 << 20
 
@@ -90,7 +98,10 @@ class Files:
         if self._remote():
             system = self._fsspec()[0]
             facts = [system.info(file) for file in files]
-            marks = [[f.get("name"), f.get("size"), str(f.get("ETag") or f.get("LastModified") or f.get("mtime"))] for f in facts]
+            marks = [
+                [f.get("name"), f.get("size"), str(f.get("ETag") or f.get("LastModified") or f.get("mtime"))]
+                for f in facts
+            ]
             return None if any(mark[2] == "None" for mark in marks) else hashing.of_json(marks)
         stats = [(file, os.stat(file)) for file in files]
         return hashing.of_json([[f, s.st_size, s.st_mtime_ns, s.st_ino] for f, s in stats])
@@ -115,7 +126,7 @@ class Files:
         return any(glob.has_magic(path) for path in self._paths())
 
     def _fsspec(self) -> tuple[Any, list[str]]:
-        import fsspec  # noqa: PLC0415 - only for remote addresses
+        import fsspec
 
         try:
             system, _, found = fsspec.get_fs_token_paths(self._paths(), storage_options=self._options.storage_options)
@@ -164,7 +175,11 @@ class Files:
         folder = self._root / os.path.dirname(wanted)
         names = os.listdir(folder) if folder.is_dir() else []
         near = nearest(os.path.basename(wanted), names)
-        return f"a file; the nearest there is {near}" if near else f"a file in {os.path.dirname(wanted) or 'the project folder'}"
+        return (
+            f"a file; the nearest there is {near}"
+            if near
+            else f"a file in {os.path.dirname(wanted) or 'the project folder'}"
+        )
 
     def _kind(self, file: str) -> str:
         kind = self._options.format
@@ -216,7 +231,9 @@ class Files:
                 return pajson.open_json(
                     stream,
                     read_options=pajson.ReadOptions(block_size=_BLOCK),
-                    parse_options=pajson.ParseOptions(explicit_schema=explicit, unexpected_field_behavior="infer" if schema is None else "ignore"),
+                    parse_options=pajson.ParseOptions(
+                        explicit_schema=explicit, unexpected_field_behavior="infer" if schema is None else "ignore"
+                    ),
                 )
             delimiter = self._options.delimiter or ("\t" if ".tsv" in file else ",")
             return pacsv.open_csv(
@@ -268,7 +285,7 @@ class _Told:
             kind_said = wanted[1] if wanted else "the type inferred from the first rows"
             place = f", row {row[1]}" if row else ""
             what = f"a value in column {column[2] or column[1]} is not {kind_said}{place}"
-            expected = f"{kind_said}, or a declared type: types = {{ {column[2] or 'column'} = \"string\" }}"
+            expected = f'{kind_said}, or a declared type: types = {{ {column[2] or "column"} = "string" }}'
         elif "UTF8" in text or isinstance(error, UnicodeDecodeError):
             what, expected = "a byte is not valid text in this encoding", 'UTF-8, or encoding = "latin-1"'
         elif "Empty CSV" in text or "Empty JSON" in text:

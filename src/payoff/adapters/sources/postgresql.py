@@ -23,7 +23,8 @@ CAPABILITIES = {"columns": True, "version": False, "sql": True}
 @dataclasses.dataclass(frozen=True)
 class Options:
     """`dsn`: `postgresql://user:password@host/database`, best as a `${ENV_VAR}` reference. `table` (the source's own name unless said) in `schema`, or
-    `query`: SQL. NUMERIC comes as double."""
+    `query`: SQL. NUMERIC comes as double.
+    """
 
     dsn: str
     table: str = ""
@@ -72,7 +73,9 @@ class PostgreSQL:
         """Host, database and table, without user and password."""
         shown = re.sub(r"//[^@/]*@", "//", self._options.dsn.partition("?")[0])
         if "://" not in shown:
-            shown = " ".join(word for word in self._options.dsn.split() if word.startswith(("host=", "port=", "dbname=")))
+            shown = " ".join(
+                word for word in self._options.dsn.split() if word.startswith(("host=", "port=", "dbname="))
+            )
         what = self._options.query or f"{self._options.schema}.{self._table}"
         return {"kind": "postgresql", "address": shown, "table": what}
 
@@ -98,7 +101,9 @@ class PostgreSQL:
     def no_table(self) -> PayoffError:
         """The error of a table that is not there, with the nearest that is."""
         with self._connect() as connection, connection.cursor() as cursor:
-            cursor.execute("select table_name from information_schema.tables where table_schema = $1", [self._options.schema])
+            cursor.execute(
+                "select table_name from information_schema.tables where table_schema = $1", [self._options.schema]
+            )
             names = [str(row[0]) for row in cursor.fetchall()]
         return UserError(
             f"source {self._name}: schema {self._options.schema} has no table {self._table}",
@@ -159,8 +164,7 @@ def _readable(schema: pa.Schema) -> pa.Schema:
 def _plain(field: pa.Field) -> pa.DataType:
     if _is_numeric(field):
         return pa.float64()
-    kind = field.type.storage_type if isinstance(field.type, pa.BaseExtensionType) else field.type
-    return kind
+    return field.type.storage_type if isinstance(field.type, pa.BaseExtensionType) else field.type
 
 
 def _is_numeric(field: pa.Field) -> bool:

@@ -134,7 +134,9 @@ class SQLite:
             counts = connection.execute(f"select {sums} from {self._from()}").fetchone()
             for field, test, number in zip([f for f in schema if _stray(f)], tests, counts, strict=True):
                 if number:
-                    ids = [row[0] for row in connection.execute(f"select rowid from {self._from()} where {test} limit 5")]
+                    ids = [
+                        row[0] for row in connection.execute(f"select rowid from {self._from()} where {test} limit 5")
+                    ]
                     raise UserError(
                         f"source {self._name}: {number:,} values of column {field.name} are not of its declared type"
                         f" (rowid {', '.join(str(each) for each in ids)})",

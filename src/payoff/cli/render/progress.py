@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from payoff.base.clock import stopwatch
 from payoff.cli.render.screen import interactive
-from payoff.ports.observer import silent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
-    from payoff.ports.observer import Observer
+    Observer = Callable[..., None]
 
 _PATIENCE, _PERIOD, _MOST = 0.4, 0.1, 12
 _STEPS = {"stage", "step"}
@@ -26,11 +25,15 @@ _ENDED = {"ran", "reused", "failed", "skipped", "done"}
 _ABOUT = {"environment": "environment", "check": "check", "track": "track"}
 
 
+def _silent(event: str, **facts: Any) -> None:
+    """Hears and says nothing."""
+
+
 @contextmanager
 def watching(stream: TextIO) -> Iterator[Observer]:
     """An observer for the length of a run; drawn on the stream if that is a terminal, gone without a trace after it."""
     if not interactive(stream):
-        yield silent
+        yield _silent
         return
     notes = Notes()
     ended = threading.Event()

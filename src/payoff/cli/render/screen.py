@@ -14,7 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import TextIO
 
-_ASCII = str.maketrans({"…": "..", "≥": ">=", "≤": "<="} | dict(zip("✓✗█│─├┤·−–—“”×", '+x#|-||----""x', strict=True)))  # noqa: RUF001
+_ASCII = str.maketrans({"…": "..", "≥": ">=", "≤": "<="} | dict(zip("✓✗█│─├┤·−–—“”×", '+x#|-||----""x', strict=True)))
 _CONTROLS, _STEERING = (*range(9), *range(11, 32), *range(127, 160)), (*range(0x202A, 0x202F), *range(0x2066, 0x206A))
 _HIDDEN = dict.fromkeys((*_CONTROLS, *_STEERING))
 

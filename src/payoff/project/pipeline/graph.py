@@ -228,9 +228,9 @@ class Graph:
                 path.append(above[path[-1]])
             if any(each in seen for each in path[1:]):
                 continue
-            what = f"the model would see the holdout: it takes {what} ({' -> '.join(path)})"
+            seen_by = f"the model would see the holdout: it takes {what} ({' -> '.join(path)})"
             expected = "train only: the part of the examples that the split leaves to the model"
-            self._error("PO-P051", model, what, expected, "take train instead")
+            self._error("PO-P051", model, seen_by, expected, "take train instead")
 
     def _check_charter_columns(self, charter: Charter, examples: str) -> None:
         used = {charter.decision.id: "decision.id", charter.decision.outcome.column: "decision.outcome.column"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import math
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -323,7 +324,7 @@ def _is_json(value: Any) -> bool:
     if isinstance(value, list):
         return all(_is_json(each) for each in value)
     if isinstance(value, float):
-        return value == value and abs(value) != float("inf")  # noqa: PLR0124 - not NaN
+        return math.isfinite(value)
     return value is None or isinstance(value, (str, int, bool))
 
 
@@ -395,6 +396,6 @@ class Query(msgspec.Struct, frozen=True):
 
 
 def _look_into(content: str) -> Query:
-    from payoff.project.pipeline import sql  # noqa: PLC0415 - loads the SQL parser, and only a changed query needs it
+    from payoff.project.pipeline import sql  # loads the SQL parser, and only a changed query needs it
 
     return Query(*sql.query(content))

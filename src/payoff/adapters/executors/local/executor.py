@@ -150,7 +150,11 @@ class LocalExecutor:
         """A server that is gone takes its tasks with it; the next task gets a new one."""
         for task in server.tasks.values():
             failure = Failure(
-                kind="killed", error="SandboxLost", message="its sandbox's server ended", signal=signal.SIGKILL, retryable=True
+                kind="killed",
+                error="SandboxLost",
+                message="its sandbox's server ended",
+                signal=signal.SIGKILL,
+                retryable=True,
             )
             self._done.append(TaskResult(id=task.id, ok=False, failure=failure))
         server.tasks = {}

@@ -43,7 +43,15 @@ def make(environment: Environment, root: Path, folder: Path, tell: Callable[[str
 
 def clean_environ() -> dict[str, str]:
     """Our own environment without what would lead Python or uv elsewhere."""
-    away = ("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "VIRTUAL_ENV", "UV_PROJECT", "UV_PROJECT_ENVIRONMENT", "PYTHONWARNINGS")
+    away = (
+        "PYTHONPATH",
+        "PYTHONHOME",
+        "PYTHONSTARTUP",
+        "VIRTUAL_ENV",
+        "UV_PROJECT",
+        "UV_PROJECT_ENVIRONMENT",
+        "PYTHONWARNINGS",
+    )
     return {name: value for name, value in os.environ.items() if name not in away}
 
 
@@ -78,7 +86,7 @@ def _sync(environment: Environment, root: Path, place: Path, tell: Callable[[str
 
 
 def _uv(words: list[str], root: Path, more: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    import uv  # noqa: PLC0415 - only when a sandbox must be made
+    import uv
 
     try:
         return subprocess.run(
@@ -101,7 +109,14 @@ def _uv(words: list[str], root: Path, more: dict[str, str]) -> subprocess.Comple
 def _raise(environment: Environment, said: str) -> None:
     lines = [line for line in said.splitlines() if line.strip()]
     short = " ".join(lines)[-600:]
-    offline = ("Failed to fetch", "error sending request", "dns error", "Connection refused", "timed out", "client error")
+    offline = (
+        "Failed to fetch",
+        "error sending request",
+        "dns error",
+        "Connection refused",
+        "timed out",
+        "client error",
+    )
     if any(word in said for word in offline):
         raise OutsideError(
             f"the packages of environment {environment.name} could not be fetched: {short}",

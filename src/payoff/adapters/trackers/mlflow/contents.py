@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import json
 import posixpath
 import re
@@ -43,7 +43,7 @@ def key(name: str) -> str:
 
 def milliseconds(instant: str) -> int:
     """Milliseconds since 1970 of a time like `2026-11-23T14:41:05.123Z`."""
-    return round(datetime.datetime.fromisoformat(instant).timestamp() * 1000)
+    return round(dt.datetime.fromisoformat(instant).timestamp() * 1000)
 
 
 def parameters(record: RunRecord) -> dict[str, str]:

@@ -68,7 +68,7 @@ def _recognised(error: Exception, settings: Settings) -> TrackingError:
 def _chain(error: BaseException) -> list[str]:
     found: list[str] = []
     at: BaseException | None = error
-    while at is not None and len(found) < 10:  # noqa: PLR2004 - a chain may be a ring
+    while at is not None and len(found) < 10:
         found.append(f"{type(at).__name__}: {at}")
         at = at.__cause__ or at.__context__
     return found

@@ -19,7 +19,7 @@ class Model:
         self.model = model
         self.form = form
 
-    def predict(self, model_input: Any, params: dict[str, Any] | None = None) -> Any:  # noqa: ARG002 - MLflow's signature
+    def predict(self, model_input: Any, params: dict[str, Any] | None = None) -> Any:
         rows = self._in_form(model_input)
         for name in ("predict_proba", "predict"):
             method = getattr(self.model, name, None)

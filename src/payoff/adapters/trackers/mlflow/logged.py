@@ -35,6 +35,13 @@ class Log:
         self.settings = settings
         self.client = open_client(settings, busy)
 
+    def warm(self) -> None:
+        """Ask once what a run will ask, while there is time: the first question of a kind costs much more than others."""
+        found = self.client.get_experiment_by_name(self.settings.experiment) if self.settings.experiment else None
+        experiments = [found.experiment_id if found else "0"]
+        self.client.search_runs(experiments, f"tags.`{contents.RUN_TAG}` = ''", max_results=1)
+        models.warm(self.client, experiments, self.settings.registered_model)
+
     def track(self, record: RunRecord, files: Mapping[str, str]) -> dict[str, Any]:
         """Log a run, or what is still missing of it; answers where it is."""
         with alone(self.settings):

@@ -43,11 +43,12 @@ def build(folder: Path, record: RunRecord, files: Mapping[str, str], identity: I
     facts = facts_of(record)
     folder.mkdir(parents=True, exist_ok=True)
     _place(Path(files["model"]), folder / PICKLE)
-    code = _copy_code(Path(files["code"]), folder / "code") if "code" in files else False
+    code = "code" in files and _copy_code(Path(files["code"]), folder / "code")
+    if code:
+        _ship("stand_in.py", folder / "code" / "payoff.py")
     scikit = is_scikit(record, facts)
     if not scikit:
-        (folder / "code").mkdir(exist_ok=True)
-        shutil.copyfile(Path(__file__).with_name("loader.py"), folder / "code" / f"{LOADER}.py")
+        _ship("loader.py", folder / "code" / f"{LOADER}.py")
         (folder / "payoff.json").write_text(json.dumps({"form": facts.get("form", "pandas")}))
     python = _write_environment(folder, record, facts, identity.mlflow_version)
     document = {
@@ -68,8 +69,9 @@ def build(folder: Path, record: RunRecord, files: Mapping[str, str], identity: I
 def facts_of(record: RunRecord) -> dict[str, Any]:
     """What the steps said of the model in `StepOutcome.extra`, the model's own step and the scoring last.
 
-    Known keys: `framework`, `model_class`, `signature` (the model's columns: `{"name", "type"}`, Arrow types as text),
-    `classes` (labels in the order of the probabilities), `form` (in which the model takes its rows), `environment`.
+    Known keys: `framework`, `model_class`, `signature` (`{"inputs": [{"name", "type"}]}`: the columns that the model
+    takes, Arrow types as text), `classes` (labels in the order of the probabilities), `form` (in which the model takes
+    its rows), `environment` (its name).
     """
     step = record.charter.model_step if record.charter else ""
     known = ("framework", "model_class", "signature", "classes", "form", "environment")
@@ -100,8 +102,7 @@ def classes_of(record: RunRecord, facts: Mapping[str, Any]) -> list[str]:
 def signature_fields(record: RunRecord, facts: Mapping[str, Any]) -> list[Field]:
     """The columns that the model takes: as the scoring saw them, else the training table's without the outcome."""
     if facts.get("signature"):
-        pairs = (each.values() if isinstance(each, dict) else each for each in facts["signature"])
-        return [Field(str(name), str(kind)) for name, kind in pairs]
+        return [Field(str(each["name"]), str(each["type"])) for each in facts["signature"]["inputs"]]
     table = record.tables.get("train") or record.tables.get("holdout")
     outcome = record.charter.decision.outcome.column if record.charter else ""
     return [field for field in table.fields if field.name != outcome] if table else []
@@ -199,7 +200,9 @@ def _write_environment(folder: Path, record: RunRecord, facts: Mapping[str, Any]
     packages = _packages(record, facts)
     pins = sorted(f"{name}=={version}" for name, version in packages.items() if version and name != record.name.lower())
     if not {"mlflow", "mlflow-skinny"} & packages.keys():
-        pins.append(f"mlflow>={mlflow_version.split('.')[0]},<{int(mlflow_version.split('.')[0]) + 1}")
+        pins.append(
+            f"mlflow>={mlflow_version.split('.', maxsplit=1)[0]},<{int(mlflow_version.split('.', maxsplit=1)[0]) + 1}"
+        )
     if "pandas" not in packages:
         pins.append("pandas")
     python = _python(record, facts)
@@ -233,6 +236,13 @@ def _copy_code(source: Path, target: Path) -> bool:
             place.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, place)
     return copied > 0
+
+
+def _ship(name: str, target: Path) -> None:
+    """Copy a file of ours that goes with the model; a file of the project by the same name stays."""
+    target.parent.mkdir(exist_ok=True)
+    if not target.exists():
+        shutil.copyfile(Path(__file__).with_name(name), target)
 
 
 def _place(source: Path, target: Path) -> None:

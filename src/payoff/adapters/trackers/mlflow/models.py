@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 NAME = "model"
 
 
-def log(  # noqa: PLR0913 - the run in its parts
+def log(
     client: MlflowClient, settings: Settings, run: Run, record: RunRecord, files: Mapping[str, str], folder: Path
 ) -> str | None:
     """Log and register the run's model, if it has one and its file is there; the logged model's id."""
@@ -46,6 +47,14 @@ def log(  # noqa: PLR0913 - the run in its parts
     if record.status != "failed":
         _register(client, settings, run, record, logged)
     return model_id
+
+
+def warm(client: MlflowClient, experiments: list[str], name: str) -> None:
+    """Ask once what logging a model asks."""
+    with suppress(MlflowException):
+        client.search_logged_models(experiments, f"tags.`{contents.RUN_TAG}` = ''", max_results=1)
+        client.search_model_versions(f"name = '{registered_name(name)}' and run_id = ''", max_results=1)
+        client.get_model_version_by_alias(registered_name(name), "challenger")
 
 
 def _logged(client: MlflowClient, run: Run, record: RunRecord) -> LoggedModel | None:

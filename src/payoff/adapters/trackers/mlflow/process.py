@@ -50,10 +50,12 @@ def main() -> None:
 def _open(settings: Settings, busy: threading.Event) -> tuple[Log | None, dict[str, str]]:
     """Import MLflow and open the store before any run is there; what goes wrong is told to each run that comes."""
     try:
-        from payoff.adapters.trackers.mlflow.logged import Log  # noqa: PLC0415 - 2 s, while the reader thread works
+        from payoff.adapters.trackers.mlflow.logged import Log
 
-        return Log(settings, busy), {}
-    except Exception as error:  # noqa: BLE001 - whatever it is, the run must hear of it and go on
+        log = Log(settings, busy)
+        log.warm()
+        return log, {}
+    except Exception as error:
         return None, failures.told(error, settings)
 
 
@@ -63,7 +65,7 @@ def _track(item: Work, log: Log | None, problem: dict[str, str], settings: Setti
         return {"run": record.run, **problem}
     try:
         return {"run": record.run, **log.track(record, item.files)}
-    except Exception as error:  # noqa: BLE001 - a run that cannot be tracked must not take the others with it
+    except Exception as error:
         return {"run": record.run, **failures.told(error, settings)}
 
 

@@ -103,7 +103,7 @@ def _bring_forward(settings: Settings, path: Path, busy: threading.Event) -> Non
 
 
 def _known(revision: str | None) -> bool:
-    from alembic.script import ScriptDirectory  # noqa: PLC0415 - MLflow itself imports it only when it migrates
+    from alembic.script import ScriptDirectory
 
     config = _database._get_alembic_config("")
     known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}

@@ -143,7 +143,7 @@ def _runner() -> str:
 
     Its version is the one that wrote the store, because MLflow opens no store of another version.
     """
-    from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415 - 20 ms that only a screen needs
+    from importlib.metadata import PackageNotFoundError, version
 
     own_uv = Path(sys.executable).with_name("uv")
     try:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from payoff.adapters.ledgers import chain
+from payoff.adapters.ledgers.sqlite import chain
 from payoff.base.errors import OutsideError, UserError, Where
 from payoff.base.text import did_you_mean
 from payoff.records import wire

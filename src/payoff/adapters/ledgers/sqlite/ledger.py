@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from payoff.adapters.ledgers import chain, reading, schema
-from payoff.adapters.ledgers.failures import translated
+from payoff.adapters.ledgers.sqlite import chain, reading, schema
+from payoff.adapters.ledgers.sqlite.failures import translated
 from payoff.base.clock import now, stopwatch
 from payoff.records import wire
 from payoff.records.run import Entry, RunRecord
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
-    from payoff.adapters.ledgers.reading import Readout
+    from payoff.adapters.ledgers.sqlite.reading import Readout
 
 CAPABILITIES: dict[str, Any] = {"remote": False, "concurrent": True, "append_only": True, "hash_chained": True}
 BUSY_SECONDS = 30.0
