@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import http.server
 import json
 import os
+import shlex
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
+import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -80,7 +85,8 @@ for run in client.search_runs([experiment.experiment_id], max_results=1000):
     runs.setdefault(run.info.run_name, []).append({
         "run_id": run.info.run_id, "status": run.info.status, "start": run.info.start_time, "end": run.info.end_time,
         "params": run.data.params, "metrics": run.data.metrics, "tags": run.data.tags, "inputs": sorted(data),
-        "outputs": [m.model_id for m in run.outputs.model_outputs], "history": len(client.get_metric_history(run.info.run_id, "loss")),
+        "outputs": [m.model_id for m in run.outputs.model_outputs], 
+        "history": len(client.get_metric_history(run.info.run_id, "loss")),
         "artifacts": [f.path for f in client.list_artifacts(run.info.run_id)]})
     if len(sys.argv) > 2:
         continue
@@ -96,7 +102,7 @@ if len(sys.argv) == 2:
     answer["champion"] = champion.predict(rows).tolist()
     answer["inputs"] = champion.metadata.get_input_schema().to_dict()
     answer["outputs"] = champion.metadata.get_output_schema().to_dict()
-    answer["example"] = champion.input_example.to_dict("list")
+    answer["example"] = champion.input_example is not None and champion.input_example.to_dict("list")
     answer["metadata"] = champion.metadata.metadata["payoff"]
     answer["scikit"] = mlflow.sklearn.load_model("models:/churn@champion").predict_proba(rows).tolist()
     answer["by_run"] = mlflow.pyfunc.load_model(f"runs:/{aliases['champion'].run_id}/model").predict(rows).tolist()
@@ -371,6 +377,77 @@ def test_a_damaged_store_is_left_alone(tmp_path: Path) -> None:
     path.write_bytes(b"no database" * 1000)
     assert answer_of(tmp_path)["code"] == "PO-K005"
     assert path.read_bytes().startswith(b"no database")
+
+
+class Unauthorized(http.server.BaseHTTPRequestHandler):
+    """A server that knows nobody."""
+
+    def do_GET(self) -> None:
+        self.send_error(401)
+
+    do_POST = do_GET  # noqa: N815 - the names that http.server calls
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+
+def test_a_server_that_does_not_know_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "s3cr3t-token")
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Unauthorized) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        answer = answer_of(tmp_path, uri=f"http://127.0.0.1:{server.server_port}")
+        server.shutdown()
+    assert answer["code"] == "PO-K003"
+    assert "MLFLOW_TRACKING_TOKEN" in answer["try"]
+    assert "s3cr3t-token" not in str(answer) + (tmp_path / ".payoff" / "mlflow.log").read_text()
+
+
+@pytest.mark.slow
+def test_the_command_that_is_named_shows_the_runs_and_a_stock_server_takes_new_ones(tracked: Tracked) -> None:
+    """Runs `uvx --from mlflow==... mlflow ui` as it is printed; its server is the stock one."""
+    command = shlex.split(connect(tracked.root).address()["command"])
+    try:
+        subprocess.run([*command[: command.index("ui") + 1], "--help"], check=True, capture_output=True, timeout=280)
+    except (subprocess.SubprocessError, OSError) as error:
+        pytest.skip(f"the full mlflow cannot be fetched here: {type(error).__name__}")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    log = (tracked.root / "server.log").open("wb")
+    environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"}
+    server = subprocess.Popen(
+        [*command, "--port", str(port)],
+        env=environment,
+        stdout=log,
+        stderr=log,
+        start_new_session=True,
+        cwd=tracked.root,
+    )
+    address = f"http://127.0.0.1:{port}"
+    try:
+        until(lambda: answers(f"{address}/health"))
+        assert {SCIKIT, RULE, EVIL, FAILED, OLDER} <= set(read(tracked.root, address, only_runs=True)["runs"])
+        served = connect(tracked.root, Options(uri=address))
+        run = "20261124-100000-served"
+        served.track(record(run, "scikit", "sklearn.pipeline.Pipeline"), tracked.files("scikit"))
+        answer = served.finish(PATIENCE)[run]
+        assert answer["uri"] == address
+        seen = read(tracked.root, address)
+        assert seen["runs"][run][0]["run_id"] == answer["run_id"]
+        assert seen["aliases"] == {"champion": run, "challenger": run}
+        assert seen["champion"] == tracked.expected
+    finally:
+        os.killpg(server.pid, signal.SIGTERM)
+        server.wait(30)
+        log.close()
+
+
+def answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=1) as reply:
+            return bool(reply.status == 200)
+    except OSError:
+        return False
 
 
 @pytest.fixture

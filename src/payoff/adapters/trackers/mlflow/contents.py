@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import posixpath
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -35,10 +34,10 @@ class DataInput(NamedTuple):
 
 def key(name: str) -> str:
     """A name as MLflow allows it."""
-    clean = _NOT_ALLOWED.sub("_", name).strip("/ ")
-    if posixpath.normpath(clean or ".") != clean or clean.startswith(".."):
-        clean = clean.replace("/", "_").strip(". ") or "_"
-    return clean[:LONGEST_KEY]
+    clean = _NOT_ALLOWED.sub("_", name)[:LONGEST_KEY]
+    if {"", ".", ".."} & set(clean.split("/")):  # MLflow may make files of names
+        clean = clean.replace("/", "_")
+    return clean if clean not in ("", ".", "..") else "_"
 
 
 def milliseconds(instant: str) -> int:

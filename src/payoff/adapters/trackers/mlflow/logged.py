@@ -36,7 +36,7 @@ class Log:
         self.client = open_client(settings, busy)
 
     def warm(self) -> None:
-        """Ask once what a run will ask, while there is time: the first question of a kind costs much more than others."""
+        """Ask once what a run will ask, while there is time: the first question of a kind costs the most."""
         found = self.client.get_experiment_by_name(self.settings.experiment) if self.settings.experiment else None
         experiments = [found.experiment_id if found else "0"]
         self.client.search_runs(experiments, f"tags.`{contents.RUN_TAG}` = ''", max_results=1)
