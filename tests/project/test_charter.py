@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     ("old", "new", "code", "line", "words"),
     [
         ("nothing.stays = 0\n", "", "PO-C002", 14, "nothing.stays"),
-        ("nothing.churned = \"-lifetime_value\"\nnothing.stays = 0\n", "", "PO-C001", 10, "two actions"),
+        ('nothing.churned = "-lifetime_value"\nnothing.stays = 0\n', "", "PO-C001", 10, "two actions"),
         ("nothing.stays = 0", 'nothing.stays = "5 USD"', "PO-C004", 15, "EUR"),
         ("nothing.stays = 0", 'nothing.stays = "$5"', "PO-C004", 15, "EUR"),
         ("nothing.stays = 0", 'nothing.stays = "lifetime_value EUR"', "PO-C005", 15, "SQL expression"),
@@ -74,7 +74,9 @@ def test_numbers_are_exact(written: Written) -> None:
 
 
 def test_a_split_by_time(written: Written) -> None:
-    written.change("charter.toml", 'by = "hash"\non = "customer_id"\nholdout = 0.25', 'by = "time"\non = "day"\nfrom = 2026-06-01')
+    written.change(
+        "charter.toml", 'by = "hash"\non = "customer_id"\nholdout = 0.25', 'by = "time"\non = "day"\nfrom = 2026-06-01'
+    )
     split = written.project().charter.split
     assert (split.by, split.on, split.from_, split.holdout) == ("time", "day", "2026-06-01", None)
 

@@ -11,7 +11,8 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from payoff.project import contracts, marks
+from payoff.project.contracts import marks
+from payoff.project.contracts import table as contracts
 from payoff.project.files import Reading
 
 if TYPE_CHECKING:
@@ -95,14 +96,18 @@ def test_ranges(tmp_path: Path, kind: str, options: dict[str, Any], low: Any, hi
 def test_dates_need_no_quotes(tmp_path: Path) -> None:
     (found,), findings = read(
         tmp_path,
-        HEAD + "schema:\n- name: t\n  properties:\n  - name: d\n    logicalType: date\n    logicalTypeOptions: {minimum: 2020-01-01}\n",
+        HEAD
+        + "schema:\n- name: t\n  properties:\n  - name: d\n    logicalType: date\n    logicalTypeOptions: {minimum: 2020-01-01}\n",
     )
     assert findings == []
     assert found.columns[0].minimum == "2020-01-01"
 
 
 def test_what_a_range_cannot_say_is_a_query(tmp_path: Path) -> None:
-    contract = one(tmp_path, [{"name": "c", "logicalType": "number", "logicalTypeOptions": {"exclusiveMinimum": 0, "multipleOf": 5}}])
+    contract = one(
+        tmp_path,
+        [{"name": "c", "logicalType": "number", "logicalTypeOptions": {"exclusiveMinimum": 0, "multipleOf": 5}}],
+    )
     assert [check.sql for check in contract.checks] == [
         'select count(*) from {table} where "c" <= 0',
         'select count(*) from {table} where "c" % 5 <> 0',
@@ -113,7 +118,13 @@ def test_what_a_range_cannot_say_is_a_query(tmp_path: Path) -> None:
 def test_keys(tmp_path: Path) -> None:
     single = one(tmp_path, [{"name": "a", "logicalType": "integer", "primaryKey": True}])
     assert (single.columns[0].unique, single.columns[0].required, single.checks) == (True, True, ())
-    two = one(tmp_path, [{"name": n, "logicalType": "integer", "primaryKey": True, "primaryKeyPosition": i + 1} for i, n in enumerate("ab")])
+    two = one(
+        tmp_path,
+        [
+            {"name": n, "logicalType": "integer", "primaryKey": True, "primaryKeyPosition": i + 1}
+            for i, n in enumerate("ab")
+        ],
+    )
     assert [c.unique for c in two.columns] == [False, False]
     assert (two.checks[0].kind, two.checks[0].columns) == ("unique", ("a", "b"))
 
@@ -125,7 +136,10 @@ def test_keys(tmp_path: Path) -> None:
         ({"metric": "nullValues", "mustBeLessThan": 1}, {"required": True}),
         ({"metric": "duplicateValues", "mustBe": 0}, {"unique": True}),
         ({"metric": "invalidValues", "arguments": {"validValues": ["a", "b"]}, "mustBe": 0}, {"enum": ("a", "b")}),
-        ({"type": "library", "metric": "invalidValues", "arguments": {"pattern": "^x"}, "mustBeLessOrEqualTo": 0}, {"pattern": "^x"}),
+        (
+            {"type": "library", "metric": "invalidValues", "arguments": {"pattern": "^x"}, "mustBeLessOrEqualTo": 0},
+            {"pattern": "^x"},
+        ),
     ],
 )
 def test_rules_that_are_promises_of_a_column(tmp_path: Path, rule: dict[str, Any], changes: dict[str, Any]) -> None:
@@ -136,7 +150,12 @@ def test_rules_that_are_promises_of_a_column(tmp_path: Path, rule: dict[str, Any
 @pytest.mark.parametrize(
     ("rule", "sql", "low", "high"),
     [
-        ({"metric": "nullValues", "mustBeLessThan": 5}, 'select count(*) filter (where "c" is null) from {table}', None, 4),
+        (
+            {"metric": "nullValues", "mustBeLessThan": 5},
+            'select count(*) filter (where "c" is null) from {table}',
+            None,
+            4,
+        ),
         (
             {"metric": "nullValues", "mustBeLessThan": 5, "unit": "percent"},
             'select coalesce(100.0 * count(*) filter (where "c" is null) / nullif(count(*), 0), 0) from {table}',
@@ -167,10 +186,17 @@ def test_rules_that_are_promises_of_a_column(tmp_path: Path, rule: dict[str, Any
             3,
             None,
         ),
-        ({"type": "sql", "query": "select count(*) from T where c > 1", "mustBe": 3}, "SELECT COUNT(*) FROM {table} AS T WHERE c > 1", 3, 3),
+        (
+            {"type": "sql", "query": "select count(*) from T where c > 1", "mustBe": 3},
+            "SELECT COUNT(*) FROM {table} AS T WHERE c > 1",
+            3,
+            3,
+        ),
     ],
 )
-def test_rules_that_are_queries(tmp_path: Path, rule: dict[str, Any], sql: str, low: float | None, high: float | None) -> None:
+def test_rules_that_are_queries(
+    tmp_path: Path, rule: dict[str, Any], sql: str, low: float | None, high: float | None
+) -> None:
     found = check(tmp_path, rule)
     assert (found.kind, found.sql, found.minimum, found.maximum, found.column) == ("sql", sql, low, high, "c")
 
@@ -203,18 +229,26 @@ def test_unique_over_several_columns(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("unit", "value", "seconds"), [("d", 2, 172800), ("hours", 1, 3600), ("minutes", 5, 300), ("min", 5, 300), ("w", 1, 604800)]
+    ("unit", "value", "seconds"),
+    [("d", 2, 172800), ("hours", 1, 3600), ("minutes", 5, 300), ("min", 5, 300), ("w", 1, 604800)],
 )
 def test_freshness(tmp_path: Path, unit: str, value: int, seconds: int) -> None:
     level = {"property": "freshness", "value": value, "unit": unit, "element": "t.day"}
     contract = one(tmp_path, [{"name": "day", "logicalType": "date"}], slaProperties=[level])
-    assert (contract.checks[0].kind, contract.checks[0].column, contract.checks[0].maximum) == ("freshness", "day", seconds)
+    assert (contract.checks[0].kind, contract.checks[0].column, contract.checks[0].maximum) == (
+        "freshness",
+        "day",
+        seconds,
+    )
 
 
 def test_physical_names(tmp_path: Path) -> None:
     contract = one(
         tmp_path,
-        [{"name": "id", "physicalName": "ID_1", "logicalType": "integer"}, {"name": "x", "relationships": [{"to": "u.v"}]}],
+        [
+            {"name": "id", "physicalName": "ID_1", "logicalType": "integer"},
+            {"name": "x", "relationships": [{"to": "u.v"}]},
+        ],
         {"relationships": [{"from": "t.id", "to": "schema/t/properties/x"}]},
     )
     assert [c.name for c in contract.columns] == ["ID_1", "x"]
@@ -236,7 +270,9 @@ def test_physical_names(tmp_path: Path) -> None:
         ({"customProperties": [{"property": "known_why", "value": "x"}]}, {}, "not used"),
     ],
 )
-def test_what_is_not_checked_is_said(tmp_path: Path, properties: dict[str, Any], table: dict[str, Any], words: str) -> None:
+def test_what_is_not_checked_is_said(
+    tmp_path: Path, properties: dict[str, Any], table: dict[str, Any], words: str
+) -> None:
     _, findings = made(tmp_path, [{"name": "c", "logicalType": "string", **properties}], table)
     assert {(f.code, f.severity) for f in findings} == {("PO-P074", "warning")}
     assert any(words in f.what for f in findings)
@@ -272,7 +308,11 @@ def test_a_rule_in_words_and_a_service_level(tmp_path: Path) -> None:
         ({"logicalType": "integer", "logicalTypeOptions": {"minimum": 5, "maximum": 1}}, "PO-P075", "maximum"),
         ({"customProperties": [{"property": "known", "value": "later"}]}, "PO-P075", "before or after"),
         ({"customProperties": [{"property": "currency", "value": "€"}]}, "PO-P075", "EUR"),
-        ({"quality": [{"metric": "invalidValues", "mustBe": 0, "arguments": {"validValues": [True, False]}}]}, "PO-P075", "quotes"),
+        (
+            {"quality": [{"metric": "invalidValues", "mustBe": 0, "arguments": {"validValues": [True, False]}}]},
+            "PO-P075",
+            "quotes",
+        ),
     ],
 )
 def test_a_mistake(tmp_path: Path, properties: dict[str, Any], code: str, words: str) -> None:
@@ -316,7 +356,9 @@ def test_a_flood_of_aliases(tmp_path: Path) -> None:
 
 
 def test_aliases_may_be_used(tmp_path: Path) -> None:
-    (found,), findings = read(tmp_path, HEAD + "schema:\n- name: t\n  properties:\n  - &c {name: a, required: true}\n  - {<<: *c, name: b}\n")
+    (found,), findings = read(
+        tmp_path, HEAD + "schema:\n- name: t\n  properties:\n  - &c {name: a, required: true}\n  - {<<: *c, name: b}\n"
+    )
     assert findings == []
     assert [(c.name, c.required) for c in found.columns] == [("a", True), ("b", True)]
 
@@ -324,13 +366,17 @@ def test_aliases_may_be_used(tmp_path: Path) -> None:
 def test_the_digest_is_of_what_is_promised(tmp_path: Path) -> None:
     text = HEAD + "schema:\n- name: t\n  properties:\n  - name: a\n    required: true\n"
     digest = read(tmp_path, text)[0][0].digest
-    assert read(tmp_path, "# words\n\n" + text.replace("required: true", "required:   true # so"))[0][0].digest == digest
+    assert (
+        read(tmp_path, "# words\n\n" + text.replace("required: true", "required:   true # so"))[0][0].digest == digest
+    )
     assert read(tmp_path, text.replace("true", "false"))[0][0].digest != digest
 
 
 plain = st.recursive(
     st.one_of(st.integers(), st.booleans(), st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=8)),
-    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text("abc", min_size=1, max_size=3), inner, max_size=3)),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3), st.dictionaries(st.text("abc", min_size=1, max_size=3), inner, max_size=3)
+    ),
     max_leaves=8,
 )
 

@@ -28,7 +28,14 @@ def test_a_whole_project(written: Written) -> None:
     assert project.step("model").parameters == {"max_iter": 200}  # type: ignore[union-attr]
     assert project.source("customers").options["password"] == "${DB_PASSWORD}"  # type: ignore[union-attr]
     assert project.contract("usage").columns[0].references == ("customers", "customer_id")  # type: ignore[union-attr]
-    assert set(project.files) >= {"payoff.toml", "charter.toml", "pipeline.py", "lib/deep.py", "uv.lock", "contracts/usage.yaml"}
+    assert set(project.files) >= {
+        "payoff.toml",
+        "charter.toml",
+        "pipeline.py",
+        "lib/deep.py",
+        "uv.lock",
+        "contracts/usage.yaml",
+    }
     assert project.git.branch == "main"
     assert not project.git.dirty
 

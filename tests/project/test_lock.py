@@ -27,7 +27,10 @@ def test_only_what_is_installed_counts(written: Written) -> None:
     [
         ('name = "numpy"\nversion = "2.1.0"', 'name = "numpy"\nversion = "2.1.1"'),
         ("sha256:aa", "sha256:ab"),
-        ('source = { registry = "mirror" }\nwheels = [{ url = "numpy.whl"', 'source = { git = "x#1" }\nwheels = [{ url = "numpy.whl"'),
+        (
+            'source = { registry = "mirror" }\nwheels = [{ url = "numpy.whl"',
+            'source = { git = "x#1" }\nwheels = [{ url = "numpy.whl"',
+        ),
     ],
 )
 def test_a_transitive_package_changes_the_environment(written: Written, old: str, new: str) -> None:
@@ -40,7 +43,7 @@ def test_a_transitive_package_changes_the_environment(written: Written, old: str
     ("old", "new"),
     [
         ("revision = 3", "revision = 4"),
-        ("[[package]]\nname = \"numpy\"", "\n# a comment\n[[package]]\nname = \"numpy\""),
+        ('[[package]]\nname = "numpy"', '\n# a comment\n[[package]]\nname = "numpy"'),
         ('version = "9.0.0"', 'version = "9.0.1"'),
         ('registry = "mirror"', 'registry = "another mirror"'),
         ('version = "0.1.0"', 'version = "0.2.0"'),
@@ -92,13 +95,20 @@ def test_a_lock_that_does_not_match(written: Written, old: str, new: str, words:
 def test_another_spelling_is_the_same(written: Written, old: str, new: str) -> None:
     written.change("pyproject.toml", old, new)
     if "more" in new:
-        written.change("uv.lock", 'dev = [{ name = "pytest" }]', 'dev = [{ name = "pytest" }]\nmore = [{ name = "pytest" }]')
+        written.change(
+            "uv.lock", 'dev = [{ name = "pytest" }]', 'dev = [{ name = "pytest" }]\nmore = [{ name = "pytest" }]'
+        )
     written.project()
 
 
 @pytest.mark.parametrize(
     ("content", "words"),
-    [("version = 1\n<<<<<<< HEAD\n", "merge conflict"), ("version = 9\n", "format"), ("version = 1\n", "project itself"), ("a =", "TOML")],
+    [
+        ("version = 1\n<<<<<<< HEAD\n", "merge conflict"),
+        ("version = 9\n", "format"),
+        ("version = 1\n", "project itself"),
+        ("a =", "TOML"),
+    ],
 )
 def test_a_lock_that_is_none(written: Written, content: str, words: str) -> None:
     written.write("uv.lock", content)
@@ -106,7 +116,9 @@ def test_a_lock_that_is_none(written: Written, content: str, words: str) -> None
 
 
 def test_a_lock_in_a_folder(written: Written) -> None:
-    written.change("payoff.toml", "[sources.usage]", '[environments.train]\nfolder = "environments/train"\n[sources.usage]')
+    written.change(
+        "payoff.toml", "[sources.usage]", '[environments.train]\nfolder = "environments/train"\n[sources.usage]'
+    )
     assert written.only("PO-P020").try_ == 'uv init --bare "environments/train"'
     for file in ("pyproject.toml", "uv.lock"):
         content = (written.root / file).read_text()

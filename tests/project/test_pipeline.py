@@ -51,7 +51,10 @@ def steps(written: Written, text: str, head: str = HEAD) -> dict[str, Step]:
     ],
 )
 def test_forms(written: Written, imports: str, annotation: str, form: str) -> None:
-    found = steps(written, f"{imports}\n@step\ndef a(customers: {annotation}): return customers\n@step\ndef b(a) -> {annotation}: return a\n")
+    found = steps(
+        written,
+        f"{imports}\n@step\ndef a(customers: {annotation}): return customers\n@step\ndef b(a) -> {annotation}: return a\n",
+    )
     assert found["a"].inputs[0].form == form
     assert found["b"].output == form
     assert found["a"].inputs[0].columns == (("a", "b") if "columns" in annotation else None)
@@ -59,7 +62,10 @@ def test_forms(written: Written, imports: str, annotation: str, form: str) -> No
 
 @pytest.mark.parametrize("spelled", ["@step", "@step()", "@payoff.step", "@payoff.step(seed=1)", "@p.step", "@s"])
 def test_spellings_of_the_decorator(written: Written, spelled: str) -> None:
-    found = steps(written, f"import payoff as p\nfrom payoff import step as s\n{spelled}\ndef a(customers: pd.DataFrame): return 1\n")
+    found = steps(
+        written,
+        f"import payoff as p\nfrom payoff import step as s\n{spelled}\ndef a(customers: pd.DataFrame): return 1\n",
+    )
     assert found["a"].line == 8
     assert (found["a"].module, found["a"].function) == ("pipeline", "a")
 
@@ -99,7 +105,12 @@ def test_settings_and_parameters(written: Written) -> None:
         ("@step\ndef customers(usage: pd.DataFrame): return 1", "PO-P044", 6, "each name once"),
         ("@step\ndef train(usage: pd.DataFrame): return 1", "PO-P045", 6, "another name"),
         ("@step\ndef a(custmers: pd.DataFrame): return 1", "PO-P046", 6, "nearest: customers"),
-        ("@step\ndef a(b): return 1\n@step\ndef b(c): return 1\n@step\ndef c(a): return 1", "PO-P047", 6, "inputs first"),
+        (
+            "@step\ndef a(b): return 1\n@step\ndef b(c): return 1\n@step\ndef c(a): return 1",
+            "PO-P047",
+            6,
+            "inputs first",
+        ),
         ("@step\ndef a(a): return 1", "PO-P047", 6, "inputs first"),
         ("@step\ndef a(holdout: pd.DataFrame): return 1", "PO-P049", 6, "train"),
         ("@step\ndef a(customers: pd.DataFrame) -> ibis.Table: return 1", "PO-P052", 6, "ibis.Table"),
@@ -118,9 +129,13 @@ def test_a_mistake(written: Written, text: str, code: str, line: int, words: str
 
 
 def test_a_circle_is_shown(written: Written) -> None:
-    written.write("pipeline.py", HEAD + "@step\ndef a(b): return 1\n@step\ndef b(c): return 1\n@step\ndef c(a): return 1\n" + ALL)
+    written.write(
+        "pipeline.py", HEAD + "@step\ndef a(b): return 1\n@step\ndef b(c): return 1\n@step\ndef c(a): return 1\n" + ALL
+    )
     (finding,) = [f for f in written.inspect()[1] if f.code == "PO-P047"]
-    assert "c -> b -> a -> c" in finding.what or "a -> c -> b -> a" in finding.what or "b -> a -> c -> b" in finding.what
+    assert (
+        "c -> b -> a -> c" in finding.what or "a -> c -> b -> a" in finding.what or "b -> a -> c -> b" in finding.what
+    )
 
 
 def test_the_examples_cannot_be_made_of_train(written: Written) -> None:
@@ -151,7 +166,10 @@ def test_an_unused_step(written: Written) -> None:
     ],
 )
 def test_a_model_that_would_see_the_holdout(written: Written, parameter: str, extra: str, path: str) -> None:
-    written.write("pipeline.py", HEAD + extra + ALL.replace("train: pd.DataFrame", f"train: pd.DataFrame, {parameter}: pd.DataFrame"))
+    written.write(
+        "pipeline.py",
+        HEAD + extra + ALL.replace("train: pd.DataFrame", f"train: pd.DataFrame, {parameter}: pd.DataFrame"),
+    )
     assert f"({path})" in written.only("PO-P051").what
 
 
@@ -195,7 +213,10 @@ def test_another_file(written: Written) -> None:
         ("with customers as (select * from CUSTOMERS) select * from customers", ["customers"]),
         ("from usage join customers using (customer_id)", ["usage", "customers"]),
         ("select * from usage where customer_id in (select customer_id from customers)", ["usage", "customers"]),
-        ("with recursive r as (select 1 as n union all select n + 1 from r where n < 3) select * from r, usage", ["usage"]),
+        (
+            "with recursive r as (select 1 as n union all select n + 1 from r where n < 3) select * from r, usage",
+            ["usage"],
+        ),
         ("select * from range(10), usage", ["usage"]),
         ("pivot usage on minutes using count(*)", ["usage"]),
     ],
@@ -232,7 +253,10 @@ def test_a_query_that_cannot_be_a_step(written: Written, query: str, code: str, 
 
 @pytest.mark.parametrize(
     "query",
-    ["SELECT\n  *\nFROM usage /* only real use */ WHERE minutes>0", "-- other words\nselect * from usage where (minutes > 0)"[:0] + "select * from usage where minutes > 0"],
+    [
+        "SELECT\n  *\nFROM usage /* only real use */ WHERE minutes>0",
+        "-- other words\nselect * from usage where (minutes > 0)"[:0] + "select * from usage where minutes > 0",
+    ],
 )
 def test_the_formatting_of_a_query_does_not_matter(written: Written, query: str) -> None:
     before = written.project().step("usage_clean")
@@ -246,8 +270,14 @@ def test_the_formatting_of_a_query_does_not_matter(written: Written, query: str)
 
 
 def test_columns_that_a_contract_does_not_list(written: Written) -> None:
-    written.change("pipeline.py", "train: pd.DataFrame", "train: pd.DataFrame, usage: 'Annotated[pd.DataFrame, columns(\"minuts\")]'")
-    written.change("pipeline.py", "from payoff import step", "from typing import Annotated\nfrom payoff import step, columns")
+    written.change(
+        "pipeline.py",
+        "train: pd.DataFrame",
+        "train: pd.DataFrame, usage: 'Annotated[pd.DataFrame, columns(\"minuts\")]'",
+    )
+    written.change(
+        "pipeline.py", "from payoff import step", "from typing import Annotated\nfrom payoff import step, columns"
+    )
     assert "nearest: minutes" in written.only("PO-C023").expected
 
 

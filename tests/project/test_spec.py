@@ -33,7 +33,12 @@ def check(section: Section, text: str) -> list[Finding]:
 def test_a_misspelt_key_is_met_with_the_right_one(key: tuple[str, str], how: int, data: st.DataObject) -> None:
     section, name = key
     at = data.draw(st.integers(0, len(name) - 1))
-    wrong = [name[:at] + "x" + name[at + 1 :], name[:at] + name[at + 1 :], name + "s", name[:at] + name[at] * 2 + name[at + 1 :]][how]
+    wrong = [
+        name[:at] + "x" + name[at + 1 :],
+        name[:at] + name[at + 1 :],
+        name + "s",
+        name[:at] + name[at] * 2 + name[at + 1 :],
+    ][how]
     known = charter.SPEC.keys[section].keys  # type: ignore[union-attr]
     if not wrong or wrong in known or len(name) < 4 or section == "payoff":
         return
@@ -84,7 +89,10 @@ def test_text_without_a_value_and_secrets_stay_out_of_messages() -> None:
 
 
 values: st.SearchStrategy[Any] = st.one_of(
-    st.integers(-2, 3), st.booleans(), st.sampled_from(["", "x", "hash", "EUR", "4GB", "2026-01-01"]), st.lists(st.just("a"), max_size=1)
+    st.integers(-2, 3),
+    st.booleans(),
+    st.sampled_from(["", "x", "hash", "EUR", "4GB", "2026-01-01"]),
+    st.lists(st.just("a"), max_size=1),
 )
 
 

@@ -109,7 +109,12 @@ def spelled(value: Any, broken: bool) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
-        if broken and "'''" not in value and not value.endswith("'") and not any(ord(c) < 32 and c != "\n" or ord(c) == 127 for c in value):
+        if (
+            broken
+            and "'''" not in value
+            and not value.endswith("'")
+            and not any(ord(c) < 32 and c != "\n" or ord(c) == 127 for c in value)
+        ):
             return f"'''\n{value}'''"
         return spelled_text(value)
     if isinstance(value, list):

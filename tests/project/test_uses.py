@@ -100,7 +100,10 @@ def test_what_makes_a_step_stale(tmp_path: Path, file: str, old: str, new: str, 
 def with_model(body: str, **modules: str) -> dict[str, str]:
     """A project whose step has this body."""
     head = "from payoff import step\n"
-    return {"pipeline.py": head + textwrap.dedent(body), **{f"{name.replace('__', '/')}.py": text for name, text in modules.items()}}
+    return {
+        "pipeline.py": head + textwrap.dedent(body),
+        **{f"{name.replace('__', '/')}.py": text for name, text in modules.items()},
+    }
 
 
 STEP = "@step\ndef model(train):\n    return "
@@ -116,7 +119,10 @@ VALUE = "def f():\n    return 1\ndef g():\n    return 2\n"
         ("from lib.h import f\n" + STEP + "f()", "lib.h.f"),
         ("from lib.h import f as ff\n" + STEP + "map(ff, train)", "lib.h.f"),
         ("@step\ndef model(train):\n    from lib.h import f\n    return f()", "lib.h.f"),
-        ("@step\ndef model(train):\n    import lib.h as h\n    def inner():\n        return h.f()\n    return inner()", "lib.h.f"),
+        (
+            "@step\ndef model(train):\n    import lib.h as h\n    def inner():\n        return h.f()\n    return inner()",
+            "lib.h.f",
+        ),
         ("import lib.h as h\n" + STEP + "[h.f() for x in train]", "lib.h.f"),
         ("import lib.h as h\n" + STEP + "(lambda: h.f())()", "lib.h.f"),
         ("import lib.h as h\n" + STEP + "getattr(h, 'f')()", "lib.h.f"),
@@ -127,8 +133,14 @@ VALUE = "def f():\n    return 1\ndef g():\n    return 2\n"
         ("import lib.h as h\nX = {'a': h.f}\n" + STEP + "X", "lib.h.f"),
         ("import lib.h as h\nX: int = h.f()\n" + STEP + "X", "lib.h.f"),
         ("try:\n    from lib.h import f\nexcept ImportError:\n    f = None\n" + STEP + "f()", "lib.h.f"),
-        ("import lib.h as h\nif True:\n    def k(): return h.f()\nelse:\n    def k(): return 0\n" + STEP + "k()", "lib.h.f"),
-        ("import lib.h as h\ndef k():\n    return h.f()\ndef model_(): pass\n@step\ndef model(train):\n    for k2 in [k]: k2()", "lib.h.f"),
+        (
+            "import lib.h as h\nif True:\n    def k(): return h.f()\nelse:\n    def k(): return 0\n" + STEP + "k()",
+            "lib.h.f",
+        ),
+        (
+            "import lib.h as h\ndef k():\n    return h.f()\ndef model_(): pass\n@step\ndef model(train):\n    for k2 in [k]: k2()",
+            "lib.h.f",
+        ),
         ("from lib import reexport\n" + STEP + "reexport()", "lib.h.f"),
         ("from lib import *\n" + STEP + "reexport()", "lib.h.f"),
         ("import lib.registry as r\n" + STEP + "r.ALL['x']()", "lib.h.f"),

@@ -113,10 +113,10 @@ class _Read:
         self.file = file
 
     def __call__(self) -> ContractFile:
-        from payoff.project import contracts  # loads YAML and JSON schema, and only a changed contract needs them
+        from payoff.project.contracts import table  # loads YAML and JSON schema, and only a changed contract needs them
 
         apart = self.reading.apart()
-        contracts_, names = contracts.read(apart, self.file)
+        contracts_, names = table.read(apart, self.file)
         return ContractFile(contracts_, names, tuple(apart.findings))
 
 
