@@ -203,7 +203,7 @@ def read_facts(
     }
     contract = project.contract(table)
     return {
-        "address": describe,
+        "address": {name: fact for name, fact in describe.items() if name != "watch"},
         "version": version,
         "used by": users,
         "contract": contract.digest if contract else "",

@@ -35,8 +35,8 @@ def score(task):
         "model_class": name_of(model),
         "framework": type(model).__module__.partition(".")[0],
         "signature": {
-            "inputs": [[name, str(rows.schema.field(name).type)] for name in names],
-            "outputs": [[name, str(table.schema.field(name).type)] for name in table.column_names],
+            "inputs": [{"name": name, "type": str(rows.schema.field(name).type)} for name in names],
+            "outputs": [{"name": name, "type": str(table.schema.field(name).type)} for name in table.column_names],
         },
     }
     return {"kind": "table", "file": forms.write(table, task["output"] + ".arrow"), "extra": extra}

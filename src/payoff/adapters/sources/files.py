@@ -104,7 +104,7 @@ class Files:
             ]
             return None if any(mark[2] == "None" for mark in marks) else hashing.of_json(marks)
         stats = [(file, os.stat(file)) for file in files]
-        return hashing.of_json([[f, s.st_size, s.st_mtime_ns, s.st_ino] for f, s in stats])
+        return hashing.of_json([[os.path.relpath(f, self._root), s.st_size, s.st_mtime_ns, s.st_ino] for f, s in stats])
 
     def describe(self) -> dict[str, Any]:
         """The address, without its options (which may hold secrets); `watch`: the local files and folders it depends on."""

@@ -1,0 +1,254 @@
+"""The whole path on the starter project: init, run, what runs again and why, what is refused, what is kept."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+PAYOFF = str(Path(sys.executable).with_name("payoff"))
+
+
+def payoff(*words: str, at: Path, code: int = 0) -> str:
+    done = subprocess.run([PAYOFF, *words], cwd=at, capture_output=True, text=True, timeout=240, check=False)
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout
+
+
+def run(at: Path, *words: str, code: int = 0) -> dict[str, Any]:
+    return json.loads(payoff("run", "--json", *words, at=at, code=code))
+
+
+def states(answer: dict[str, Any]) -> dict[str, str]:
+    return {step["name"]: step["state"] for step in answer["steps"]}
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A starter project that ran once, in a folder with a space and letters beyond ASCII; tests take copies."""
+    folder = tmp_path_factory.mktemp("flows") / "mein Prüfstand"
+    payoff("init", str(folder), at=folder.parent)
+    answer = run(folder)
+    assert answer["status"] == "passed", answer
+    (folder / "first.json").write_text(json.dumps(answer))
+    return folder
+
+
+@pytest.fixture
+def project(made: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(made, tmp_path / "copié", symlinks=True))
+
+
+def change(path: Path, old: str, new: str) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new), encoding="utf-8")
+
+
+def more_customers(project: Path) -> None:
+    """Enough new rows that some are on each side of the split."""
+    with open(project / "data/customers.csv", "a", encoding="utf-8") as stream:
+        stream.writelines(f"{number},10,1,0,100.0,true\n" for number in range(9001, 9021))
+
+
+def test_the_first_run_ends_on_money(made: Path) -> None:
+    answer = json.loads((made / "first.json").read_text())
+    assert {"nobody", "everyone", "callers"} == set(answer["per_year"]["alternatives"])
+    gain = answer["per_year"]["gain"]
+    assert gain["low"] < gain["mean"] < gain["high"]
+    best = max(answer["per_year"]["alternatives"].values(), key=lambda each: each["mean"])
+    assert answer["per_year"]["perfect"]["mean"] >= answer["per_year"]["model"]["mean"] >= best["mean"]
+    assert gain["mean"] == pytest.approx(answer["per_year"]["model"]["mean"] - best["mean"] - 2000, abs=0.01)
+    assert answer["holdout"]["looks"] == 1
+    assert answer["tracking"]["run_id"]
+    first = payoff("show", at=made).splitlines()[0]
+    assert re.search(r"[+-][\d,]+ EUR a year \(95 % interval [+-][\d,]+ … [+-][\d,]+\)", first)
+
+
+def test_nothing_changed_nothing_done(project: Path) -> None:
+    first = run(project)  # a copy's files are other files: they are read again, and found to be the same
+    assert set(states(first).values()) == {"reused"}
+    assert first["holdout"]["looks"] == 1
+    again = run(project)
+    assert again["unchanged"] is True
+    assert set(states(again).values()) == {"reused"}
+    assert again["run"] == first["run"]
+    assert "unchanged since" in payoff("run", at=project)
+    assert "unchanged since" in payoff("run", at=project)
+
+
+def test_comments_and_formatting_change_nothing(project: Path) -> None:
+    run(project)
+    change(project / "pipeline.py", "    features = train", "    # what the model may learn from\n\n    features = train")
+    change(project / "sql/examples.sql", "from customers", "FROM   customers -- all of them")
+    assert run(project)["unchanged"] is True
+
+
+def test_a_parameter_runs_what_it_changes_and_says_why(project: Path) -> None:
+    answer = run(project, "-p", "C=0.5")
+    assert states(answer) == {"examples": "reused", "model": "ran"}
+    model = next(step for step in answer["steps"] if step["name"] == "model")
+    assert model["because"] == ["parameter C: 1.0 -> 0.5"]
+    assert answer["holdout"]["looks"] == 2
+    first = json.loads((project / "first.json").read_text())
+    assert answer["run"] != first["run"]
+    payoff("run", "-p", "c=1", at=project, code=2)
+
+
+def test_a_helper_two_modules_away_is_code_of_the_step(project: Path) -> None:
+    (project / "lib").mkdir()
+    (project / "lib/__init__.py").write_text("")
+    (project / "lib/near.py").write_text("from lib.far import scale\n\ndef used():\n    return scale()\n")
+    (project / "lib/far.py").write_text("def scale():\n    return 1.0\n")
+    change(project / "pipeline.py", "from payoff import step", "from lib.near import used\nfrom payoff import step")
+    change(project / "pipeline.py", "LogisticRegression(C=C)", "LogisticRegression(C=C * used())")
+    assert states(run(project))["model"] == "ran"
+    change(project / "lib/far.py", "1.0", "0.9")
+    answer = run(project)
+    assert [s["because"] for s in answer["steps"] if s["name"] == "model"] == [["code of lib.far.scale changed"]]
+    assert states(answer)["examples"] == "reused"
+
+
+def test_changed_data_runs_everything_and_both_versions_stay(project: Path) -> None:
+    first = json.loads((project / "first.json").read_text())
+    more_customers(project)
+    answer = run(project)
+    assert states(answer) == {"examples": "ran", "model": "ran"}
+    assert answer["tables"]["customers"] != first["tables"]["customers"]
+    stored = {path.name for path in (project / ".payoff/store/tables").rglob("*.arrow")}
+    assert len(stored) >= 8
+
+
+def test_a_broken_promise_refuses_before_training(project: Path) -> None:
+    with open(project / "data/customers.csv", "a", encoding="utf-8") as stream:
+        stream.write("1,-5,1,0,100.0,true\n")
+    answer = run(project, code=1)
+    assert answer["status"] == "refused"
+    assert states(answer)["model"] == "skipped"
+    reasons = " ".join(check["reason"] for check in answer["checks"] if not check["passed"])
+    assert "1 row" in reasons
+    assert [v["passed"] for v in answer["verdicts"] if v["gate"] == "contract"] == [False]
+
+
+def test_a_worthless_model_is_refused(project: Path) -> None:
+    change(
+        project / "pipeline.py",
+        "    return make_pipeline(StandardScaler(), LogisticRegression(C=C)).fit(features, train[\"churned\"])",
+        "    from sklearn.dummy import DummyClassifier\n    return DummyClassifier(strategy='prior').fit(features, train['churned'])",
+    )
+    answer = run(project, code=1)
+    assert answer["status"] == "refused"
+    assert [v["gate"] for v in answer["verdicts"] if not v["passed"]] == ["beats_baseline"]
+
+
+def test_a_step_that_raises_shows_its_own_traceback_and_keeps_the_rest(project: Path) -> None:
+    change(project / "pipeline.py", "    features = train", "    raise RuntimeError('no')\n    features = train")
+    text = payoff("run", at=project, code=2)
+    assert "RuntimeError" in text
+    assert "pipeline.py" in text
+    assert "_payoff_worker" not in text
+    change(project / "pipeline.py", "    raise RuntimeError('no')\n", "")
+    assert set(states(run(project)).values()) == {"reused"}
+
+
+def test_predictions_can_be_had(project: Path) -> None:
+    import pyarrow.parquet as pq
+
+    payoff("show", "latest", "--predictions", "scored.parquet", at=project)
+    table = pq.read_table(project / "scored.parquet")
+    answer = json.loads((project / "first.json").read_text())
+    assert table.column_names == [
+        "id", "outcome", "p_churned", "p_stays", "action", "payoff_offer", "payoff_nothing",
+    ]
+    assert table.num_rows == answer["holdout"]["rows"]
+    taken = [row[f"payoff_{row['action']}"] for row in table.to_pylist()]
+    assert sum(taken) / len(taken) * 60000 == pytest.approx(answer["per_year"]["model"]["mean"], rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "words"),
+    [
+        ("charter.toml", "0.3 * lifetime_value - 5", "0.3 * lifetimevalue - 5", "lifetime_value"),
+        ("charter.toml", "0.3 * lifetime_value - 5", "lifetime_value / (tenure - tenure)", "division by zero"),
+        ("charter.toml", "offer.stays = -5\n", "", "offer.stays"),
+        ("charter.toml", 'offer.stays = -5', 'offer.stays = "-5 USD"', "EUR"),
+        ("charter.toml", 'on = "customer_id"', 'on = "customer_idd"', "customer_id"),
+        ("payoff.toml", "customers.csv", "custmers.csv", "customers.csv"),
+        ("payoff.toml", "path =", "pth =", "path"),
+        ("pipeline.py", "train: pd.DataFrame", "trian: pd.DataFrame", "train"),
+        ("sql/examples.sql", "tenure, calls", "tenur, calls", "tenur"),
+        ("sql/examples.sql", "from customers", "from customers where tenure < 0", "no rows"),
+        ("sql/examples.sql", "from customers", "from customers where churned", "the same in"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_said_with_a_way_out(project: Path, file: str, old: str, new: str, words: str) -> None:
+    change(project / file, old, new)
+    done = subprocess.run([PAYOFF, "run"], cwd=project, capture_output=True, text=True, timeout=240, check=False)
+    said = done.stdout + done.stderr
+    assert done.returncode == 2, said
+    assert words in said
+    assert "Try:" in said
+    assert re.search(r"PO-[A-Z]\d{3}", said)
+    assert "bug in Payoff" not in said
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ("[[2.0, -1.0]] * len(rows)", "outside 0 to 1"),
+        ("[[float('nan'), 1.0]] * len(rows)", "NaN"),
+        ("[[0.5, 0.5]] * 3", "predicted 3 rows"),
+        ("[[0.5, 0.4]] * len(rows)", "add up to 1"),
+    ],
+)
+def test_predictions_that_cannot_be_used_are_refused(project: Path, body: str, words: str) -> None:
+    (project / "pipeline.py").write_text(
+        "import pandas as pd\nfrom payoff import step\n\n\nclass Odd:\n    classes_ = [False, True]\n\n"
+        f"    def predict_proba(self, rows):\n        return {body}\n\n\n@step\ndef model(train: pd.DataFrame):\n    return Odd()\n"
+    )
+    answer = run(project, code=2)
+    assert answer["status"] == "failed"
+    assert words in json.dumps(answer["errors"])
+
+
+def test_two_runs_at_once(project: Path) -> None:
+    words = [PAYOFF, "run", "--json", "-p"]
+    both = [
+        subprocess.Popen([*words, f"C=0.{n}"], cwd=project, stdout=subprocess.PIPE, stderr=subprocess.PIPE) for n in (3, 4)
+    ]
+    answers = [json.loads(each.communicate(timeout=240)[0]) for each in both]
+    assert [each.returncode for each in both] == [0, 0]
+    assert len({answer["run"] for answer in answers}) == 2
+    # Three models looked at this holdout; whoever is valued last knows of all of them.
+    assert max(answer["holdout"]["looks"] for answer in answers) == 3
+
+
+def test_killed_in_the_middle_loses_nothing(project: Path) -> None:
+    change(project / "pipeline.py", "    features = train", "    import time; time.sleep(60)\n    features = train")
+    more_customers(project)
+    running = subprocess.Popen([PAYOFF, "run"], cwd=project, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        running.wait(timeout=12)
+    except subprocess.TimeoutExpired:
+        running.kill()
+        running.wait()
+    left = subprocess.run(["pgrep", "-f", f"{project}/.payoff"], capture_output=True, text=True, check=False)
+    deadline = 50
+    while left.stdout.strip() and deadline:
+        import time
+
+        time.sleep(0.1)
+        deadline -= 1
+        left = subprocess.run(["pgrep", "-f", f"{project}/.payoff/environments"], capture_output=True, text=True, check=False)
+    assert left.stdout.strip() == "", "a sandbox outlived its run"
+    assert "unfinished" in payoff("runs", at=project)
+    change(project / "pipeline.py", "    import time; time.sleep(60)\n", "")
+    answer = run(project)
+    assert states(answer) == {"examples": "reused", "model": "ran"}
