@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         ("[sources.usage]", "[sources.train]", "PO-P013", 7, "holdout"),
         ("[sources.usage]", '[sources."my usage"]', "PO-P013", 7, "letters"),
         ("[sources.usage]", '[environments.x]\nfolder = "../x"\n[sources.usage]', "PO-P014", 8, "inside the project"),
+        ("[sources.usage]", '[pipeline]\nfile = "../steps.py"\n[sources.usage]', "PO-P014", 8, "inside the project"),
         ("[sources.usage]", '[environments.x]\nmemory = "4"\n[sources.usage]', "PO-P009", 8, "4GB"),
         ("[sources.usage]", '[environments.x]\ngroups = ["tests"]\n[sources.usage]', "PO-P024", 7, "dev"),
         ("[sources.usage]", '[pipeline]\nfile = "steps.py"\n[sources.usage]', "PO-P003", 0, "Python file"),

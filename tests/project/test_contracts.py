@@ -125,7 +125,7 @@ def test_keys(tmp_path: Path) -> None:
             for i, n in enumerate("ab")
         ],
     )
-    assert [c.unique for c in two.columns] == [False, False]
+    assert [(c.unique, c.primary_key, c.required) for c in two.columns] == [(False, False, True)] * 2
     assert (two.checks[0].kind, two.checks[0].columns) == ("unique", ("a", "b"))
 
 
@@ -253,6 +253,12 @@ def test_physical_names(tmp_path: Path) -> None:
     )
     assert [c.name for c in contract.columns] == ["ID_1", "x"]
     assert [c.references for c in contract.columns] == [("t", "x"), ("u", "v")]
+
+
+def test_no_value_is_among_the_allowed_ones(tmp_path: Path) -> None:
+    rule = {"metric": "invalidValues", "arguments": {"validValues": ["a", None]}, "mustBe": 0}
+    assert column(tmp_path, quality=[rule]).enum == ("a",)
+    assert "None" not in (check(tmp_path, {**rule, "mustBe": 5}).sql or "")
 
 
 @pytest.mark.parametrize(

@@ -288,3 +288,38 @@ def test_code_that_is_nested_very_deeply(written: Written) -> None:
     written.write("lib/deep.py", "def helper():\n    return " + "(" * 1000 + "1" + ")" * 1000 + "\n")
     finding = next(f for f in written.inspect()[1] if f.severity == "error")
     assert finding.code == "PO-P040"
+
+
+def test_a_module_that_is_nested_very_deeply(written: Written) -> None:
+    written.write("lib/deep.py", "HUGE = " + " + ".join(["1"] * 5000) + "\ndef helper():\n    return 1\n")
+    assert "PO-P040" in written.codes()
+
+
+def test_a_step_outside_of_the_pipeline(written: Written) -> None:
+    written.write("lib/more.py", "from payoff import step\n\n@step\ndef more(customers):\n    return 1\n")
+    written.change("pipeline.py", "from lib import", "from lib.more import more\nfrom lib import")
+    finding = written.only("PO-P057")
+    assert (finding.severity, finding.where and finding.where.line) == ("warning", 4)
+
+
+def test_a_model_that_takes_what_is_known_only_later(written: Written) -> None:
+    written.change("contracts/usage.yaml", "logicalType: number", "logicalType: number\n        customProperties: [{property: known, value: after}]")
+    written.write("pipeline.py", HEAD + ALL.replace("train: pd.DataFrame", "train: pd.DataFrame, usage: pd.DataFrame"))
+    assert "minutes" in written.only("PO-P050").what
+
+
+def test_foreign_keys(written: Written) -> None:
+    written.change("contracts/usage.yaml", "customers.customer_id", "elsewhere.id")
+    assert written.only("PO-P079").severity == "warning"
+    written.change("contracts/usage.yaml", "elsewhere.id", "customers.customer")
+    finding = written.only("PO-P079")
+    assert (finding.severity, finding.where and finding.where.line) == ("error", 9)
+    assert "nearest: customer_id" in finding.expected
+
+
+def test_contracts_for_tables_that_are_not_there(written: Written) -> None:
+    written.change("contracts/usage.yaml", "- name: usage", "- name: usages")
+    written.change("contracts/customers.yaml", "- name: customers", "- name: usages")
+    codes = [f.code for f in written.inspect()[1]]
+    assert codes.count("PO-P076") == 1
+    assert codes.count("PO-P077") == 1

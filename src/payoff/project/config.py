@@ -143,7 +143,7 @@ def read(reading: Reading) -> Config | None:
         ledger=plain(table.get("ledger", {})),
         store=plain(table.get("store", {})),
         workers=table.get("run", {}).get("workers"),
-        pipeline=table.get("pipeline", {}).get("file", ""),
+        pipeline=_pipeline(document, reading),
     )
 
 
@@ -178,6 +178,12 @@ def _environments(document: Document, reading: Reading) -> tuple[EnvironmentSpec
     return tuple(found)
 
 
+def _pipeline(document: Document, reading: Reading) -> str:
+    file = document.table.get("pipeline", {}).get("file", "")
+    folder = _folder(file, ("pipeline", "file"), document, reading)
+    return "" if folder == "." else folder
+
+
 def _folder(folder: str, path: Path, document: Document, reading: Reading) -> str:
     parts = [part for part in re.split(r"[/\\]", folder) if part not in ("", ".")]
     if ".." in parts or folder.startswith(("/", "\\")) or ":" in folder:
@@ -185,7 +191,7 @@ def _folder(folder: str, path: Path, document: Document, reading: Reading) -> st
             "PO-P014",
             f"{spec.dotted(path)} leaves the project's folder",
             document.place(path),
-            expected="a folder inside the project, written relative to payoff.toml",
+            expected="a path inside the project, written relative to payoff.toml",
             remedy=f"change it in {FILE}:{document.line(path)}, then: payoff check",
         )
         return "."

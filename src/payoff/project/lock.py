@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from payoff.project.toml import Document
 
 SHOWN = 5
+_PLAIN = re.compile(r"(>=|<=|<|>|==|!=|~=)[0-9]+(\.[0-9]+)*(\.\*)?")
 _REQUIREMENT = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)\s*(\[[^\]]*\])?\s*(@[^;]*)?\(?([^;@)]*)\)?\s*(;.*)?")
 
 
@@ -294,7 +295,7 @@ class _Match:
             place = self.document.place((*path, entries[0][0]))
             if name not in known:
                 yield place, f"{name} is not in the lock"
-            elif all(plain for _, _, plain in entries) and {each for _, each, _ in entries} != known[name]:
+            elif all(plain for _, _, plain in entries) and _differ({each for _, each, _ in entries}, known[name]):
                 yield place, f"another version of {name} is asked for"
         for name in sorted(known.keys() - asked.keys()):
             yield self.document.place(path), f"{name} is in the lock, but no longer asked for"
@@ -302,6 +303,12 @@ class _Match:
 
 def _set(specifier: str) -> frozenset[str]:
     return frozenset(re.sub(r"\s", "", part) for part in specifier.split(",") if part.strip())
+
+
+def _differ(ours: set[frozenset[str]], theirs: set[frozenset[str]]) -> bool:
+    """True when two sets of specifiers differ, and are spelled so plainly that they cannot mean the same."""
+    plain = all(_PLAIN.fullmatch(part) for specifier in ours | theirs for part in specifier)
+    return plain and ours != theirs
 
 
 def _plain(specifier: str) -> bool:

@@ -48,7 +48,7 @@ class Property:
         self._own()
         self._relation()
         if values := prop.get("enum"):
-            self.changes["enum"] = tuple(each["value"] for each in values)
+            self.changes["enum"] = tuple(each["value"] for each in values if each["value"] is not None)
         for index, rule in enumerate(prop.get("quality", ())):
             here = (*self.path, "quality", index)
             promise = quality.promise(rule, self.table, self.name, self.notes.document.line(here))
@@ -62,7 +62,7 @@ class Property:
         fields: dict[str, Any] = {
             "required": bool(prop.get("required")) or primary,
             "unique": bool(prop.get("unique")) or (primary and alone),
-            "primary_key": primary,
+            "primary_key": primary and alone,
             "physical_type": prop.get("physicalType"),
             "classification": prop.get("classification", "internal"),
             "description": prop.get("description", ""),

@@ -241,7 +241,7 @@ def _as_column(metric: str, arguments: dict[str, Any]) -> dict[str, Any]:
     if metric == "nullValues":
         return {"required": True}
     if metric == "invalidValues" and values is not None and pattern is None:
-        return {"enum": tuple(values)}
+        return {"enum": tuple(value for value in values if value is not None)}
     if metric == "invalidValues" and pattern is not None and values is None:
         return {"pattern": str(pattern)}
     return {}
@@ -258,7 +258,7 @@ def _condition(metric: str, arguments: dict[str, Any], column: str) -> str:
             parts.append(f"cast({column} as varchar) in ({listed})")
         return " or ".join(parts)
     parts = []
-    if values := arguments.get("validValues"):
+    if values := [value for value in arguments.get("validValues") or () if value is not None]:
         parts.append(f"{column} not in ({', '.join(literal(value) for value in values)})")
     if pattern := arguments.get("pattern"):
         parts.append(f"not regexp_full_match(cast({column} as varchar), {literal(pattern)})")

@@ -71,7 +71,7 @@ class _File:
         for column_name in {each for each in names if names.count(each) > 1}:
             what = f"the column {column_name} is there twice in {name}"
             self.notes.find(Problem("PO-P076", "error", what, "each column once", "properties"), path)
-        keys = [column.name for column in columns if column.primary_key]
+        keys = [self.notes.names[name][p["name"]] for p in table.get("properties", ()) if p.get("primaryKey")]
         if len(keys) > 1:
             line = self.document.line(path)
             checks.append(TableCheck(kind="unique", name="primary key", columns=tuple(keys), line=line))

@@ -231,6 +231,21 @@ class Graph:
             seen_by = f"the model would see the holdout: it takes {what} ({' -> '.join(path)})"
             expected = "train only: the part of the examples that the split leaves to the model"
             self._error("PO-P051", model, seen_by, expected, "take train instead")
+        for name in sorted(above.keys() - seen.keys()):
+            self._check_foresight(model, name)
+
+    def _check_foresight(self, model: Step, name: str) -> None:
+        """The model takes nothing that is known only after the decision (what comes through `train` is kept from it)."""
+        contract = self.contracts.get(name) if name in self.sources else None
+        if contract is not None and contract.known_after:
+            columns = ", ".join(each.name for each in contract.known_after)
+            self.reading.warn(
+                "PO-P050",
+                f"the model takes {name}, which has columns that are known only after the decision: {columns}",
+                Place(model.file, model.line),
+                expected="what is known when the decision is taken",
+                remedy=f"take it through the examples in {model.file}:{model.line}: such columns are kept from the model there",
+            )
 
     def _check_charter_columns(self, charter: Charter, examples: str) -> None:
         used = {charter.decision.id: "decision.id", charter.decision.outcome.column: "decision.outcome.column"}
@@ -285,12 +300,18 @@ class Graph:
         known = self.contracts.get(table)
         names = (*self.sources, *self.steps)
         if table not in names:
-            what, expected = f"refers to the table {table!r}, which is not there", text.did_you_mean(table, names)
-        elif known is not None and known.column(column) is None:
-            what = f"refers to {table}.{column}, which the contract of {table} does not list"
-            expected = text.did_you_mean(column, (each.name for each in known.columns))
-        else:
+            self.reading.warn(
+                "PO-P079",
+                f"the contract of {contract.table} refers to the table {table!r}, which is not there: this is not checked",
+                place,
+                expected=text.did_you_mean(table, names),
+                remedy=f"correct it in {place.file}:{place.line}, or add [sources.{table}] to payoff.toml",
+            )
             return
+        if known is None or known.column(column) is not None:
+            return
+        what = f"refers to {table}.{column}, which the contract of {table} does not list"
+        expected = text.did_you_mean(column, (each.name for each in known.columns))
         self.reading.error(
             "PO-P079",
             f"the contract of {contract.table} {what}",

@@ -145,13 +145,12 @@ class Modules:
         """The module in a file; nothing when it has a syntax error (then that is a finding)."""
         text = self.reading.text(file) or ""
         try:
-            tree = ast.parse(text, filename=file)
+            module = Module(name, file, ast.parse(text, filename=file), package=package)
         except SyntaxError as error:
             why, line = error.msg, error.lineno or 0
         except (ValueError, RecursionError, MemoryError):
             why, line = "it holds what Python cannot read", 0
         else:
-            module = Module(name, file, tree, package=package)
             self._known[name] = module
             return module
         self.reading.error(
@@ -193,6 +192,11 @@ def dotted(node: ast.expr | None) -> tuple[str, ...]:
         parts.append(node.attr)
         node = node.value
     return (node.id, *reversed(parts)) if isinstance(node, ast.Name) else ()
+
+
+def callee(node: ast.expr) -> ast.expr:
+    """What a decorator (or a call) calls."""
+    return node.func if isinstance(node, ast.Call) else node
 
 
 def bound(statements: Iterable[ast.AST]) -> Iterator[str]:

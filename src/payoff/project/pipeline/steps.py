@@ -11,7 +11,7 @@ import msgspec
 
 from payoff.base import hashing, text
 from payoff.project.config import RESERVED
-from payoff.project.pipeline.modules import Module, Modules
+from payoff.project.pipeline.modules import Module, Modules, callee
 from payoff.project.pipeline.uses import Code, Uses
 from payoff.records.finding import Place
 from payoff.records.project import Form, Input, Step
@@ -55,11 +55,10 @@ _SAYS = {
 def read(reading: Reading, configured: str) -> tuple[Step, ...]:
     """All steps of the project, in the order of the files; what is wrong with one is a finding."""
     modules = Modules(reading)
-    found = [
-        step
-        for module in _pipeline(reading, modules, configured)
-        for step in _Pipeline(reading, modules, module).steps()
-    ]
+    pipeline = list(_pipeline(reading, modules, configured))
+    found = [step for module in pipeline for step in _Pipeline(reading, modules, module).steps()]
+    for module in pipeline:
+        _check_outside(reading, modules, module, pipeline)
     found += _queries(reading)
     return _unique(reading, found)
 
@@ -94,6 +93,24 @@ def _pipeline(reading: Reading, modules: Modules, configured: str) -> Iterator[M
             parsed = modules.parse(module_name, file, package=package)
             if parsed is not None:
                 yield parsed
+
+
+def _check_outside(reading: Reading, modules: Modules, module: Module, pipeline: list[Module]) -> None:
+    """Say of a step that the pipeline imports from elsewhere that it is none."""
+    for target in (each for targets in module.imports.values() for each in targets):
+        other = modules.find(target.module) if target.name else None
+        if other is None or other in pipeline:
+            continue
+        for node in other.bindings.get(target.name or "", ()):
+            decorators = node.decorator_list if isinstance(node, Function) else []
+            if any(other.canonical(callee(each)) == "payoff.step" for each in decorators):
+                reading.warn(
+                    "PO-P057",
+                    f"{target.name} is under @step in {other.file}, outside of the pipeline: it is an ordinary function",
+                    Place(other.file, node.lineno),
+                    expected=f"steps in {module.file}, or in modules of a package pipeline/",
+                    remedy=f"move it to {module.file}, then: payoff check",
+                )
 
 
 def _has_error(reading: Reading, file: str) -> bool:
@@ -160,8 +177,7 @@ class _Pipeline:
     def _decorator(self, node: Function) -> ast.expr | None:
         """The `@step` or `@step(...)` above a function."""
         for decorator in node.decorator_list:
-            callee = decorator.func if isinstance(decorator, ast.Call) else decorator
-            name = self.module.canonical(callee)
+            name = self.module.canonical(callee(decorator))
             if name == "payoff.step":
                 return decorator
             if name == "step" and "step" not in self.module.bindings:

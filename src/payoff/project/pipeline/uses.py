@@ -6,7 +6,7 @@ import ast
 from typing import TYPE_CHECKING, NamedTuple
 
 from payoff.base import hashing
-from payoff.project.pipeline.modules import Module, Modules, Target, dotted, normal
+from payoff.project.pipeline.modules import Module, Modules, Target, callee, dotted, normal
 from payoff.project.pipeline.references import Reference, References, Trick
 
 if TYPE_CHECKING:
@@ -113,11 +113,11 @@ class _Closure:
     def _acts(self, module: Module, statement: ast.stmt) -> bool:
         """True when a definition calls project code as the module is imported (a registering decorator, say)."""
         decorators = getattr(statement, "decorator_list", None)
-        if decorators is not None and any(module.canonical(_callee(each)) == "payoff.step" for each in decorators):
+        if decorators is not None and any(module.canonical(callee(each)) == "payoff.step" for each in decorators):
             return False
         calls = decorators if decorators is not None else [n for n in ast.walk(statement) if isinstance(n, ast.Call)]
         for call in calls:
-            chain = dotted(_callee(call))
+            chain = dotted(callee(call))
             if chain and (chain[0] in module.bindings or self._is_ours(module, chain[0])):
                 return True
         return False
@@ -211,7 +211,3 @@ class _Closure:
             if "__getattr__" in module.bindings:
                 self._add("name", module, "__getattr__")
             self._all_of(module, f"{where} uses {module.name}.{chain[0]}, which is made at run time")
-
-
-def _callee(node: ast.expr) -> ast.expr:
-    return node.func if isinstance(node, ast.Call) else node
