@@ -193,8 +193,9 @@ class _Process:
 
     def read(self, seconds: float) -> list[dict[str, Any]] | None:
         """Answers that came in, waiting up to `seconds` for the first; None when the process has ended."""
-        ready, _, _ = select.select([self._stdout], [], [], max(0.0, seconds))
-        if not ready:
+        waiting = select.poll()
+        waiting.register(self._stdout, select.POLLIN)
+        if not waiting.poll(max(0.0, seconds) * 1000):
             return []
         piece = os.read(self._stdout, 1 << 16)
         if not piece:
