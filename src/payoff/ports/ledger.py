@@ -25,7 +25,7 @@ class Ledger(Protocol):
     def journal(self, project: str, run: str, event: str, body: dict[str, Any]) -> int:
         """Write down something that happened; answers how many events of this kind with the same `body["subject"]` the project now has.
 
-        Events: `started`, `step` (body is a `Remembered`), `look` (subject: the holdout's identity; once per run and model),
+        Events: `started`, `step` (body is a `Remembered`), `look` (subject: the holdout's identity; once per `model`, in whichever run),
         `tracked` (subject: the run; body has the tracker's `uri` and `run_id`).
         """
         ...

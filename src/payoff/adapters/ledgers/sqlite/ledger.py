@@ -83,7 +83,7 @@ class SqliteLedger:
         """Write down an event; the number of events of its kind with its subject in the project.
 
         The subject is `body["subject"]`, else `body["key"]`, else the run. A `look` that is there already (same
-        subject, run and `body["model"]`) is not written twice and is counted once.
+        subject and `body["model"]`, in whichever run) is not written twice and is counted once: the same model says nothing new.
         """
         step: Remembered | None = None
         if event == "step":
@@ -94,7 +94,7 @@ class SqliteLedger:
         content = wire.encode(plain, Remembered if step else None)
 
         def write() -> int:
-            known = event == "look" and reading.has_look(self._connection, (project, subject, run, model))
+            known = event == "look" and reading.has_look(self._connection, (project, subject, model))
             if not known:
                 link = chain.Event(project, run, event, subject, model, now())
                 seq = self._link("journal", link.columns(), lambda previous: link.hash(previous, content), content)

@@ -109,9 +109,9 @@ def count(connection: sqlite3.Connection, project: str, event: str, subject: str
     return int(row[0])
 
 
-def has_look(connection: sqlite3.Connection, look: tuple[str, str, str, str]) -> bool:
-    """True when this look (project, subject, run, model) was written down before."""
-    question = "select 1 from journal where event = 'look' and project = ? and subject = ? and run = ? and model = ?"
+def has_look(connection: sqlite3.Connection, look: tuple[str, str, str]) -> bool:
+    """True when this look (project, subject, model) was written down before."""
+    question = "select 1 from journal where event = 'look' and project = ? and subject = ? and model = ?"
     return connection.execute(question, look).fetchone() is not None
 
 

@@ -27,7 +27,7 @@ create table journal(
   previous text not null, hash text not null, body blob not null);
 create index journal_of_subject on journal(project, event, subject);
 create index journal_of_run on journal(run, event);
-create unique index one_look on journal(project, subject, run, model) where event = 'look';
+create unique index one_look on journal(project, subject, model) where event = 'look';
 create table remembered(
   seq integer primary key references journal(seq), project text not null, step text not null, key text not null);
 create index remembered_key on remembered(key, seq);
