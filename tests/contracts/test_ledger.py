@@ -128,6 +128,15 @@ def test_any_sequence_of_writes_verifies(
     ledger.close()
 
 
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(RUNS), st.sampled_from("abc")), min_size=1, max_size=12))
+def test_looks_are_as_many_as_models(tmp_path_factory: pytest.TempPathFactory, looks: list[tuple[str, str]]) -> None:
+    ledger = connect(tmp_path_factory.mktemp("ledger"))
+    counts = [ledger.journal(PROJECT, run, "look", {"subject": "h", "model": model}) for run, model in looks]
+    assert counts == [len({model for _, model in looks[: number + 1]}) for number in range(len(looks))]
+    ledger.close()
+
+
 def test_a_damaged_file_is_reported_and_left_alone(tmp_path: Path) -> None:
     path = tmp_path / Options().path
     path.parent.mkdir()
