@@ -40,12 +40,13 @@ pins: .make/dev
 	@mkdir -p .make && touch $@
 
 .make/run: .make/venv pyproject.toml requirements/run.txt
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --requirement requirements/run.txt
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --requirement requirements/run.txt
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --no-deps --editable .
+	$(BIN)/python -m compileall -q src/payoff
 	@touch $@
 
 .make/dev: .make/run requirements/dev.txt
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --requirement requirements/dev.txt
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --requirement requirements/dev.txt
 	@touch $@
 
 # A real PostgreSQL for the tests that need one; where it cannot be installed they are skipped, with the reason printed.
