@@ -323,3 +323,9 @@ def test_contracts_for_tables_that_are_not_there(written: Written) -> None:
     codes = [f.code for f in written.inspect()[1]]
     assert codes.count("PO-P076") == 1
     assert codes.count("PO-P077") == 1
+
+
+def test_a_query_that_the_parser_stumbles_over(written: Written) -> None:
+    written.write("sql/usage_clean.sql", "select * from usage |> where 0 0")
+    finding = next(f for f in written.inspect()[1] if f.severity == "error")
+    assert finding.code in ("PO-P060", "PO-P061")

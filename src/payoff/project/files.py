@@ -168,7 +168,7 @@ def keep(root: Path, path: Path, value: Any) -> None:
             entries.sort(key=lambda entry: entry.stat().st_mtime)
             for entry in entries[: MOST_ENTRIES // 2]:
                 os.unlink(entry.path)
-    except (OSError, msgspec.MsgspecError, ValueError, TypeError):
+    except (OSError, msgspec.MsgspecError, ValueError, TypeError, OverflowError):
         return
 
 

@@ -10,6 +10,7 @@ import msgspec
 
 from payoff.base import hashing, text
 from payoff.project import toml
+from payoff.project.requirements import Match, Metadata, at, normalised
 from payoff.records.finding import Place
 from payoff.records.project import Environment
 
@@ -21,15 +22,51 @@ if TYPE_CHECKING:
     from payoff.project.toml import Document
 
 SHOWN = 5
-_PLAIN = re.compile(r"(>=|<=|<|>|==|!=|~=)[0-9]+(\.[0-9]+)*(\.\*)?")
-_REQUIREMENT = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)\s*(\[[^\]]*\])?\s*(@[^;]*)?\(?([^;@)]*)\)?\s*(;.*)?")
+
+
+class Edge(msgspec.Struct, frozen=True):
+    """A dependency of a package on another."""
+
+    name: str
+    version: str = ""
+    marker: str = ""
+    extra: tuple[str, ...] = ()
+
+
+class Archive(msgspec.Struct, frozen=True):
+    """A file that a package comes in."""
+
+    hash: str = ""
+
+
+class Package(msgspec.Struct, frozen=True, rename="kebab"):
+    """A `[[package]]` of a lock; `digest` says what it is and where it comes from."""
+
+    name: str
+    version: str = ""
+    source: dict[str, Any] = {}
+    dependencies: tuple[Edge, ...] = ()
+    optional_dependencies: dict[str, tuple[Edge, ...]] = {}
+    dev_dependencies: dict[str, tuple[Edge, ...]] = {}
+    metadata: Metadata = Metadata()
+    sdist: Archive | None = None
+    wheels: tuple[Archive, ...] = ()
+    digest: str = ""
+
+
+class LockFile(msgspec.Struct, frozen=True, rename="kebab"):
+    """A uv.lock as uv writes it, as far as it is needed."""
+
+    version: int
+    requires_python: str = ""
+    package: tuple[Package, ...] = ()
 
 
 class Lock(msgspec.Struct, frozen=True, kw_only=True):
-    """What is needed of a uv.lock: the packages, and what the project's own entry says was asked for."""
+    """What is known of a lock: the packages, and the project's own entry. `wrong` says why it cannot be used."""
 
-    packages: tuple[dict[str, Any], ...] = ()
-    root: dict[str, Any] = {}
+    packages: tuple[Package, ...] = ()
+    root: Package = Package("")
     python: str = ""
     wrong: str = ""
     line: int = 0
@@ -76,7 +113,7 @@ def _environment(reading: Reading, spec: EnvironmentSpec, checked: set[str]) -> 
         return None
     if lock_file not in checked:
         checked.add(lock_file)
-        if problems := list(_Match(document, lock).problems()):
+        if problems := list(Match(document, lock.python, lock.root.metadata).problems()):
             more = f"; and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
             reading.error(
                 "PO-P023",
@@ -114,8 +151,8 @@ def _pyproject(reading: Reading, file: str, spec: EnvironmentSpec) -> Document |
 
 def _locked(reading: Reading, spec: EnvironmentSpec, document: Document, lock: Lock, prefix: str) -> Environment | None:
     for kind, asked, known in (
-        ("extra", spec.extras, lock.root.get("optional-dependencies", {})),
-        ("dependency group", spec.groups, lock.root.get("dev-dependencies", {})),
+        ("extra", spec.extras, lock.root.optional_dependencies),
+        ("dependency group", spec.groups, lock.root.dev_dependencies),
     ):
         ours = {normalised(name) for name in known} | _declared(document, kind)
         for name in asked:
@@ -132,15 +169,15 @@ def _locked(reading: Reading, spec: EnvironmentSpec, document: Document, lock: L
     pinned = reading.text(f"{prefix}.python-version")
     python = pinned.split("#")[0].strip() if pinned and pinned.strip() else lock.python
     versions: dict[str, str] = {}
-    for package in sorted(packages, key=lambda each: (each["name"], each.get("version", ""))):
-        name, version = package["name"], package.get("version", "(dynamic)")
+    for package in sorted(packages, key=lambda each: (each.name, each.version)):
+        name, version = package.name, package.version or "(dynamic)"
         versions[name] = f"{versions[name]}, {version}" if name in versions else version
     return Environment(
         name=spec.name,
         folder=spec.folder,
         python=python,
         packages=versions,
-        digest=hashing.of_json([lock.python, python, sorted(package["digest"] for package in packages)]),
+        digest=hashing.of_json([lock.python, python, sorted(package.digest for package in packages)]),
         groups=spec.groups,
         extras=spec.extras,
         memory_bytes=spec.memory_bytes,
@@ -149,14 +186,8 @@ def _locked(reading: Reading, spec: EnvironmentSpec, document: Document, lock: L
 
 
 def _declared(document: Document, kind: str) -> set[str]:
-    project = document.table["project"]
-    names = project.get("optional-dependencies", {}) if kind == "extra" else document.table.get("dependency-groups", {})
+    names = at(document, "project", "optional-dependencies") if kind == "extra" else at(document, "dependency-groups")
     return {normalised(name) for name in names}
-
-
-def normalised(name: str) -> str:
-    """A package's name as packaging tools compare it."""
-    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def parse(content: str) -> Lock:
@@ -168,148 +199,55 @@ def parse(content: str) -> Lock:
         conflict = re.search(r"^(<<<<<<<|=======|>>>>>>>)", content, re.MULTILINE)
         why = "it holds the marks of a merge conflict" if conflict else "it is not valid TOML"
         return Lock(wrong=why, line=int(at[1]) if at else 0)
-    entries = table.get("package", [])
-    roots = [each for each in entries if each.get("source", {}).get("virtual") == "."]
-    roots += [each for each in entries if each.get("source", {}).get("editable") == "."]
-    if table.get("version") != 1 or not roots:
-        why = "it has no entry for the project itself" if table.get("version") == 1 else "its format is unknown"
-        return Lock(wrong=why)
-    keep = ("name", "version", "source", "dependencies", "optional-dependencies")
+    try:
+        file = msgspec.convert(table, LockFile)
+    except msgspec.ValidationError:
+        return Lock(wrong="an entry is not as uv writes it")
+    roots = [each for kind in ("virtual", "editable") for each in file.package if each.source.get(kind) == "."]
+    if file.version != 1 or not roots:
+        return Lock(wrong="it has no entry for the project itself" if file.version == 1 else "its format is unknown")
     return Lock(
-        packages=tuple(
-            {**{key: each[key] for key in keep if key in each}, "digest": _identity(each)}
-            for each in entries
-            if each is not roots[0]
-        ),
-        root={
-            key: roots[0][key]
-            for key in ("dependencies", "optional-dependencies", "dev-dependencies", "metadata")
-            if key in roots[0]
-        },
-        python=table.get("requires-python", ""),
+        packages=tuple(_brief(each, _identity(each)) for each in file.package if each is not roots[0]),
+        root=_brief(roots[0], ""),
+        python=file.requires_python,
     )
 
 
-def _identity(package: dict[str, Any]) -> str:
+def _brief(package: Package, digest: str) -> Package:
+    """A package without what its digest stands for."""
+    return msgspec.structs.replace(package, source={}, sdist=None, wheels=(), digest=digest)
+
+
+def _identity(package: Package) -> str:
     """The digest of what a package is and where it comes from; a mirror's address does not matter where there are hashes."""
-    files = [*package.get("wheels", ()), *([package["sdist"]] if "sdist" in package else [])]
-    hashes = sorted(each["hash"] for each in files if "hash" in each)
-    source = package.get("source", {})
-    if "registry" in source and hashes:
-        source = {"registry": ""}
-    edges = [package.get("dependencies"), package.get("optional-dependencies")]
-    return hashing.of_json([package["name"], package.get("version"), source, hashes, edges])
+    archives = [*package.wheels, *([package.sdist] if package.sdist is not None else [])]
+    hashes = sorted(each.hash for each in archives if each.hash)
+    source = {"registry": ""} if "registry" in package.source and hashes else package.source
+    edges = msgspec.to_builtins([package.dependencies, package.optional_dependencies])
+    return hashing.of_json([package.name, package.version, source, hashes, edges])
 
 
-def reachable(lock: Lock, groups: Iterable[str], extras: Iterable[str]) -> list[dict[str, Any]]:
+def reachable(lock: Lock, groups: Iterable[str], extras: Iterable[str]) -> list[Package]:
     """The packages that are installed for the plain dependencies with these groups and extras (on any platform)."""
-    by_name: dict[str, list[dict[str, Any]]] = {}
+    by_name: dict[str, list[Package]] = {}
     for package in lock.packages:
-        by_name.setdefault(package["name"], []).append(package)
-    todo = list(lock.root.get("dependencies", ()))
-    for wanted, table in ((groups, "dev-dependencies"), (extras, "optional-dependencies")):
-        known = {normalised(name): each for name, each in lock.root.get(table, {}).items()}
+        by_name.setdefault(package.name, []).append(package)
+    todo = list(lock.root.dependencies)
+    for wanted, table in ((groups, lock.root.dev_dependencies), (extras, lock.root.optional_dependencies)):
+        known = {normalised(name): edges for name, edges in table.items()}
         for name in wanted:
             todo += known.get(normalised(name), ())
-    done: set[tuple[str, str, str]] = set()
-    found: dict[int, dict[str, Any]] = {}
+    done: set[tuple[str, str]] = set()
+    found: dict[str, Package] = {}
     while todo:
         edge = todo.pop()
-        for package in by_name.get(edge["name"], ()):
-            if edge.get("version", package.get("version")) != package.get("version"):
+        for package in by_name.get(edge.name, ()):
+            if edge.version and edge.version != package.version:
                 continue
-            for extra in ("", *edge.get("extra", ())):
-                key = (package["name"], package.get("version", ""), extra)
-                if key in done:
-                    continue
-                done.add(key)
-                found[id(package)] = package
-                todo += (
-                    package.get("optional-dependencies", {}).get(extra, ())
-                    if extra
-                    else package.get("dependencies", ())
-                )
+            for extra in ("", *edge.extra):
+                key = (package.digest, extra)
+                if key not in done:
+                    done.add(key)
+                    found[package.digest] = package
+                    todo += package.optional_dependencies.get(extra, ()) if extra else package.dependencies
     return list(found.values())
-
-
-class _Match:
-    """Compares what pyproject.toml asks for with what the lock says was asked for, as far as that is plain."""
-
-    def __init__(self, document: Document, lock: Lock) -> None:
-        self.document = document
-        self.project = document.table["project"]
-        self.lock = lock
-        self.metadata = lock.root.get("metadata", {})
-        self.sources = {normalised(n) for n in document.table.get("tool", {}).get("uv", {}).get("sources", {})}
-
-    def problems(self) -> Iterable[tuple[Place, str]]:
-        """Each place in pyproject.toml that the lock knows nothing of, and what it is."""
-        asked = self.project.get("requires-python")
-        if (
-            isinstance(asked, str)
-            and _plain(asked)
-            and _plain(self.lock.python)
-            and _set(asked) != _set(self.lock.python)
-        ):
-            yield self.document.place(("project", "requires-python")), "requires-python is another"
-        listed = self.metadata.get("requires-dist", ())
-        plain = [each for each in listed if "extra ==" not in each.get("marker", "")]
-        dynamic = self.project.get("dynamic", ())
-        if "dependencies" not in dynamic:
-            yield from self._compare(("project", "dependencies"), self.project.get("dependencies", ()), plain)
-        if "optional-dependencies" not in dynamic:
-            for name, requirements in self.project.get("optional-dependencies", {}).items():
-                marks = (f"extra == '{name}'", f"extra == '{normalised(name)}'")
-                theirs = [each for each in listed if any(mark in each.get("marker", "") for mark in marks)]
-                yield from self._compare(("project", "optional-dependencies", name), requirements, theirs)
-        groups = self.metadata.get("requires-dev", {})
-        for name in self.document.table.get("dependency-groups", {}):
-            theirs = groups.get(name, groups.get(normalised(name), ()))
-            yield from self._compare(("dependency-groups", name), self._group(name, ()), theirs)
-
-    def _group(self, name: str, seen: tuple[str, ...]) -> list[str]:
-        """The requirements of a group, those of the groups it includes among them."""
-        groups = {normalised(each): value for each, value in self.document.table.get("dependency-groups", {}).items()}
-        found: list[str] = []
-        for each in groups.get(normalised(name), ()):
-            if isinstance(each, str):
-                found.append(each)
-            elif isinstance(each, dict) and normalised(name) not in seen:
-                found += self._group(str(each.get("include-group", "")), (*seen, normalised(name)))
-        return found
-
-    def _compare(
-        self, path: tuple[str, ...], ours: Iterable[Any], theirs: Iterable[dict[str, Any]]
-    ) -> Iterable[tuple[Place, str]]:
-        ours = [each for each in ours if isinstance(each, str)]
-        known: dict[str, set[frozenset[str]]] = {}
-        for each in theirs:
-            known.setdefault(each["name"], set()).add(_set(each.get("specifier", "")))
-        asked: dict[str, list[tuple[int, frozenset[str], bool]]] = {}
-        for index, each in enumerate(ours):
-            match = _REQUIREMENT.fullmatch(each)
-            if match:
-                plain = not match[3] and not match[5] and normalised(match[1]) not in self.sources
-                asked.setdefault(normalised(match[1]), []).append((index, _set(match[4]), plain))
-        for name, entries in asked.items():
-            place = self.document.place((*path, entries[0][0]))
-            if name not in known:
-                yield place, f"{name} is not in the lock"
-            elif all(plain for _, _, plain in entries) and _differ({each for _, each, _ in entries}, known[name]):
-                yield place, f"another version of {name} is asked for"
-        for name in sorted(known.keys() - asked.keys()):
-            yield self.document.place(path), f"{name} is in the lock, but no longer asked for"
-
-
-def _set(specifier: str) -> frozenset[str]:
-    return frozenset(re.sub(r"\s", "", part) for part in specifier.split(",") if part.strip())
-
-
-def _differ(ours: set[frozenset[str]], theirs: set[frozenset[str]]) -> bool:
-    """True when two sets of specifiers differ, and are spelled so plainly that they cannot mean the same."""
-    plain = all(_PLAIN.fullmatch(part) for specifier in ours | theirs for part in specifier)
-    return plain and ours != theirs
-
-
-def _plain(specifier: str) -> bool:
-    return all(re.fullmatch(r"(>=|<=|<|>)[0-9.]+", part) for part in _set(specifier))

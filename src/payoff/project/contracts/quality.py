@@ -56,11 +56,17 @@ def not_checked(what: str, key: str = "") -> Problem:
     )
 
 
+def _unused(key: str) -> Problem:
+    return Problem(
+        "PO-P074", "warning", f"the rule's {key} is not used", "rules are checked by each run that reads the table", key
+    )
+
+
 def promise(rule: dict[str, Any], table: str, column: str, line: int) -> Promise:
     """What one quality rule comes to. `column` is empty for a rule of the whole table."""
     made = Promise()
     kind = rule.get("type", "library" if "metric" in rule else "text")
-    made.problems += [not_checked(f"the rule's {key} is not used", key) for key in _UNUSED if key in rule]
+    made.problems += [_unused(key) for key in _UNUSED if key in rule]
     if kind == "text":
         what = "a rule in words cannot be checked"
         made.problems.append(Problem("PO-P074", "note", what, "a library or sql rule, when it should be checked"))

@@ -30,7 +30,7 @@ def query(text: str) -> tuple[str, tuple[str, ...], str, Problems]:
         parsed = sqlglot.parse(text, dialect=DIALECT)
         trees = [tree for tree in parsed if tree is not None and not isinstance(tree, exp.Semicolon)]
         end = _end(text)
-    except (SqlglotError, RecursionError) as error:
+    except Exception as error:  # the parser fails in more ways than its own errors
         line, why = _reason(error)
         return "", (), "", (("PO-P060", line, f"the SQL cannot be read: {why}", one_query),)
     if len(trees) != 1 or not isinstance(trees[0], (exp.Query, exp.Pivot)):
@@ -122,7 +122,7 @@ def expression(text: str) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
     """What is wrong with an SQL expression over one row (nothing: empty), the texts it can result in, its columns."""
     try:
         trees = sqlglot.parse(text, dialect=DIALECT)
-    except (SqlglotError, RecursionError) as error:
+    except Exception as error:  # the parser fails in more ways than its own errors
         return _reason(error)[1], (), ()
     tree = trees[0]
     wrong = ""
@@ -165,6 +165,8 @@ def _reason(error: Exception) -> tuple[int, str]:
     parts = getattr(error, "errors", None)
     if isinstance(error, RecursionError):
         return 1, "it is nested too deeply"
+    if not isinstance(error, SqlglotError):
+        return 1, "the SQL parser cannot make anything of it"
     if not parts:
         return 1, "a text or a comment in it does not end"
     first = parts[0]

@@ -286,7 +286,7 @@ class _Pipeline:
                 msgspec.json.encode(value)
                 if not _is_json(value):
                     raise TypeError
-            except (ValueError, TypeError, SyntaxError, RecursionError):
+            except (ValueError, TypeError, SyntaxError, RecursionError, OverflowError):
                 what = f"the default of {each.arg} of {node.name} is not written out"
                 expected = "a number, text, True, False, None, or a list or dict of these (keys are text)"
                 self._wrong("PO-P043", default, what, expected)
