@@ -42,9 +42,10 @@ def used_columns(sql: str, tables: Mapping[str, pa.Schema]) -> dict[str, list[st
 
 def _found(sql: str, tables: Mapping[str, list[str]]) -> dict[str, set[str]] | None:
     tree = sqlglot.parse_one(sql, dialect="duckdb")
-    if any(tree.find(kind) for kind in _UNSURE) or any(
-        union.args.get("by_name") for union in tree.find_all(exp.SetOperation)
-    ):
+    parts = (star for star in tree.find_all(exp.Star) if any(star.args.values()))
+    if any(tree.find(kind) for kind in _UNSURE) or any(parts):
+        return None  # `* exclude (b)` needs b to be there although it uses it not
+    if any(union.args.get("by_name") for union in tree.find_all(exp.SetOperation)):
         return None
     folded = {name.lower(): name for name in tables}
     if len(folded) != len(tables):
