@@ -43,7 +43,12 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def project(made: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(made, tmp_path / "copié", symlinks=True))
+    """A copy of it; the installed environments, thousands of files that nobody writes to, are shared."""
+    environments = Path(".payoff", "environments")
+    ignore = lambda folder, names: [environments.name] if Path(folder) == made / environments.parent else []  # noqa: E731
+    copied = Path(shutil.copytree(made, tmp_path / "copié", symlinks=True, ignore=ignore))
+    (copied / environments).symlink_to(made / environments)
+    return copied
 
 
 def change(path: Path, old: str, new: str) -> None:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from payoff.base.errors import UserError
+from payoff.base.errors import Refused, UserError
 from payoff.base.money import Money
 from payoff.records.charter import (
     Accept,
@@ -27,7 +27,7 @@ from payoff.records.charter import (
     Stop,
 )
 from payoff.value import decide, exact
-from payoff.value.quality import binary_metrics
+from payoff.value.quality import metrics
 from payoff.value.size import rows_needed
 from payoff.value.valuation import Valued, value_holdout
 
@@ -93,18 +93,46 @@ def test_no_rule_beats_perfect_foresight_and_order_does_not_matter(seed: int, n:
 
 @given(st.lists(st.tuples(st.integers(0, 1), st.integers(0, 1)), min_size=1, max_size=200))
 def test_fixed_payoffs_are_exact_to_the_cent(rows: list[tuple[int, int]]) -> None:
-    amounts = [[Decimal("1.10"), Decimal("-0.07")], [Decimal("0.30"), Decimal("1e-2")]]
+    cells = [[Decimal("1.10"), Decimal("-0.07")], [Decimal("0.30"), Decimal("1e-2")]]
     actions, outcomes = (np.array(column, dtype=np.int64) for column in zip(*rows, strict=True))
-    total = exact.total(amounts, actions, outcomes)
-    assert total is not None
-    assert Fraction(total) == sum((Fraction(amounts[a][o]) for a, o in rows), Fraction(0))
+    money = np.array([float(cells[a][o]) for a, o in rows])
+    total = exact.total(cells, actions, outcomes, money)
+    assert total.exact
+    assert total.amount == sum((Fraction(cells[a][o]) for a, o in rows), Fraction(0))
 
 
 def test_a_payoff_that_depends_on_the_row_is_not_fixed() -> None:
-    amounts: list[list[Decimal | None]] = [[Decimal(1), None]]
-    zero, one = np.zeros(1, np.int64), np.ones(1, np.int64)
-    assert exact.total(amounts, zero, zero) == 1
-    assert exact.total(amounts, zero, one) is None
+    cells: list[list[Decimal | None]] = [[Decimal(1), None]]
+    zero, both = np.zeros(2, np.int64), np.array([0, 1])
+    assert exact.total(cells, zero, zero, np.ones(2)) == exact.Total(fixed=Decimal(2), computed=0.0, exact=True)
+    assert exact.total(cells, zero, both, np.array([1.0, 2.5])) == exact.Total(
+        fixed=Decimal(1), computed=2.5, exact=False
+    )
+
+
+@pytest.mark.parametrize("rows", [0, 1])
+def test_a_holdout_on_which_nothing_can_be_compared_says_how_many_rows_are_needed(rows: int) -> None:
+    with pytest.raises(Refused, match=f"{rows} row") as caught:
+        valued(np.full(rows, 0.5), np.zeros(rows, np.int64))
+    assert "30 rows" in caught.value.expected
+
+
+@pytest.mark.parametrize("amount", [np.nan, np.inf, 1e13])
+def test_an_amount_that_is_no_money_is_refused_without_being_shown(amount: float) -> None:
+    payoffs = {key: np.full(4, float(x)) for key, x in CELLS.items()}
+    payoffs["call", "yes"][2] = amount
+    with pytest.raises(UserError, match="call.yes is no amount of money for 1 row"):
+        value_holdout(
+            charter(), probabilities={"yes": np.full(4, 0.5), "no": np.full(4, 0.5)}, payoffs=payoffs,
+            outcomes=np.array([0, 1, 0, 1]), rules={}, looked=1, holdout="h",
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize("names", [("model", "everyone"), ("perfect", "everyone"), ("same", "same")])
+def test_names_that_cannot_be_told_apart_are_refused(names: tuple[str, str]) -> None:
+    solutions = tuple(CommonSolution(name=name, action="call") for name in names)
+    with pytest.raises(UserError, match="is taken"):
+        valued(np.full(4, 0.5), np.zeros(4, np.int64), common_solutions=solutions)
 
 
 @given(st.integers(0, 2**32 - 1))
@@ -123,22 +151,23 @@ def test_more_looks_widen_the_interval_and_nothing_else() -> None:
     one, ten = valued(chance, outcomes).valuation, valued(chance, outcomes, looked=10).valuation
     assert one.gain.mean == ten.gain.mean
     assert ten.gain.low < one.gain.low < one.gain.high < ten.gain.high
-    assert (one.adjusted, ten.adjusted) == (0.95, pytest.approx(0.995))
+    assert (one.adjusted, ten.adjusted) == (0.95, pytest.approx(1 - 0.05 * 2 / 110))
 
 
 def test_skewed_money_needs_more_rows() -> None:
     even = np.array([-1.0, 1.0] * 500)
     rare = np.zeros(1000)
     rare[:3] = 100.0
-    assert rows_needed(even, confidence=0.95) == 40
+    assert rows_needed(even, confidence=0.95) == 30
     assert rows_needed(rare, confidence=0.95) > 1000
-    assert rows_needed(even, confidence=0.999) > rows_needed(even, confidence=0.95)
+    assert rows_needed(rare, confidence=0.999) > rows_needed(rare, confidence=0.95)
 
 
 def test_quality_of_probabilities() -> None:
-    metrics = binary_metrics(np.array([0.2, 0.4, 0.4, 0.8]), np.array([False, False, True, True]))
-    assert metrics["auc"] == pytest.approx(0.875)
-    assert metrics["brier"] == pytest.approx((0.04 + 0.16 + 0.36 + 0.04) / 4)
+    chance = np.array([0.2, 0.4, 0.4, 0.8])
+    seen = metrics(np.stack([chance, 1 - chance], axis=1), np.array([1, 1, 0, 0]))
+    assert seen["auc"] == pytest.approx(0.875)
+    assert seen["brier"] == pytest.approx((0.04 + 0.16 + 0.36 + 0.04) / 4)
 
 
 def test_money_of_two_currencies_does_not_mix() -> None:

@@ -62,7 +62,8 @@ def score(context: Context, stage: Score) -> Handler:
         raise_failure(step, result.failure, result.log)
     artifact: Artifact = yield Work(lambda: context.keep_table(Path(result.file)))
     context.artifacts["scores"] = artifact
-    return context.done(stage, facts, artifact, result=result)
+    extra = {"form": form, "environment": step.environment}
+    return context.done(stage, facts, artifact, result=result, extra=extra)
 
 
 def look(context: Context) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 from payoff import __version__
@@ -16,6 +17,7 @@ from payoff.wiring import assemble
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from payoff.execute.run import Result
     from payoff.flows.opening import Opened
@@ -120,14 +122,11 @@ def track(opened: Opened, tracker: Tracker | None, record: RunRecord, *, patient
 def _missed(opened: Opened, run: str) -> list[RunRecord]:
     """Runs with a record that no tracker confirmed: those that a kill interrupted, newest ten."""
     ledger, project = opened.kit.ledger, opened.project
-    missed = []
-    for summary in ledger.read(project.id, limit=10).summaries:
-        if summary.run == run or summary.status == "unfinished":
-            continue
-        found = ledger.read(project.id, summary.run)
-        if found.entries and not any(event == "tracked" for event, _ in found.events):
-            missed.append(found.entries[-1].record)
-    return missed
+    return [
+        ledger.read(project.id, summary.run).entries[-1].record
+        for summary in ledger.read(project.id, limit=10).summaries
+        if summary.run != run and summary.status != "unfinished" and not summary.tracked
+    ]
 
 
 def _files(opened: Opened, record: RunRecord) -> dict[str, str]:
@@ -139,7 +138,34 @@ def _files(opened: Opened, record: RunRecord) -> dict[str, str]:
     if report.exists():
         files["report"] = str(report)
     files["code"] = str(opened.root)
+    example = typical_row(opened, record)
+    if example is not None:
+        files["example"] = str(example)
     return files
+
+
+def typical_row(opened: Opened, record: RunRecord) -> Path | None:
+    """One made-up row of what the model takes: the middle of each number, the most frequent of the rest; no row of a person's."""
+    train = record.tables.get("train")
+    score = next((stage for stage in record.stages if stage.name == "score"), None)
+    names = score.extra.get("feature_names", []) if score else []
+    kinds = {field.name: field.type for field in train.fields} if train else {}
+    if train is None or not names or not set(names) <= kinds.keys() or not opened.kit.store.has(train):
+        return None
+    numbers = ("int", "uint", "double", "float")
+    parts = [
+        f"quantile_disc({_quoted(n)}, 0.5)" if kinds[n].startswith(numbers) else f"mode({_quoted(n)})" for n in names
+    ]
+    listed = ", ".join(f"{part} as c{number}" for number, part in enumerate(parts))
+    answer = opened.kit.engine.query(f"select {listed} from train", {"train": opened.kit.store.path(train)})
+    path = opened.root / ".payoff" / "reports" / f"{record.run}.example.json"
+    row = [column[0].as_py() for column in answer.columns]
+    write_atomically(path, json.dumps({"columns": names, "data": [row]}, default=str))
+    return path
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
 
 
 def _status(result: Result, verdicts: tuple[Verdict, ...]) -> tuple[Status, int]:

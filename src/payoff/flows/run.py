@@ -36,7 +36,8 @@ def run(
     if plan.nothing_to_do and not request.only:
         earlier = recording.earlier(opened, plan)
         if earlier:
-            unchanged.began(str(opened.root), stamps)
+            if not watching.ages(opened):
+                unchanged.began(str(opened.root), stamps)
             return answer_for(opened, *earlier, unchanged=True)
     run_id = new_run_id()
     opened.kit.ledger.journal(opened.project.id, run_id, "started", {"subject": run_id, "at": began})
@@ -59,7 +60,7 @@ def run(
     finally:
         if opened.kit.made("executor"):
             opened.kit.executor.close()
-    if record.status != "failed" and not request.only:
+    if record.status != "failed" and not request.only and not watching.ages(opened):
         unchanged.began(str(opened.root), stamps)
     else:
         unchanged.forget(str(opened.root))

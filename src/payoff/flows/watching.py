@@ -33,6 +33,11 @@ def stamps(opened: Opened) -> Stamps:
     return stamp(sorted(paths))
 
 
+def ages(opened: Opened) -> bool:
+    """True when a verdict can change with time alone: a contract promises freshness."""
+    return any(check.kind == "freshness" for contract in opened.project.contracts for check in contract.checks)
+
+
 def system() -> dict[str, str]:
     """The facts of this machine that a step's result may depend on."""
     libc = "-".join(part for part in platform.libc_ver() if part)

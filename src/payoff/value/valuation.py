@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
-import msgspec
 import numpy as np
 
 from payoff.base import hashing
 from payoff.records.evidence import Gain, Interval, Valuation
 from payoff.value import decide, exact, intervals, looks, quality, size
+from payoff.value.acceptable import MODEL, PERFECT, refuse_amounts, refuse_few, refuse_names
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,107 +21,187 @@ if TYPE_CHECKING:
 
     from payoff.records.charter import Charter
 
-MODEL, PERFECT = "model", "perfect"
-METHOD = (
-    "paired studentised bootstrap (bootstrap-t), {resamples} resamples; Bonferroni over {looks} look(s) at the holdout"
-)
+    Floats = NDArray[np.float64]
+    Codes = NDArray[np.int64]
 
 
-class Valued(msgspec.Struct, frozen=True, kw_only=True):
-    """A valuation with the decisions behind it: `actions` (n,) codes of the model's actions, `payoffs` (n, a): the money of each
-    action given the row's real outcome, `rows_needed` for the asked confidence.
+@dataclass(frozen=True, slots=True)
+class Valued:
+    """A valuation with the decisions behind it.
+
+    `actions` (n,): codes of the model's actions in the charter's order; `payoffs` (n, a): the money of each action given the row's
+    real outcome. The model's money is `payoffs[row, actions[row]]`.
     """
 
     valuation: Valuation
-    actions: object
-    payoffs: object
+    actions: Codes
+    payoffs: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """Money over the rows of the holdout, and how far the bounds of its mean lie below and above it."""
+
+    amount: Fraction
+    rows: int
+    below: float
+    above: float
+
+    def per(self, times: int = 1, minus: Decimal = Decimal(0)) -> Interval:
+        """The interval per so many decisions, less a cost."""
+        mean = exact.rate(self.amount, self.rows, times=times, minus=minus)
+        return Interval(mean, mean + self.below * times, mean + self.above * times)
 
 
 def value_holdout(
     charter: Charter,
     *,
-    probabilities: Mapping[str, NDArray[np.float64]],
-    payoffs: Mapping[tuple[str, str], NDArray[np.float64]],
-    outcomes: NDArray[np.int64],
-    rules: Mapping[str, NDArray[np.int64]],
+    probabilities: Mapping[str, Floats],
+    payoffs: Mapping[tuple[str, str], Floats],
+    outcomes: Codes,
+    rules: Mapping[str, Codes],
     looked: int,
     holdout: str,
-    clusters: NDArray[np.int64] | None = None,
+    clusters: Codes | None = None,
 ) -> Valued:
     """Decide for every row by expected payoff and count the money, the model's and everyone else's on the same rows.
 
-    `probabilities` per outcome (n,); `payoffs` per (action, outcome) (n,) in the charter's currency; `outcomes` (n,) codes in the order of
-    `charter.outcomes`; `rules` per common solution given by SQL the codes of its actions (n,); `looked` counts the looks at this
-    holdout, this one included; `holdout` names it and seeds the resampling; `clusters` see `intervals.bootstrap`.
+    Parameters
+    ----------
+    charter
+        The actions, outcomes, common solutions, volume, costs and what is asked for.
+    probabilities : per outcome (n,)
+        0-1, adding up to 1 in each row.
+    payoffs : per (action, outcome) (n,)
+        Money per decision in the charter's currency.
+    outcomes : (n,)
+        Codes in the order of `charter.outcomes`.
+    rules : per common solution given by SQL (n,)
+        The codes of its actions, in the order of `charter.actions`.
+    looked : int
+        Looks at this holdout, this one included.
+    holdout : str
+        Names the holdout and seeds the resampling: the same holdout and predictions give the same intervals.
+    clusters : (n,), optional
+        Codes of rows that belong together, see `intervals.bootstrap`.
+
+    Raises
+    ------
+    UserError
+        For a common solution with a name that is taken, and for amounts beyond 10^12.
+    Refused
+        For fewer than two rows (or clusters).
+
+    Notes
+    -----
+    Means come from totals that are exact for fixed payoffs and rounded once otherwise (`exact.total`); bounds from the paired bootstrap
+    of all alternatives and all differences, at the confidence that the number of looks leaves (`looks.adjusted_confidence`).
+
+    The best common solution is the one with the highest mean on these rows, of equal ones the charter's first. Picking it after the
+    fact favours the common solutions, so that the gain over it errs against the model.
     """
-    names, kinds = charter.actions, charter.outcomes
-    n = len(outcomes)
-    cube = np.stack([np.stack([payoffs[a, o] for o in kinds], axis=1) for a in names], axis=1)
-    chance = np.stack([probabilities[o] for o in kinds], axis=1)
-    actions: dict[str, NDArray[np.int64]] = {MODEL: decide.choose(decide.expected(chance, cube))}
-    for solution in charter.common_solutions:
-        fixed = np.full(n, names.index(solution.action)) if solution.action is not None else rules[solution.name]
-        actions[solution.name] = fixed.astype(np.int64)
-    actions[PERFECT], _ = decide.perfect(cube, outcomes)
+    refuse_names(charter)
+    refuse_amounts(charter, payoffs)
+    refuse_few(charter, len(outcomes), clusters)
+    cube = np.stack([np.stack([payoffs[a, o] for o in charter.outcomes], axis=1) for a in charter.actions], axis=1)
+    chance = np.stack([probabilities[o] for o in charter.outcomes], axis=1)
+    actions = _decisions(charter, chance, cube, outcomes, rules)
     money = {name: decide.realised(cube, codes, outcomes) for name, codes in actions.items()}
+    cells = [[charter.cell(a, o).amount for o in charter.outcomes] for a in charter.actions]
+    totals = {name: exact.total(cells, codes, outcomes, money[name]) for name, codes in actions.items()}
 
     adjusted = looks.adjusted_confidence(charter.accept.confidence, looked)
+    seed = int(hashing.of_text(holdout)[:12], 16)
+    own, differences = _estimates(charter, money, totals, confidence=adjusted, seed=seed, clusters=clusters)
     alternatives = [solution.name for solution in charter.common_solutions]
-    columns = [money[name] for name in actions] + [money[MODEL] - money[name] for name in alternatives]
-    mean, low, high = intervals.bootstrap(
-        np.stack(columns, axis=1), confidence=adjusted, seed=int(hashing.of_text(holdout)[:12], 16), clusters=clusters
-    )
-    spans = [Interval(float(m), float(a), float(b)) for m, a, b in zip(mean, low, high, strict=True)]
-    fixed_cells = [[charter.cell(a, o).amount for o in kinds] for a in names]
-    totals = {name: exact.total(fixed_cells, codes, outcomes) for name, codes in actions.items()}
-    per_decision = {
-        name: _exactly(span, totals[name], n) for name, span in zip(actions, spans[: len(actions)], strict=True)
-    }
-    differences = {}
-    for name, span in zip(alternatives, spans[len(actions) :], strict=True):
-        ours, theirs = totals[MODEL], totals[name]
-        both = ours - theirs if ours is not None and theirs is not None else None
-        differences[name] = _exactly(span, both, n)
-    best = max(alternatives, key=lambda name: per_decision[name].mean)
-    metrics = {"rows_needed": float(size.rows_needed(money[MODEL] - money[best], confidence=adjusted))}
-    if len(kinds) == 2:
-        metrics |= quality.binary_metrics(chance[:, 0], outcomes == 0)
+    best = max(alternatives, key=lambda name: totals[name].amount)
+    needed = _rows_needed(money[MODEL] - money[best], clusters, confidence=adjusted)
+    year = charter.decision.per_year
     valuation = Valuation(
         currency=charter.currency,
-        rows=n,
+        rows=len(outcomes),
         looks=looked,
         confidence=charter.accept.confidence,
         adjusted=adjusted,
-        per_decision=per_decision,
-        per_year={name: _times(span, charter.decision.per_year) for name, span in per_decision.items()},
-        difference_per_decision=differences,
-        gain=_gain(charter, best, differences[best]),
+        per_decision={name: each.per() for name, each in own.items()},
+        per_year={name: each.per(year) for name, each in own.items()},
+        difference_per_decision={name: each.per() for name, each in differences.items()},
+        gain=_gain(charter, best, differences[best].per(year, charter.costs.run_per_year)),
         best=best,
-        exact={name: str(total) for name, total in totals.items() if total is not None},
-        shares={name: _shares(names, codes) for name, codes in actions.items()},
-        method=METHOD.format(resamples=f"{intervals.RESAMPLES:,}", looks=looked),
+        exact={name: str(total.fixed) for name, total in totals.items() if total.exact},
+        shares={name: _shares(charter.actions, codes) for name, codes in actions.items()},
+        method=_method(looked, clusters),
         resamples=intervals.RESAMPLES,
-        metrics=metrics,
+        metrics={"rows_needed": float(needed)} | quality.metrics(chance, outcomes),
     )
-    rows = np.arange(n)
-    return Valued(valuation=valuation, actions=actions[MODEL], payoffs=cube[rows, :, outcomes])
+    return Valued(valuation=valuation, actions=actions[MODEL], payoffs=decide.in_hindsight(cube, outcomes))
 
 
-def _exactly(span: Interval, total: object, rows: int) -> Interval:
-    """The interval with its mean from the exact total, where there is one."""
-    return span if total is None else Interval(exact.mean(total, rows), span.low, span.high)  # type: ignore[arg-type]
+def _decisions(
+    charter: Charter, chance: Floats, cube: Floats, outcomes: Codes, rules: Mapping[str, Codes]
+) -> dict[str, Codes]:
+    """The action of each row for model, every common solution and perfect foresight, in this order."""
+    actions = {MODEL: decide.choose(decide.expected(chance, cube))}
+    for solution in charter.common_solutions:
+        if solution.action is None:
+            actions[solution.name] = rules[solution.name]
+        else:
+            actions[solution.name] = np.full(len(outcomes), charter.actions.index(solution.action), dtype=np.int64)
+    actions[PERFECT], _ = decide.perfect(cube, outcomes)
+    return actions
 
 
-def _times(span: Interval, factor: float, minus: float = 0.0) -> Interval:
-    return Interval(span.mean * factor - minus, span.low * factor - minus, span.high * factor - minus)
+def _estimates(
+    charter: Charter,
+    money: Mapping[str, Floats],
+    totals: Mapping[str, exact.Total],
+    *,
+    confidence: float,
+    seed: int,
+    clusters: Codes | None,
+) -> tuple[dict[str, Estimate], dict[str, Estimate]]:
+    """Each alternative's money, and the model's minus each common solution's; all bounds from the same resamples."""
+    others = [solution.name for solution in charter.common_solutions]
+    columns = [*money.values(), *(money[MODEL] - money[name] for name in others)]
+    amounts = [
+        *(totals[name].amount for name in money),
+        *(totals[MODEL].amount - totals[name].amount for name in others),
+    ]
+    rows = len(columns[0])
+    mean, low, high = intervals.bootstrap(np.stack(columns).T, confidence=confidence, seed=seed, clusters=clusters)
+    found = [
+        Estimate(amount, rows, float(below), float(above))
+        for amount, below, above in zip(amounts, low - mean, high - mean, strict=True)
+    ]
+    return dict(zip(money, found, strict=False)), dict(zip(others, found[len(money) :], strict=True))
 
 
-def _gain(charter: Charter, best: str, difference: Interval) -> Gain:
+def _gain(charter: Charter, best: str, year: Interval) -> Gain:
     """A year's gain over the best common solution, after the cost of running the model."""
-    year = _times(difference, charter.decision.per_year, float(charter.costs.run_per_year))
     return Gain(over=best, mean=year.mean, low=year.low, high=year.high, confidence=charter.accept.confidence)
 
 
-def _shares(names: tuple[str, ...], codes: NDArray[np.int64]) -> dict[str, float]:
+def _rows_needed(difference: Floats, clusters: Codes | None, *, confidence: float) -> int:
+    """The rows a verdict needs at this confidence; where clusters are what is drawn, as many rows as the clusters needed would have."""
+    if clusters is None:
+        return size.rows_needed(difference, confidence=confidence)
+    codes = np.unique(clusters, return_inverse=True)[1]
+    sizes = np.bincount(codes)
+    sums = np.bincount(codes, weights=difference - difference.mean()).astype(np.float64)
+    needed = size.rows_needed(sums, confidence=confidence)
+    return -(-needed * len(difference) // len(sizes))
+
+
+def _shares(names: tuple[str, ...], codes: Codes) -> dict[str, float]:
     counts = np.bincount(codes, minlength=len(names))
     return {name: float(count) / len(codes) for name, count in zip(names, counts, strict=True)}
+
+
+def _method(looked: int, clusters: Codes | None) -> str:
+    drawn = "" if clusters is None else " of whole groups"
+    seen = (
+        "first look at this holdout"
+        if looked == 1
+        else f"look {looked:,} at this holdout: alpha * 2 / ({looked} * {looked + 1})"
+    )
+    return f"paired studentised bootstrap (bootstrap-t), {intervals.RESAMPLES:,} resamples{drawn}; {seen}"
