@@ -50,6 +50,8 @@ def check_charter(charter: Charter, columns: Sequence[str] | None, contracts: It
 def payoff_query(charter: Charter, columns: Sequence[str], contracts: Iterable[Contract] = ()) -> str:
     """SQL over the table `holdout`: per row `id`, `outcome` (its name), `payoff:<action>:<outcome>` (DOUBLE) and `rule:<solution>` (text).
 
+    When rows are split by something that several may share, `cluster` names what they share.
+
     Raises `InvalidInput` with everything that is wrong with the charter's expressions.
     """
     wrong = check_charter(charter, columns, contracts)
@@ -60,6 +62,8 @@ def payoff_query(charter: Charter, columns: Sequence[str], contracts: Iterable[C
     for cell in charter.cells:
         sql = str(cell.amount) if cell.amount is not None else f"({cell.sql})"
         parts.append(f"cast({sql} as double) as {column(f'payoff:{cell.action}:{cell.outcome}')}")
+    if charter.split.by != "time" and charter.split.on != decision.id:
+        parts.append(f"{column(charter.split.on)} as cluster")
     rules = [solution for solution in charter.common_solutions if solution.sql is not None]
     parts += [f"cast(({rule.sql}) as varchar) as {column(f'rule:{rule.name}')}" for rule in rules]
     return f"select {', '.join(parts)} from holdout"

@@ -42,9 +42,14 @@ def value(
         rules={s.name: _coded(rows[f"rule:{s.name}"], actions) for s in charter.common_solutions if s.sql is not None},
         looked=looked,
         holdout=holdout,
-        clusters=None,
+        clusters=_clusters(rows["cluster"]) if "cluster" in rows.column_names else None,
     )
     return valued.valuation, _table(charter, rows, chance, valued.actions, valued.payoffs)
+
+
+def _clusters(column: pa.ChunkedArray) -> Any:
+    """Codes of what rows share: customers, households."""
+    return column.combine_chunks().dictionary_encode().indices.to_numpy()
 
 
 def _coded(column: pa.ChunkedArray, codes: dict[str, int]) -> Any:
