@@ -11,7 +11,7 @@ from payoff.data.names import column, value
 from payoff.records.evidence import CheckResult
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     import pyarrow as pa
 
@@ -75,6 +75,7 @@ def compile_contract(
     Values are checked in the columns that were read; that each promised column exists is checked for all of them.
     """
     types = {field.name: field.type for field in fields}
+    wrong = {each.name for each in contract.columns if each.name in types and _type_probe(each, types[each.name])}
     probes: list[Probe] = []
     for each in contract.columns:
         if each.name not in promised_from:
@@ -82,7 +83,7 @@ def compile_contract(
             probes.append(Probe(name=f"{each.name} exists", column=each.name, settled=said, line=each.line))
         elif each.name in types:
             probes += _column_probes(contract, each, types[each.name], foreign)
-    probes += [_table_probe(contract, check, now) for check in contract.checks if _can(check, types)]
+    probes += [_table_probe(contract, check, now) for check in contract.checks if _can(check, types, wrong)]
     return CheckPlan(table=contract.table, file=contract.file, probes=tuple(probes), key=_key(contract, types))
 
 
@@ -109,6 +110,8 @@ def _column_probes(
     wrong_type = _type_probe(promise, arrow)
     if wrong_type is not None:
         yield msgspec.structs.replace(wrong_type, **same)
+        yield from (msgspec.structs.replace(probe, **same) for probe in _unreadable(promise, arrow))
+        promise = _without_values(promise)
     if promise.required or promise.primary_key:
         yield Probe(name=f"{promise.name} is required", says="without a value", failing=f"{name} is null", **same)
     if promise.enum is not None:
@@ -165,6 +168,27 @@ def _type_probe(promise: Column, arrow: str) -> Probe | None:
     return Probe(name=f"{promise.name} has the type {promise.type}", settled=said)
 
 
+_READ_AS = {
+    "integer": "bigint", "number": "double", "boolean": "boolean", "date": "date", "timestamp": "timestamp", "time": "time",
+}  # fmt: skip
+
+
+def _unreadable(promise: Column, arrow: str) -> Iterable[Probe]:
+    """Which rows of a column of text keep it from having its promised type."""
+    target = _READ_AS.get(promise.type or "")
+    if target and arrow.startswith(_FITS["string"]):
+        name = column(promise.name)
+        failing = f"{name} is not null and try_cast({name} as {target}) is null"
+        yield Probe(
+            name=f"{promise.name} can be read as {promise.type}", says=f"that are no {promise.type}", failing=failing
+        )
+
+
+def _without_values(promise: Column) -> Column:
+    """The promise without what only values of its own type can be held against."""
+    return msgspec.structs.replace(promise, enum=None, minimum=None, maximum=None, references=None)
+
+
 def _unique(contract: Contract, title: str, names: Sequence[str], line: int, severity: str) -> Probe:
     listed = ", ".join(column(name) for name in names)
     present = " and ".join(f"{column(name)} is not null" for name in names)
@@ -179,8 +203,12 @@ def _unique(contract: Contract, title: str, names: Sequence[str], line: int, sev
     )  # fmt: skip
 
 
-def _can(check: TableCheck, types: Mapping[str, str]) -> bool:
-    return all(name in types for name in [*check.columns, *([check.column] if check.column else [])])
+def _can(check: TableCheck, types: Mapping[str, str], wrong: Collection[str]) -> bool:
+    """That a promise about the whole table can be measured: its columns are there, and of their promised type."""
+    named = [*check.columns, *([check.column] if check.column else [])]
+    if any(name.lower() in (check.sql or "").lower() for name in wrong):
+        return False
+    return all(name in types for name in named) and check.column not in wrong
 
 
 def _table_probe(contract: Contract, check: TableCheck, now: str) -> Probe:

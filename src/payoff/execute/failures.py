@@ -7,8 +7,36 @@ from typing import TYPE_CHECKING, NoReturn
 from payoff.base.errors import OutsideError, PayoffError, UserError, Where
 
 if TYPE_CHECKING:
-    from payoff.records.project import Step
+    from payoff.records.project import Project, Step
     from payoff.records.task import Failure
+
+
+CONFIG = "payoff.toml"
+
+
+class At:
+    """Errors raised inside say this place, unless they know better."""
+
+    def __init__(self, where: Where | None) -> None:
+        self.where = where
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, PayoffError) and error.where is None:
+            error.where = self.where
+
+
+def at_source(project: Project, table: str) -> At:
+    """Where a source is declared."""
+    source = project.source(table)
+    return At(Where(CONFIG, source.line) if source else None)
+
+
+def at_step(step: Step) -> At:
+    """Where a step is written."""
+    return At(Where(step.file, step.line))
 
 
 class StepFailed(UserError):
@@ -23,10 +51,10 @@ class StepEnded(OutsideError):
     failure: Failure
 
 
-def raise_failure(step: Step, failure: Failure, log: str) -> NoReturn:
-    """Raise what a task's failure means to the user."""
+def raise_failure(step: Step, failure: Failure, log: str, *, scoring: bool = False) -> NoReturn:
+    """Raise what a task's failure means to the user; `scoring` when it was to predict."""
     where = Where(*failure.where) if failure.where else Where(step.file, step.line)
-    words = _WORDS[failure.kind]
+    words = _WORDS["model" if scoring and failure.kind == "type" else failure.kind]
     remedy = words[2].format(step=step.name, log=log, environment=step.environment)
     what = words[1].format(step=step.name, error=failure.error, message=failure.message, signal=failure.signal)
     error: PayoffError
@@ -69,6 +97,12 @@ _WORDS: dict[str, tuple[str, str, str, str]] = {
         "step {step}: {message}",
         "return what the step's annotation says",
         "a table (pyarrow, pandas, polars), a path to a Parquet file, or an object that can be pickled",
+    ),
+    "model": (
+        "PO-R009",
+        "step {step}: {message}",
+        "return a fitted model from step {step}",
+        "a model with predict_proba or predict, or a function of the rows, that answers with one number per row and outcome",
     ),
     "environment": (
         "PO-R006",

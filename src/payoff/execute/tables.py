@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from payoff.base.clock import now
-from payoff.base.errors import Refused, Where
+from payoff.base.errors import InvalidInput, Refused, UserError, Where
+from payoff.base.text import count
 from payoff.execute.context import Context, Sandbox, Work
+from payoff.execute.failures import CONFIG, at_source
 from payoff.plan import graph
 from payoff.plan.build import split_facts
+from payoff.plan.stages import Call
 from payoff.records.artifact import Artifact
 from payoff.records.evidence import CheckResult
 
@@ -31,16 +34,18 @@ def read(context: Context, stage: Read) -> Handler:
         return context.reused(stage, stage.hit)
     source = kit.source(table)
     if table not in context.schemas:
-        context.schemas[table] = yield Work(source.schema)
+        with at_source(context.project, table):
+            context.schemas[table] = yield Work(source.schema)
     columns = yield Work(lambda: used_columns(context, table))
     output = kit.store.scratch(table)
 
     def work() -> Artifact:
-        reader = source.read(columns)
-        try:
-            kit.engine.write(reader, output)
-        finally:
-            reader.close()
+        with at_source(context.project, table):
+            reader = source.read(columns)
+            try:
+                kit.engine.write(reader, output)
+            finally:
+                reader.close()
         return context.keep_table(output)
 
     artifact: Artifact = yield Work(work)
@@ -127,6 +132,29 @@ def check(context: Context, stage: Check) -> Handler:
     return outcome
 
 
+def refuse_early(context: Context, examples: Artifact) -> None:
+    """What would be refused after training is refused before: examples without rows, money that cannot be counted."""
+    charter = context.project.charter
+    if examples.rows == 0:
+        name = charter.decision.examples
+        step, source = context.project.step(name), context.project.source(name)
+        inputs = [each.name for each in step.inputs] if step else []
+        seen = ", ".join(f"{each} has {count(context.artifacts[each].rows or 0, 'row')}" for each in inputs)
+        raise UserError(
+            f"{name} has no rows" + (f" ({seen})" if seen else ""),
+            code="PO-D021",
+            expected="at least one decision",
+            remedy=f"see why {step.file if step else 'its source'} gives no row, then payoff run",
+            where=Where(step.file, step.line) if step else Where(CONFIG, source.line if source else 0),
+        )
+    if any(isinstance(stage, Call) and stage.state != "reuse" for stage in context.plan.stages):
+        from payoff.data import expressions  # noqa: PLC0415 - see used_columns
+
+        wrong = expressions.check_charter(charter, examples.columns, context.project.contracts)
+        if wrong:
+            raise InvalidInput([finding.as_error() for finding in wrong])
+
+
 def split(context: Context, stage: Split) -> Handler:
     """Cut the examples into `train` and the holdout, after seeing that they can be judged on."""
     from payoff.data import known  # noqa: PLC0415 - see used_columns
@@ -135,6 +163,7 @@ def split(context: Context, stage: Split) -> Handler:
     project, kit = context.project, context.kit
     charter = project.charter
     examples = context.artifacts[stage.examples]
+    refuse_early(context, examples)
     facts = split_facts(project, examples.id)
     if hit := context.again(stage, facts):
         context.artifacts["holdout"] = msgspec.convert(hit.extra["holdout"], Artifact)

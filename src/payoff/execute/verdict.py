@@ -59,7 +59,7 @@ def score(context: Context, stage: Score) -> Handler:
     )
     result: TaskResult = yield Sandbox(task)
     if result.failure:
-        raise_failure(step, result.failure, result.log)
+        raise_failure(step, result.failure, result.log, scoring=True)
     artifact: Artifact = yield Work(lambda: context.keep_table(Path(result.file)))
     context.artifacts["scores"] = artifact
     extra = {"form": form, "environment": step.environment}

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import replace
+
 from payoff import project as projects
 from payoff.base.errors import PayoffError
 from payoff.flows.opening import root_of
+from payoff.plan import graph
 from payoff.records.finding import Finding, Place, from_error
 from payoff.wiring import assemble
 
@@ -26,7 +29,9 @@ def check(project: str | None) -> list[Finding]:
         kit = assemble.assemble(loaded)
         schemas, found = _schemas(loaded, kit)
         findings += found
-        findings += _contracts(loaded, schemas)
+        lacking = _contracts(loaded, schemas)
+        findings += lacking
+        findings += _queries(loaded, kit, schemas) if not lacking else []
         findings += _money(loaded, schemas)
     return findings
 
@@ -40,16 +45,29 @@ def _schemas(project: Project, kit: Kit) -> tuple[dict[str, Any], list[Finding]]
         except PayoffError as error:
             where = error.where and Place(error.where.file, error.where.line)
             findings += [
-                Finding(
-                    code=each.code,
-                    what=f"source {source.table}: {each.what}",
-                    where=where or Place("payoff.toml", source.line),
-                    expected=each.expected,
-                    try_=each.try_,
-                )
+                replace(each, what=_named(source.table, each.what), where=where or Place("payoff.toml", source.line))
                 for each in from_error(error)
             ]
     return schemas, findings
+
+
+def _queries(project: Project, kit: Kit, schemas: dict[str, Any]) -> list[Finding]:
+    """Hold the queries in files against the tables they name; what a query makes is known for those that use it."""
+    findings: list[Finding] = []
+    for step in graph.needed_steps(project):
+        tables = {each.name: schemas[each.name] for each in step.inputs if each.name in schemas}
+        if step.sql is None or len(tables) < len(step.inputs):
+            continue
+        try:
+            schemas[step.name] = kit.engine.columns(step.sql, tables)
+        except PayoffError as error:
+            findings += [replace(each, where=each.where or Place(step.file, step.line)) for each in from_error(error)]
+    return findings
+
+
+def _named(table: str, what: str) -> str:
+    """An adapter's words, with the source they are about."""
+    return what if f"source {table}" in what else f"source {table}: {what}"
 
 
 def _contracts(project: Project, schemas: dict[str, Any]) -> list[Finding]:

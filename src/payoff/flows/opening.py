@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from payoff import project as projects
 from payoff.base.errors import UserError
+from payoff.base.ids import project_id
 from payoff.wiring import assemble
 
 if TYPE_CHECKING:
@@ -14,13 +15,21 @@ if TYPE_CHECKING:
     from payoff.records.project import Project
 
 
-class Opened:
+class Past:
+    """What is kept of a project's runs."""
+
+    def __init__(self, root: Path, identity: str, kit: Kit) -> None:
+        self.root = root
+        self.id = identity
+        self.kit = kit
+
+
+class Opened(Past):
     """A project that loaded, with its adapters."""
 
     def __init__(self, root: Path, project: Project, kit: Kit) -> None:
-        self.root = root
+        super().__init__(root, project.id, kit)
         self.project = project
-        self.kit = kit
 
 
 def open_project(folder: str | None) -> Opened:
@@ -28,6 +37,22 @@ def open_project(folder: str | None) -> Opened:
     root = root_of(folder)
     project = projects.load(root)
     return Opened(root, project, assemble.assemble(project))
+
+
+def open_past(folder: str | None) -> Past:
+    """The runs of the project that a folder belongs to, whatever is wrong with its other files now."""
+    root = root_of(folder)
+    project, findings = projects.inspect(root)
+    if project is not None:
+        return Opened(root, project, assemble.assemble(project))
+    import tomllib  # noqa: PLC0415 - only when the project does not load
+
+    try:
+        settings = tomllib.loads((root / "payoff.toml").read_text(encoding="utf-8"))
+        name, ledger = settings["project"]["name"], settings.get("ledger", {})
+    except (OSError, ValueError, KeyError, TypeError):
+        raise findings[0].as_error() from None
+    return Past(root, project_id(str(name)), assemble.only_ledger(root, ledger))
 
 
 def root_of(folder: str | None) -> Path:

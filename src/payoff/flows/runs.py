@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from payoff.flows.opening import open_project
+from payoff.flows.opening import open_past
 
 if TYPE_CHECKING:
     from payoff.records.run import Summary
@@ -12,5 +12,5 @@ if TYPE_CHECKING:
 
 def runs(project: str | None, limit: int = 20) -> tuple[Summary, ...]:
     """Summaries of the newest runs, unfinished ones included."""
-    opened = open_project(project)
-    return opened.kit.ledger.read(opened.project.id, limit=limit).summaries
+    past = open_past(project)
+    return past.kit.ledger.read(past.id, limit=limit).summaries

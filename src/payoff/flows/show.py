@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from payoff.base.errors import UserError
-from payoff.flows.opening import Opened, open_project
+from payoff.flows.opening import Past, open_past
 from payoff.records.request import RunAnswer
 
 if TYPE_CHECKING:
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 def show(project: str | None, run: str = "latest") -> RunAnswer:
     """A run's record (by id, unique beginning of an id, or `latest`) and where to look further."""
-    opened = open_project(project)
-    return answer_for(opened, *_find(opened, run))
+    past = open_past(project)
+    return answer_for(past, *_find(past, run))
 
 
 def predictions(project: str | None, run: str, file: str) -> int:
@@ -25,8 +25,8 @@ def predictions(project: str | None, run: str, file: str) -> int:
     Columns: `id`, `outcome`, one `p_<outcome>` per outcome, `action`, one `payoff_<action>` per action: the payoff of that action
     given the row's real outcome.
     """
-    opened = open_project(project)
-    record, _ = _find(opened, run)
+    past = open_past(project)
+    record, _ = _find(past, run)
     if record.predictions is None:
         raise UserError(
             f"run {record.run} has no predictions: it was {record.status} before the model was scored",
@@ -34,18 +34,18 @@ def predictions(project: str | None, run: str, file: str) -> int:
             expected="a run that got to its verdict",
             remedy="payoff runs, and name one that has an amount of money",
         )
-    source = opened.kit.store.path(record.predictions)
+    source = past.kit.store.path(record.predictions)
     target = Path(file)
     target.parent.mkdir(parents=True, exist_ok=True)
-    opened.kit.engine.transform("select * from predictions", {"predictions": source}, target)
+    past.kit.engine.transform("select * from predictions", {"predictions": source}, target)
     return record.predictions.rows or 0
 
 
-def answer_for(opened: Opened, record: RunRecord, tracking: dict[str, Any], *, unchanged: bool = False) -> RunAnswer:
+def answer_for(past: Past, record: RunRecord, tracking: dict[str, Any], *, unchanged: bool = False) -> RunAnswer:
     """A record with where to look further."""
-    tracker = opened.kit.tracker
+    tracker = past.kit.tracker
     address = tracker.address() if tracker else {}
-    report = opened.root / ".payoff" / "reports" / f"{record.run}.html"
+    report = past.root / ".payoff" / "reports" / f"{record.run}.html"
     return RunAnswer(
         record=record,
         unchanged=unchanged,
@@ -55,8 +55,8 @@ def answer_for(opened: Opened, record: RunRecord, tracking: dict[str, Any], *, u
     )
 
 
-def _find(opened: Opened, run: str) -> tuple[RunRecord, dict[str, str]]:
-    found = opened.kit.ledger.read(opened.project.id, run)
+def _find(past: Past, run: str) -> tuple[RunRecord, dict[str, str]]:
+    found = past.kit.ledger.read(past.id, run)
     if not found.entries:
         raise UserError(
             f"run {run} was stopped before its end, so it has no record",

@@ -13,7 +13,7 @@ import time
 
 _FILE = os.path.join(".payoff", "cache", "unchanged.json")
 _STAMPS = os.path.join(".payoff", "cache", "stamps.json")
-_VERSION = 1
+_VERSION = 2
 # A file changed this shortly before it was looked at could change again without a trace in its time.
 _RACY_NS = 50_000_000
 
@@ -30,6 +30,8 @@ def answer(project: str | None, request_key: str) -> tuple[str, str, int] | None
             kept = json.load(stream)
         if kept["version"] != _VERSION or kept["request"] != request_key or kept["system"] != system():
             return None
+        if kept["root"] != root:  # a copy of the project, whose stamps are those of the other's files
+            return None
         if stamp(kept["stamps"]) != kept["stamps"]:
             return None
         return kept["text"], kept["document"], kept["exit_code"]
@@ -45,11 +47,14 @@ def keep(root: str, request_key: str, text: str, document: str, exit_code: int) 
         os.unlink(os.path.join(root, _STAMPS))
     except (OSError, ValueError):
         return
+    # What the run itself makes is taken as it is now: without the ledger of then, there is no answer of then.
+    made = stamp([path for path in began_with["stamps"] if path.startswith("!")])
     kept = {
         "version": _VERSION,
+        "root": os.path.abspath(root),
         "request": request_key,
         "system": system(),
-        "stamps": began_with["stamps"],
+        "stamps": began_with["stamps"] | made,
         "text": text,
         "document": document,
         "exit_code": exit_code,

@@ -241,4 +241,10 @@ def score_facts(project: Project, model: str, holdout: str) -> dict[str, Any]:
 
 def value_facts(project: Project, predictions: str, holdout: str) -> dict[str, Any]:
     """What the valuation depends on, the number of looks apart."""
-    return {"inputs": {"predictions": predictions, "holdout": holdout}, "charter": project.charter.digest}
+    columns = [column for contract in project.contracts for column in contract.columns]
+    return {
+        "inputs": {"predictions": predictions, "holdout": holdout},
+        "charter": project.charter.digest,
+        "currencies": sorted([column.name, column.currency] for column in columns if column.currency),
+        "known after": sorted({column.name for column in columns if column.known == "after"}),
+    }

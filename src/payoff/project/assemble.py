@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from payoff.base.ids import project_id
 from payoff.project import charter, config, lock
 from payoff.project.pipeline import steps
 from payoff.project.pipeline.graph import Graph
@@ -53,7 +53,7 @@ def project(reading: Reading) -> Project | None:
     if why is None:
         return None
     return Project(
-        id=re.sub(r"[^\w.-]+", "-", settings.name).strip("-") or "project",
+        id=project_id(settings.name),
         name=settings.name,
         root="",
         charter=why,

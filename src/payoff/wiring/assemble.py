@@ -43,6 +43,7 @@ def only_ledger(root: Path, section: Mapping[str, Any]) -> Kit:
             "ledger": functools.partial(_connect, "ledger", dict(section), root),
             "store": functools.partial(_connect, "store", {}, root),
             "engine": functools.partial(_connect, "engine", {}, root),
+            "tracker": lambda: None,
         },
         {},
     )

@@ -96,12 +96,12 @@ def _rungs(rungs: dict[str, Interval]) -> dict[str, Any]:
 
 
 def _outcomes(outcomes: Sequence[StepOutcome], *, unchanged: bool) -> list[dict[str, Any]]:
-    """What was done, as this command saw it: in an unchanged project everything is reused."""
+    """What was done, as this command saw it: in an unchanged project everything that had run is reused."""
     return [
         {
             "name": each.name,
-            "state": "reused" if unchanged else each.state,
-            "because": () if unchanged else each.because,
+            "state": "reused" if unchanged and each.state == "ran" else each.state,
+            "because": () if unchanged and each.state == "ran" else each.because,
             "seconds": 0.0 if unchanged else each.seconds,
             "output": each.output.id if each.output else None,
             "rows": each.output.rows if each.output else None,

@@ -119,7 +119,7 @@ def _failed(record: RunRecord) -> list[str]:
     for finding in words.errors(record):
         lines += str(finding.as_error()).splitlines()
     for step in words.failures(record):
-        if step.failure and step.failure.trace:
+        if step.failure and step.failure.trace and step.failure.kind != "type":  # ours, and its message is above
             lines += [
                 "",
                 f"Step {step.name}:",
