@@ -33,7 +33,10 @@ class SplitQueries(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def compile_split(charter: Charter, columns: Sequence[str], features: Sequence[str]) -> SplitQueries:
-    """The queries of a charter's split over examples with these columns."""
+    """The queries of a charter's split over examples with these columns.
+
+    Both sides are sorted by the decision's id: training (folds, batches) and resampling depend on the order of rows.
+    """
     decision, split = charter.decision, charter.split
     for name, what in (
         (decision.id, "decision.id"),
@@ -56,11 +59,13 @@ def compile_split(charter: Charter, columns: Sequence[str], features: Sequence[s
         f"select count(*) as rows, count({identity}) as ids, count(distinct {identity}) as distinct_ids,"
         f" count({outcome}) as outcomes, count({column(split.on)}) as keys,"
         f" count(*) filter ({held}) as held, count(distinct {outcome}) filter ({held}) as held_kinds,"
-        f" count(distinct {outcome}) filter (not {held}) as train_kinds from {table}"
+        f" count(distinct {outcome}) filter (not {held}) as train_kinds,"
+        f" count(*) filter ({held} and {_positive(charter)}) as held_positive,"
+        f" count(*) filter (not {held} and {_positive(charter)}) as train_positive from {table}"
     )
     return SplitQueries(
-        train=f"select {chosen} from {table} where not {held}",
-        holdout=f"select * from {table} where {held}",
+        train=f"select {chosen} from {table} where not {held} order by {identity}",
+        holdout=f"select * from {table} where {held} order by {identity}",
         census=census,
         charter=charter,
         examples=decision.examples,
@@ -95,6 +100,27 @@ def _held(charter: Charter) -> str:
     below = round((split.holdout or 0.0) * _BUCKETS)
     key = f"md5({value(split.salt)} || '|' || cast({on} as varchar))"
     return f"(cast('0x' || substr({key}, 1, 12) as bigint) % {_BUCKETS} < {below})"
+
+
+def _positive(charter: Charter) -> str:
+    """The condition that a row has the positive outcome."""
+    spec = charter.decision.outcome
+    return f"lower(cast({column(spec.column)} as varchar)) = {value(str(spec.positive).lower())}"
+
+
+def _one_sided(charter: Charter, seen: dict[str, int]) -> str:
+    """Which outcome is the only one, on which side of the split, in how many rows."""
+    spec, names = charter.decision.outcome, charter.outcomes
+    sides, parts = [], []
+    for side, rows, kinds, positive in (
+        ("the holdout", seen["held"], seen["held_kinds"], seen["held_positive"]),
+        ("train", seen["rows"] - seen["held"], seen["train_kinds"], seen["train_positive"]),
+    ):
+        if kinds < 2:
+            only = spec.name if positive else (names[1] if len(names) == 2 else f"one outcome other than {spec.name}")
+            sides.append(side)
+            parts.append(f"all {count(rows, 'row')} of {side} are {only}")
+    return f"every outcome ({spec.column}) is the same in {' and in '.join(sides)}: {', '.join(parts)}"
 
 
 def _columns(answer: pa.Table) -> tuple[list[str], list[pa.ChunkedArray]]:
@@ -145,8 +171,7 @@ def _faults(charter: Charter, seen: dict[str, int]) -> list[tuple[str, str, str]
         ),
         (
             min(seen["held_kinds"], seen["train_kinds"]) < 2,
-            f"every outcome ({decision.outcome.column}) is the same in "
-            + ("the holdout" if seen["held_kinds"] < 2 else "train"),
+            _one_sided(charter, seen),
             "at least two different outcomes on both sides of the split",
             f"see whether the step {examples} filters on the outcome, or choose another split",
         ),

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from payoff.base.errors import OutsideError
 from payoff.execute.context import Context, Sandbox, Work, fields
-from payoff.execute.failures import raise_failure
-from payoff.plan import keys
+from payoff.execute.failures import at_source, at_step, raise_failure
+from payoff.plan import graph, keys
 from payoff.records.artifact import Artifact, Field
 from payoff.records.task import Task, TaskInput, TaskResult
 
@@ -118,12 +118,22 @@ def transform(context: Context, stage: Transform) -> Handler:
     output = context.kit.store.scratch(step.name)
 
     def work() -> Artifact:
-        context.kit.engine.transform(sql, files, output)
+        with at_step(step):
+            context.kit.engine.transform(_settled(context, step, sql), files, output)
         return context.keep_table(output)
 
     artifact = yield Work(work)
     context.artifacts[step.name] = artifact
     return context.done(stage, facts, artifact, extra={"sql": sql})
+
+
+def _settled(context: Context, step: Step, sql: str) -> str:
+    """The query with its rows in an order that does not depend on threads, when a function gets them."""
+    from payoff.data import order  # noqa: PLC0415 - brings sqlglot, which a run without queries does without
+
+    if all(consumer.lazy for consumer in graph.consumers(context.project.steps, step.name)):
+        return sql
+    return order.settled(sql)
 
 
 def compile_step(
@@ -153,18 +163,31 @@ def compile_step(
 
 
 def compile_early(context: Context, step: Step) -> Generator[Sandbox | Work, Any, None]:
-    """Compile a lazy step before its sources are read, so that only the columns it uses are read."""
+    """Compile a lazy step before its sources are read, so that only the columns it uses are read.
+
+    Where a source lacks a column that its contract promises, the query is left for later: the contract's check says it better.
+    """
     for each in step.inputs:
-        if each.name not in context.shapes:
-            schema = yield Work(context.kit.source(each.name).schema)
+        if context.project.source(each.name) and each.name not in context.shapes:
+            with at_source(context.project, each.name):
+                schema = yield Work(context.kit.source(each.name).schema)
             context.shapes[each.name] = fields(schema)
             context.schemas[each.name] = schema
+    if any(each.name not in context.shapes or _lacks_promised(context, each.name) for each in step.inputs):
+        return
     sql = yield from compile_step(context, step, {each.name: context.shapes[each.name] for each in step.inputs})
     schemas = {each.name: context.schemas[each.name] for each in step.inputs}
-    schema = yield Work(lambda: context.kit.engine.columns(sql, schemas))
+    with at_step(step):
+        schema = yield Work(lambda: context.kit.engine.columns(sql, schemas))
     context.compiled[step.name] = sql
     context.schemas[step.name] = schema
     context.shapes[step.name] = fields(schema)
+
+
+def _lacks_promised(context: Context, table: str) -> bool:
+    contract = context.project.contract(table)
+    names = {each.name for each in context.shapes[table]}
+    return contract is not None and any(column.name not in names for column in contract.columns)
 
 
 def environment_of(context: Context, step: Step) -> Environment:
