@@ -15,7 +15,7 @@ CONFIG = "payoff.toml"
 
 
 class At:
-    """Errors raised inside say this place, unless they know better."""
+    """What the user wrote wrong says this place, unless it knows better."""
 
     def __init__(self, where: Where | None) -> None:
         self.where = where
@@ -24,7 +24,7 @@ class At:
         return None
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, PayoffError) and error.where is None:
+        if isinstance(error, UserError) and error.where is None:
             error.where = self.where
 
 
