@@ -27,6 +27,10 @@ def tell(error: BaseException, argv: list[str]) -> int:
     if isinstance(error, BrokenPipeError):
         return _UNHEARD
     if isinstance(error, KeyboardInterrupt):
+        if "--json" in argv:
+            from payoff.cli.render import document
+
+            screen.document(document.failure(_stopped()))
         screen.err("stopped; nothing finished is lost: payoff run goes on from here")
         return _INTERRUPTED
     if isinstance(error, SystemExit):
@@ -56,6 +60,19 @@ def unknown_verb(verb: str, verbs: Iterable[str]) -> NoReturn:
         code="PO-U001",
         expected=did_you_mean(verb, names),
         remedy=f"payoff {nearest(verb, names) or '--help'}",
+    )
+
+
+class _Stopped(OutsideError):
+    exit_code = _INTERRUPTED
+
+
+def _stopped() -> OutsideError:
+    return _Stopped(
+        "it was stopped, by ctrl-C or a signal",
+        code="PO-U008",
+        expected="a command that may go on to its end",
+        remedy="the same command again: nothing finished is lost",
     )
 
 

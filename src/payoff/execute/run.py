@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, assert_never
 
 import msgspec
 
-from payoff.base.errors import PayoffError
+from payoff.base.errors import OutsideError, PayoffError
 from payoff.execute import steps, tables, verdict
 from payoff.execute.context import Context, label
 from payoff.execute.schedule import Node, Scheduler
@@ -56,11 +56,21 @@ def execute(
             Scheduler(context, _nodes(context), workers=workers).run()
         except KeyboardInterrupt:
             interrupted = True
+            context.errors["the run"] = _stopped()
             if kit.made("executor"):
                 kit.executor.close()
     for early in context.early.values():
         early.unlink(missing_ok=True)
     return _result(context, interrupted=interrupted)
+
+
+def _stopped() -> OutsideError:
+    return OutsideError(
+        "the run was stopped before its end, by ctrl-C or a signal",
+        code="PO-R010",
+        expected="a run that may go on to its verdict",
+        remedy="payoff run: finished steps are not repeated",
+    )
 
 
 def _prepare(context: Context) -> None:
