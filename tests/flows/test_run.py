@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -28,27 +26,6 @@ def run(at: Path, *words: str, code: int = 0) -> dict[str, Any]:
 
 def states(answer: dict[str, Any]) -> dict[str, str]:
     return {step["name"]: step["state"] for step in answer["steps"]}
-
-
-@pytest.fixture(scope="session")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A starter project that ran once, in a folder with a space and letters beyond ASCII; tests take copies."""
-    folder = tmp_path_factory.mktemp("flows") / "mein Prüfstand"
-    payoff("init", str(folder), at=folder.parent)
-    answer = run(folder)
-    assert answer["status"] == "passed", answer
-    (folder / "first.json").write_text(json.dumps(answer))
-    return folder
-
-
-@pytest.fixture
-def project(made: Path, tmp_path: Path) -> Path:
-    """A copy of it; the installed environments, thousands of files that nobody writes to, are shared."""
-    environments = Path(".payoff", "environments")
-    ignore = lambda folder, names: [environments.name] if Path(folder) == made / environments.parent else []  # noqa: E731
-    copied = Path(shutil.copytree(made, tmp_path / "copié", symlinks=True, ignore=ignore))
-    (copied / environments).symlink_to(made / environments)
-    return copied
 
 
 def change(path: Path, old: str, new: str) -> None:
