@@ -16,12 +16,12 @@ _OPEN = (
 
 
 def settled(sql: str) -> str:
-    """The query, sorted by all its columns where its answer's order depends on threads; as it is where it sorts itself or only filters.
+    r"""The query, sorted by all its columns where its answer's order depends on threads; as it is where it sorts itself or only filters.
 
     >>> settled("select a, b from t where a > 1")
     'select a, b from t where a > 1'
     >>> settled("select a, count(*) as n from t group by a")
-    'select * from (\\nselect a, count(*) as n from t group by a\\n) order by all'
+    'select * from (\nselect a, count(*) as n from t group by a\n) order by all'
     """
     try:
         tree = sqlglot.parse_one(sql, dialect="duckdb")

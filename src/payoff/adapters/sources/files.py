@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import glob
 import os
@@ -9,17 +10,20 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-import pyarrow.csv as pacsv
-import pyarrow.dataset as ds
-import pyarrow.json as pajson
-
-from payoff.base import hashing
+from payoff.base import hashing, lazy
 from payoff.base.errors import OutsideError, UserError
 from payoff.base.text import did_you_mean, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
+
+    import pyarrow as pa
+    import pyarrow.csv as pacsv
+    import pyarrow.json as pajson
+    import pyarrow.parquet as pq
+else:  # not pyarrow.dataset, which imports pandas where that is installed: half a second
+    pa, pacsv = lazy.Module("pyarrow"), lazy.Module("pyarrow.csv")
+    pajson, pq = lazy.Module("pyarrow.json"), lazy.Module("pyarrow.parquet")
 
 CAPABILITIES = {"columns": True, "version": True, "streams": False}
 _ENDINGS = {
@@ -33,6 +37,7 @@ _ENDINGS = {
 }
 _SCHEME = re.compile(r"^[a-z][a-z0-9+.-]+://")
 _BLOCK = 4 << 20
+_ROWS = 1 << 17
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,10 +78,12 @@ class Files:
         if kind in {"csv", "json"}:
             with self._reader(files[0], kind, None) as reader:
                 return reader.schema
+        schemas = []
+        for file in files:
+            with self._told(file), self._whole(file, self._kind(file)) as (schema, _):
+                schemas.append(schema)
         with self._told(files[0]):
-            dataset = ds.dataset(files, format="ipc" if kind == "arrow" else kind, filesystem=self._filesystem())
-            schemas = [fragment.physical_schema for fragment in dataset.get_fragments()]
-            return pa.unify_schemas([schema.remove_metadata() for schema in schemas])
+            return pa.unify_schemas(schemas)
 
     def read(self, columns: Sequence[str] | None = None) -> pa.RecordBatchReader:
         """One batch after the other, file after file."""
@@ -149,9 +156,6 @@ class Files:
             ) from error
         return system, list(found)
 
-    def _filesystem(self) -> Any:
-        return pa.fs.PyFileSystem(pa.fs.FSSpecHandler(self._fsspec()[0])) if self._remote() else None
-
     def _files(self) -> list[str]:
         if self._remote():
             files = self._fsspec()[1]
@@ -205,11 +209,32 @@ class Files:
                     with self._reader(file, kind, schema) as reader:
                         yield from (_fit(batch, schema) for batch in reader if batch.num_rows)
                 else:
-                    form = "ipc" if kind == "arrow" else kind
-                    dataset = ds.dataset(file, format=form, filesystem=self._filesystem())
-                    present = [name for name in schema.names if name in dataset.schema.names]
-                    scanner = dataset.scanner(columns=present, batch_readahead=4, fragment_readahead=1)
-                    yield from (_fit(batch, schema) for batch in scanner.to_batches() if batch.num_rows)
+                    with self._whole(file, kind) as (found, batches):
+                        present = [name for name in schema.names if name in found.names]
+                        yield from (_fit(batch, schema) for batch in batches(present) if batch.num_rows)
+
+    @contextlib.contextmanager
+    def _whole(
+        self, file: str, kind: str
+    ) -> Iterator[tuple[pa.Schema, Callable[[list[str]], Iterator[pa.RecordBatch]]]]:
+        """The schema of a Parquet or Arrow file, and what reads some of its columns."""
+        with self._seekable(file) as stream:
+            if kind == "parquet":
+                with pq.ParquetFile(stream, pre_buffer=True) as parquet:
+                    schema = parquet.schema_arrow.remove_metadata()
+                    yield schema, lambda columns: parquet.iter_batches(_ROWS, columns=columns)
+            else:
+                arrow = pa.ipc.open_file(stream)
+                numbers = range(arrow.num_record_batches)
+                yield (
+                    arrow.schema.remove_metadata(),
+                    lambda columns: (arrow.get_batch(number).select(columns) for number in numbers),
+                )
+
+    def _seekable(self, file: str) -> Any:
+        if self._remote():
+            return pa.PythonFile(self._fsspec()[0].open(file, "rb"), mode="r")
+        return pa.memory_map(file)
 
     def _types(self) -> dict[str, pa.DataType]:
         try:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import re
 from typing import TYPE_CHECKING, Any
 
-import adbc_driver_manager
-import adbc_driver_postgresql.dbapi as adbc
-import pyarrow as pa
-
+from payoff.base import lazy
 from payoff.base.errors import OutsideError, PayoffError, UserError
 from payoff.base.text import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
+
+    import adbc_driver_manager
+    import adbc_driver_postgresql
+    import pyarrow as pa
+else:  # not the driver's dbapi, which imports pandas and polars where they are installed: a second
+    pa, adbc_driver_manager = lazy.Module("pyarrow"), lazy.Module("adbc_driver_manager")
+    adbc_driver_postgresql = lazy.Module("adbc_driver_postgresql")
 
 CAPABILITIES = {"columns": True, "version": False, "sql": True}
 
@@ -47,9 +52,8 @@ class PostgreSQL:
 
     def schema(self) -> pa.Schema:
         """The types that the driver gives for no rows."""
-        with self._told(), self._connect() as connection, connection.cursor() as cursor:
-            cursor.execute(f"select * from {self._from()} where false")
-            return _readable(cursor.fetch_record_batch().schema)
+        with self._told(), self._answer(f"select * from {self._from()} where false") as reader:
+            return _readable(reader.schema)
 
     def read(self, columns: Sequence[str] | None = None) -> pa.RecordBatchReader:
         """Arrow batches of the columns asked for."""
@@ -86,25 +90,35 @@ class PostgreSQL:
 
     def _batches(self, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
         listed = ", ".join(_quoted(name) for name in schema.names)
-        with self._told(), self._connect() as connection, connection.cursor() as cursor:
-            cursor.execute(f"select {listed} from {self._from()}")
-            for batch in cursor.fetch_record_batch():
+        with self._told(), self._answer(f"select {listed} from {self._from()}") as reader:
+            for batch in reader:
                 arrays = [_readable_array(a, f.type) for a, f in zip(batch.columns, schema, strict=True)]
                 yield pa.RecordBatch.from_arrays(arrays, schema=schema)
 
-    def _connect(self) -> Any:
-        return adbc.connect(self._options.dsn)
+    @contextlib.contextmanager
+    def _answer(self, sql: str) -> Iterator[pa.RecordBatchReader]:
+        """The rows of a query, on a connection of its own whose transaction is never committed."""
+        with (
+            adbc_driver_postgresql.connect(self._options.dsn) as database,
+            adbc_driver_manager.AdbcConnection(database) as connection,
+            adbc_driver_manager.AdbcStatement(connection) as statement,
+        ):
+            connection.set_autocommit(False)
+            statement.set_sql_query(sql)
+            with pa.RecordBatchReader.from_stream(statement.execute_query()[0]) as reader:
+                yield reader
+            connection.rollback()
 
     def _told(self) -> _Told:
         return _Told(self)
 
     def no_table(self) -> PayoffError:
         """The error of a table that is not there, with the nearest that is."""
-        with self._connect() as connection, connection.cursor() as cursor:
-            cursor.execute(
-                "select table_name from information_schema.tables where table_schema = $1", [self._options.schema]
-            )
-            names = [str(row[0]) for row in cursor.fetchall()]
+        listed = (
+            f"select table_name from information_schema.tables where table_schema = {_literal(self._options.schema)}"
+        )
+        with self._answer(listed) as reader:
+            names = [str(name) for name in reader.read_all().column(0).to_pylist()]
         return UserError(
             f"source {self._name}: schema {self._options.schema} has no table {self._table}",
             code="PO-S030",
@@ -123,7 +137,7 @@ class _Told:
         return None
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if not isinstance(error, adbc_driver_manager.Error):
+        if not isinstance(error, adbc_driver_manager.Error | pa.ArrowException | OSError):
             return
         text, name = str(error), self.source._name  # noqa: SLF001 - its own helper
         if "does not exist" in text and "relation" in text:
@@ -154,6 +168,10 @@ class _Told:
 
 def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
 
 
 def _readable(schema: pa.Schema) -> pa.Schema:

@@ -8,17 +8,20 @@ import sqlite3
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-import adbc_driver_manager
-import adbc_driver_sqlite.dbapi as adbc
-import pyarrow as pa
-
-from payoff.base import hashing
+from payoff.base import hashing, lazy
 from payoff.base.errors import OutsideError, UserError
 from payoff.base.text import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
+
+    import adbc_driver_manager
+    import adbc_driver_sqlite
+    import pyarrow as pa
+else:  # not the driver's dbapi, which imports pandas and polars where they are installed: a second
+    pa, adbc_driver_manager = lazy.Module("pyarrow"), lazy.Module("adbc_driver_manager")
+    adbc_driver_sqlite = lazy.Module("adbc_driver_sqlite")
 
 CAPABILITIES = {"columns": True, "version": True, "sql": True}
 _ROWS = 65_536
@@ -107,13 +110,16 @@ class SQLite:
         listed = ", ".join(f"{_cast(field)} as {_quoted(field.name)}" for field in schema)
         try:
             with (
-                adbc.connect(self._uri()) as connection,
-                connection.cursor(adbc_stmt_kwargs={"adbc.sqlite.query.batch_rows": str(_ROWS)}) as cursor,
+                adbc_driver_sqlite.connect(self._uri()) as database,
+                adbc_driver_manager.AdbcConnection(database) as connection,
+                adbc_driver_manager.AdbcStatement(connection) as statement,
             ):
-                cursor.execute(f"select {listed} from {self._from()}")
-                for batch in cursor.fetch_record_batch():
-                    yield _typed(batch, schema)
-        except adbc_driver_manager.Error as error:
+                statement.set_options(**{"adbc.sqlite.query.batch_rows": str(_ROWS)})
+                statement.set_sql_query(f"select {listed} from {self._from()}")
+                with pa.RecordBatchReader.from_stream(statement.execute_query()[0]) as reader:
+                    for batch in reader:
+                        yield _typed(batch, schema)
+        except (adbc_driver_manager.Error, pa.ArrowException, OSError) as error:
             raise OutsideError(
                 f"source {self._name}: {self._shown} cannot be read ({type(error).__name__})",
                 code="PO-S021",
