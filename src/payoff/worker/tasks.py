@@ -59,8 +59,9 @@ def prepare(task):
         for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS"):
             os.environ[name] = str(threads)
     os.chdir(task["root"])
-    sys.path.insert(0, task["root"])
-    sys.dont_write_bytecode = True
+    from . import imports
+
+    imports.install(task["root"])
     path = os.path.join(os.path.dirname(OURS), "__init__.py")
     spec = importlib.util.spec_from_file_location("payoff", path, submodule_search_locations=[])
     module = importlib.util.module_from_spec(spec)

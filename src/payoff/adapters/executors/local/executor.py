@@ -31,8 +31,6 @@ _DETERMINISM = {
     "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
     "TF_DETERMINISTIC_OPS": "1",
     "TF_CPP_MIN_LOG_LEVEL": "2",
-    "OMP_WAIT_POLICY": "PASSIVE",  # threads that wait do not burn the processor of those that work
-    "PYTHONDONTWRITEBYTECODE": "",
 }
 
 
@@ -40,7 +38,9 @@ class Server:
     """A running fork server."""
 
     def __init__(self, python: Path, root: Path) -> None:
-        environ = {**sandbox.clean_environ(), **_DETERMINISM}
+        # Bytecode of packages is kept in the sandbox, so that the second step that imports one need not compile it.
+        cache = {"PYTHONPYCACHEPREFIX": str(python.parent.parent / "bytecode")}
+        environ = {**sandbox.clean_environ(), **_DETERMINISM, **cache}
         self.process = subprocess.Popen(
             [str(python), "-s", os.path.normpath(_WORKER)],
             stdin=subprocess.PIPE,

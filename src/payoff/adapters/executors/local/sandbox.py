@@ -51,6 +51,7 @@ def clean_environ() -> dict[str, str]:
         "UV_PROJECT",
         "UV_PROJECT_ENVIRONMENT",
         "PYTHONWARNINGS",
+        "PYTHONDONTWRITEBYTECODE",
     )
     return {name: value for name, value in os.environ.items() if name not in away}
 
@@ -73,7 +74,7 @@ def _check(environment: Environment, root: Path) -> None:
 
 def _sync(environment: Environment, root: Path, place: Path, tell: Callable[[str], None]) -> None:
     words = ["sync", "--frozen", "--no-install-project", "--project", str(root / environment.folder)]
-    words += ["--no-default-groups", "--compile-bytecode"]  # once here, not in every step
+    words += ["--no-default-groups"]
     words += [word for group in environment.groups for word in ("--group", group)]
     words += [word for extra in environment.extras for word in ("--extra", extra)]
     tell(f"installing {len(environment.packages)} packages")
