@@ -141,6 +141,8 @@ def _handler(context: Context, stage: Stage) -> functools.partial[Generator[Sand
             return functools.partial(tables.check, context, stage)
         case Transform():
             return functools.partial(steps.transform, context, stage)
+        case Call() if stage.step.name == context.project.charter.model_step:
+            return functools.partial(_train, context, stage)
         case Call():
             return functools.partial(steps.call, context, stage)
         case Split():
@@ -151,6 +153,14 @@ def _handler(context: Context, stage: Stage) -> functools.partial[Generator[Sand
             return functools.partial(verdict.value, context, stage)
         case _:
             assert_never(stage)
+
+
+def _train(context: Context, stage: Call) -> Generator[Sandbox | Work, Any, StepOutcome]:
+    """Run the model's step; a sandbox gets ready for scoring meanwhile."""
+    score = next((each for each in context.plan.stages if isinstance(each, Score)), None)
+    if score is not None and stage.state == "run":
+        context.kit.executor.expect(verdict.score_task(context, score))
+    return steps.call(context, stage)
 
 
 def _result(context: Context, *, interrupted: bool) -> Result:

@@ -39,22 +39,13 @@ def score(context: Context, stage: Score) -> Handler:
     outcome = project.charter.decision.outcome.column
     features = tuple(name for name in train.columns if name != outcome)
     form: Form = next((each.form for each in step.inputs if each.name == graph.TRAIN), "pandas")
-    task = Task(
-        id=stage.name,
-        kind="score",
-        step=step.name,
-        environment=environment_of(context, step),
-        root=project.root,
-        module=step.module,
-        function=step.function,
+    task = msgspec.structs.replace(
+        score_task(context, stage),
         inputs=(
             TaskInput(name="model", form="object", path=str(context.file(step.name))),
             TaskInput(name="rows", form=form, path=str(context.file("holdout")), columns=features),
         ),
         output=str(kit.store.scratch("scores")),
-        seed=step.seed,
-        deterministic=step.deterministic,
-        threads=step.threads,
         options={"feature_columns": list(features)},
     )
     result: TaskResult = yield Sandbox(task)
@@ -64,6 +55,23 @@ def score(context: Context, stage: Score) -> Handler:
     context.artifacts["scores"] = artifact
     extra = {"form": form, "environment": step.environment}
     return context.done(stage, facts, artifact, result=result, extra=extra)
+
+
+def score_task(context: Context, stage: Score) -> Task:
+    """The scoring of a model that may not be there yet."""
+    step = stage.step
+    return Task(
+        id=stage.name,
+        kind="score",
+        step=step.name,
+        environment=environment_of(context, step),
+        root=context.project.root,
+        module=step.module,
+        function=step.function,
+        seed=step.seed,
+        deterministic=step.deterministic,
+        threads=step.threads,
+    )
 
 
 def look(context: Context) -> int:

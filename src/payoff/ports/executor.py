@@ -25,6 +25,12 @@ class Executor(Protocol):
         """
         ...
 
+    def expect(self, task: Task) -> None:
+        """Hear of a task that will probably be submitted later under the same id, and get ready for it; a hint, its inputs and output are
+        not known yet. Nothing is answered for it.
+        """
+        ...
+
     def submit(self, task: Task) -> None:
         """Start a task; it runs beside others."""
         ...

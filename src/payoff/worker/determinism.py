@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.abc
 import importlib.util
 import random
 import sys
@@ -17,7 +16,9 @@ def install(seed, *, deterministic):
         "torch": lambda module: _torch(module, seed, deterministic),
         "tensorflow": lambda module: _tensorflow(module, seed, deterministic),
     }
-    sys.meta_path.insert(0, _Hook(after))
+    for name in [name for name in after if name in sys.modules]:  # a process that was got ready before its task came
+        after.pop(name)(sys.modules[name])
+    sys.meta_path[:] = [_Hook(after), *(finder for finder in sys.meta_path if not isinstance(finder, _Hook))]
 
 
 def _torch(module, seed, deterministic):
@@ -34,8 +35,8 @@ def _tensorflow(module, seed, deterministic):
         module.config.experimental.enable_op_determinism()
 
 
-class _Hook(importlib.abc.MetaPathFinder):
-    """Lets the usual finders find a module, and does something after it was executed."""
+class _Hook:
+    """A finder (not derived from `importlib.abc.MetaPathFinder`, whose import costs more than a whole task). Lets the usual finders find a module, and does something after it was executed."""
 
     def __init__(self, after):
         self.after = after

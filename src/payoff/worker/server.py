@@ -15,6 +15,7 @@ import select
 import signal
 import sys
 import time
+from contextlib import suppress
 
 KEEP = 256 * 1024  # bytes of output kept from the beginning, and as many from the end
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
@@ -75,6 +76,7 @@ class Server:
         self.out = os.dup(1)
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         self.children = {}
+        self.ready = {}  # task id -> (child that waits for it, where to hand it in)
         self.buffer = b""
         self.wake_read, self.wake_write = os.pipe()
         for fd in (self.wake_read, self.wake_write, self.out):
@@ -98,7 +100,7 @@ class Server:
                 if 0 in ready and not self.requests():
                     return
         finally:
-            for child in list(self.children.values()):
+            for child in [*self.children.values(), *(child for child, _ in self.ready.values())]:
                 self.kill(child)
             self.kill_strays()
 
@@ -113,17 +115,42 @@ class Server:
                 if child:
                     child.cancelled = True
                     self.kill(child)
+            elif "ready" in request:
+                self.get_ready(request["ready"])
+            elif request["id"] in self.ready:
+                self.hand_in(request)
             else:
-                self.start(request)
+                self.children[request["id"]] = self.start(request)
         return bool(data)
 
-    def start(self, task):
+    def get_ready(self, task):
+        """A child for a task that will come: it imports meanwhile what the last such task imported."""
+        if task["id"] in self.ready or task["id"] in self.children:
+            return
+        door, hand = os.pipe()
+        self.ready[task["id"]] = (self.start(task, door), hand)
+        os.close(door)
+
+    def hand_in(self, task):
+        child, hand = self.ready.pop(task["id"])
+        with open(hand, "wb") as stream:
+            if os.waitpid(child.pid, os.WNOHANG)[0]:  # it did not live to see its task: whatever killed it, a fresh one may
+                os.close(child.pipe)
+                self.children[task["id"]] = self.start(task)
+                return
+            child.task, child.began = task, time.monotonic()
+            self.children[task["id"]] = child
+            with suppress(BrokenPipeError):
+                stream.write(json.dumps(task).encode())
+                stream.flush()
+
+    def start(self, task, door=None):
         read, write = os.pipe()
         parent = os.getpid()
         pid = os.fork()
         if pid == 0:
             try:
-                self.become_child(task, read, write, parent)
+                self.become_child(task, read, write, parent, door)
             finally:
                 os._exit(70)
         try:
@@ -132,9 +159,9 @@ class Server:
             pass
         os.close(write)
         os.set_blocking(read, False)
-        self.children[task["id"]] = Child(task, pid, read)
+        return Child(task, pid, read)
 
-    def become_child(self, task, read, write, parent):
+    def become_child(self, task, read, write, parent, door):
         os.setpgid(0, 0)
         self.libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         if os.getppid() != parent:
@@ -145,12 +172,24 @@ class Server:
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.dup2(write, 1)
         os.dup2(write, 2)
-        os.closerange(3, max(self.out, self.wake_write, read, write, *[c.pipe for c in self.children.values()], 3) + 1)
+        hands = [number for child, hand in self.ready.values() for number in (child.pipe, hand)]
+        ours = {self.out, self.wake_read, self.wake_write, read, write, *hands, *[c.pipe for c in self.children.values()]}
+        for number in range(3, max(ours | {door or 0}) + 1):
+            if number != door:
+                with suppress(OSError):
+                    os.close(number)
         sys.stdin = open(0, closefd=False)  # noqa: SIM115 - for the whole life of the process
         sys.stdout = open(1, "w", buffering=1, encoding="utf-8", errors="replace", closefd=False)  # noqa: SIM115
         sys.stderr = open(2, "w", buffering=1, encoding="utf-8", errors="replace", closefd=False)  # noqa: SIM115
         from _payoff_worker import tasks
 
+        if door is not None:
+            tasks.get_ready(task)
+            with open(door, "rb") as stream:
+                handed = stream.read()
+            if not handed:
+                os._exit(0)
+            task = json.loads(handed)
         code = tasks.run(task)
         for stream in (sys.stdout, sys.stderr):
             try:
@@ -215,7 +254,7 @@ class Server:
 
     def kill_strays(self):
         """Processes that tasks left behind, re-parented to us: those that are our children but no task."""
-        ours = {child.pid for child in self.children.values()}
+        ours = {child.pid for child in [*self.children.values(), *(child for child, _ in self.ready.values())]}
         for _ in range(100):
             strays = [pid for pid in children_of(os.getpid()) if pid not in ours]
             if not strays:
@@ -239,6 +278,6 @@ def children_of(pid):
 
 if __name__ == "__main__":
     load_package()
-    from _payoff_worker import tasks as _preloaded  # noqa: F401 - so that each fork has it already
+    from _payoff_worker import determinism, forms, imports, queries, scoring, tasks  # noqa: F401 - so that each fork has them
 
     Server().serve()

@@ -47,6 +47,14 @@ def run(task):
     return 0
 
 
+def get_ready(task):
+    """What can be done for a task before it comes: its surroundings, and the imports of the last one of its kind."""
+    prepare(task)
+    from . import imports
+
+    imports.ahead(task["step"])
+
+
 def prepare(task):
     """The child's surroundings: folder, path, limits, seeds, our one public module."""
     limit = task["environment"].get("memory_bytes")
@@ -98,10 +106,12 @@ def compile_query(task):
 
 def score(task):
     """`score`: the model's predictions for rows it never saw."""
-    from . import scoring
+    from . import imports, scoring
 
     importlib.import_module(task["module"])
-    return scoring.score(task)
+    result = scoring.score(task)
+    imports.remember(task["step"])
+    return result
 
 
 KINDS = {"call": call, "compile": compile_query, "score": score}

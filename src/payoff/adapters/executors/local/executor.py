@@ -38,9 +38,7 @@ class Server:
     """A running fork server."""
 
     def __init__(self, python: Path, root: Path) -> None:
-        # Bytecode of packages is kept in the sandbox, so that the second step that imports one need not compile it.
-        cache = {"PYTHONPYCACHEPREFIX": str(python.parent.parent / "bytecode")}
-        environ = {**sandbox.clean_environ(), **_DETERMINISM, **cache}
+        environ = {**sandbox.clean_environ(), **_DETERMINISM}
         self.process = subprocess.Popen(
             [str(python), "-s", os.path.normpath(_WORKER)],
             stdin=subprocess.PIPE,
@@ -98,15 +96,19 @@ class LocalExecutor:
             self._servers[environment.digest] = Server(place / "bin" / "python", self._root)
         return {"folder": str(place)}
 
+    def expect(self, task: Task) -> None:
+        """Have a process import what the last such task imported."""
+        self.prepare(task.environment, lambda _line: None)
+        with contextlib.suppress(OSError):  # a server that is gone is met when the task comes
+            self._servers[task.environment.digest].send(msgspec.json.encode({"ready": _slim(task)}))
+
     def submit(self, task: Task) -> None:
         """Send a task to its sandbox's server."""
         self.prepare(task.environment, lambda _line: None)
         server = self._servers[task.environment.digest]
         server.tasks[task.id] = task
-        packages: dict[str, str] = {}
-        slim = msgspec.structs.replace(task, environment=msgspec.structs.replace(task.environment, packages=packages))
         try:
-            server.send(msgspec.json.encode(slim))
+            server.send(msgspec.json.encode(_slim(task)))
         except OSError:
             self._lost(server)
 
@@ -162,6 +164,12 @@ class LocalExecutor:
             if each is server:
                 del self._servers[digest]
         server.end()
+
+
+def _slim(task: Task) -> Task:
+    """A task without the long list of its environment's packages, which a sandbox does not ask for."""
+    packages: dict[str, str] = {}
+    return msgspec.structs.replace(task, environment=msgspec.structs.replace(task.environment, packages=packages))
 
 
 def _result(task: Task, message: dict[str, Any]) -> TaskResult:
