@@ -170,6 +170,7 @@ def test_a_payoff_in_another_currency(light: Light) -> None:
     light.change("contracts/customers.yaml", "currency, value: EUR", "currency, value: USD")
     light.refuses("PO-D039", "lifetime_value in USD", "EUR", "another currency", where=where, expected="amounts in EUR")
     assert "PO-D039" in light.payoff("check", code=2)
+    assert light.run(code=2)["status"] == "failed", "the second time too"
     light.mended_passes()
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
+import shutil
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -66,9 +69,22 @@ def test_nothing_changed_nothing_done(project: Path) -> None:
     assert "unchanged since" in payoff("run", at=project)
 
 
+def test_a_copy_is_a_project_of_its_own(made: Path, project: Path, tmp_path: Path) -> None:
+    run(project)
+    assert run(project)["unchanged"] is True
+    other = Path(shutil.copytree(project, tmp_path / "other", symlinks=True))
+    change(other / "charter.toml", "run_per_year = 2000", "run_per_year = 3000")
+    answer = run(other)
+    assert answer["unchanged"] is False
+    first = json.loads((made / "first.json").read_text())
+    assert answer["per_year"]["gain"]["mean"] == pytest.approx(first["per_year"]["gain"]["mean"] - 1000)
+
+
 def test_comments_and_formatting_change_nothing(project: Path) -> None:
     run(project)
-    change(project / "pipeline.py", "    features = train", "    # what the model may learn from\n\n    features = train")
+    change(
+        project / "pipeline.py", "    features = train", "    # what the model may learn from\n\n    features = train"
+    )
     change(project / "sql/examples.sql", "from customers", "FROM   customers -- all of them")
     assert run(project)["unchanged"] is True
 
@@ -122,12 +138,29 @@ def test_a_broken_promise_refuses_before_training(project: Path) -> None:
 def test_a_worthless_model_is_refused(project: Path) -> None:
     change(
         project / "pipeline.py",
-        "    return make_pipeline(StandardScaler(), LogisticRegression(C=C)).fit(features, train[\"churned\"])",
+        '    return make_pipeline(StandardScaler(), LogisticRegression(C=C)).fit(features, train["churned"])',
         "    from sklearn.dummy import DummyClassifier\n    return DummyClassifier(strategy='prior').fit(features, train['churned'])",
     )
     answer = run(project, code=1)
     assert answer["status"] == "refused"
     assert [v["gate"] for v in answer["verdicts"] if not v["passed"]] == ["beats_baseline"]
+
+
+def test_a_model_made_alone_is_not_judged_and_becomes_no_champion(project: Path) -> None:
+    first = json.loads((project / "first.json").read_text())
+    answer = run(project, "--only", "model", "-p", "C=0.5")
+    assert states(answer)["model"] == "ran"
+    assert answer["verdicts"] == []
+    assert answer["per_year"] is None
+    assert payoff("show", at=project).startswith("Made, not judged")
+    with contextlib.closing(sqlite3.connect(project / ".payoff/mlflow.db")) as store:
+        aliases = dict(
+            store.execute(
+                "select a.alias, t.value from registered_model_aliases a join model_version_tags t"
+                " on a.name = t.name and a.version = t.version and t.key = 'payoff.run'"
+            )
+        )
+    assert aliases == {"champion": first["run"], "challenger": answer["run"]}
 
 
 def test_a_step_that_raises_shows_its_own_traceback_and_keeps_the_rest(project: Path) -> None:
@@ -147,7 +180,13 @@ def test_predictions_can_be_had(project: Path) -> None:
     table = pq.read_table(project / "scored.parquet")
     answer = json.loads((project / "first.json").read_text())
     assert table.column_names == [
-        "id", "outcome", "p_churned", "p_stays", "action", "payoff_offer", "payoff_nothing",
+        "id",
+        "outcome",
+        "p_churned",
+        "p_stays",
+        "action",
+        "payoff_offer",
+        "payoff_nothing",
     ]
     assert table.num_rows == answer["holdout"]["rows"]
     taken = [row[f"payoff_{row['action']}"] for row in table.to_pylist()]
@@ -203,7 +242,8 @@ def test_predictions_that_cannot_be_used_are_refused(project: Path, body: str, w
 def test_two_runs_at_once(project: Path) -> None:
     words = [PAYOFF, "run", "--json", "-p"]
     both = [
-        subprocess.Popen([*words, f"C=0.{n}"], cwd=project, stdout=subprocess.PIPE, stderr=subprocess.PIPE) for n in (3, 4)
+        subprocess.Popen([*words, f"C=0.{n}"], cwd=project, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        for n in (3, 4)
     ]
     answers = [json.loads(each.communicate(timeout=240)[0]) for each in both]
     assert [each.returncode for each in both] == [0, 0]
@@ -228,7 +268,9 @@ def test_killed_in_the_middle_loses_nothing(project: Path) -> None:
 
         time.sleep(0.1)
         deadline -= 1
-        left = subprocess.run(["pgrep", "-f", f"{project}/.payoff/environments"], capture_output=True, text=True, check=False)
+        left = subprocess.run(
+            ["pgrep", "-f", f"{project}/.payoff/environments"], capture_output=True, text=True, check=False
+        )
     assert left.stdout.strip() == "", "a sandbox outlived its run"
     assert "unfinished" in payoff("runs", at=project)
     change(project / "pipeline.py", "    import time; time.sleep(60)\n", "")

@@ -29,6 +29,8 @@ class Rung(NamedTuple):
 def headline(record: RunRecord) -> str:
     """The first line: an amount of money with its interval, or why there is none."""
     value = record.valuation
+    if value is None and record.status == "passed":
+        return "Made, not judged: payoff run gives the verdict"
     if value is None:
         early = " before training" if any(check.severity == "error" for check in broken(record)) else ""
         return f"{f'Refused{early}' if record.status == 'refused' else 'Failed'}: {reason(record)}"

@@ -105,7 +105,7 @@ def _register(
             model_id=logged.model_id if logged else None,
         )
     _point(client, "challenger", version, record.run)
-    if record.status == "passed":
+    if record.status == "passed" and record.valuation is not None:  # a run of some steps alone is judged by no gate
         _point(client, "champion", version, record.run)
 
 
