@@ -281,3 +281,4 @@ if __name__ == "__main__":
     from _payoff_worker import determinism, forms, imports, queries, scoring, tasks  # noqa: F401 - so that each fork has them
 
     Server().serve()
+    os._exit(0)

@@ -71,13 +71,16 @@ class Server:
         with contextlib.suppress(OSError):
             if self.process.stdin:
                 self.process.stdin.close()
-        try:
-            self.process.wait(_GRACE)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-        if self.process.stdout:
-            self.process.stdout.close()
+        assert self.process.stdout is not None  # noqa: S101 - PIPE above
+        with self.process.stdout as stream, selectors.DefaultSelector() as selector:
+            selector.register(stream, selectors.EVENT_READ)
+            deadline = time.monotonic() + _GRACE
+            while (left := deadline - time.monotonic()) > 0 and selector.select(left):
+                if not os.read(stream.fileno(), 1 << 16):  # it ended; waiting with a time limit would sleep too long
+                    break
+            else:
+                self.process.kill()
+        self.process.wait()
 
 
 class LocalExecutor:
