@@ -134,7 +134,8 @@ class Server:
     def hand_in(self, task):
         child, hand = self.ready.pop(task["id"])
         with open(hand, "wb") as stream:
-            if os.waitpid(child.pid, os.WNOHANG)[0]:  # it did not live to see its task: whatever killed it, a fresh one may
+            ended, _ = os.waitpid(child.pid, os.WNOHANG)
+            if ended:  # it did not live to see its task; a fresh one may
                 os.close(child.pipe)
                 self.children[task["id"]] = self.start(task)
                 return
@@ -172,8 +173,8 @@ class Server:
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.dup2(write, 1)
         os.dup2(write, 2)
-        hands = [number for child, hand in self.ready.values() for number in (child.pipe, hand)]
-        ours = {self.out, self.wake_read, self.wake_write, read, write, *hands, *[c.pipe for c in self.children.values()]}
+        ours = {self.out, self.wake_read, self.wake_write, read, write, *(c.pipe for c in self.children.values())}
+        ours |= {number for child, hand in self.ready.values() for number in (child.pipe, hand)}
         for number in range(3, max(ours | {door or 0}) + 1):
             if number != door:
                 with suppress(OSError):

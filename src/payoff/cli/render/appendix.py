@@ -93,7 +93,7 @@ def _promises(record: RunRecord, table: str) -> str:
 
 
 def _packages(packages: dict[str, str]) -> str:
-    told = [f"{name} {packages[name]}" for name in _TOLD if name in packages][:4]
+    told = [f"{name} {packages[name].replace(', ', ' or ')}" for name in _TOLD if name in packages][:4]
     return count(len(packages), "package") + (f" ({', '.join(told)})" if told else "")
 
 
