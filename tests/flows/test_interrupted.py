@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from conftest import Light
 
 PAYOFF = str(Path(sys.executable).with_name("payoff"))
+LINGERS = "    import time; open('waiting', 'w').close(); time.sleep(60)\n"
 
 
 def start(light: Light, *words: str) -> subprocess.Popen[str]:
@@ -65,12 +66,12 @@ def linger(light: Light) -> None:
     light.change(
         "pipeline.py",
         "    assert rates",
-        "    import time; open('waiting', 'w').close(); time.sleep(60)\n    assert rates",
+        f"{LINGERS}    assert rates",
     )
 
 
 def is_waiting(light: Light) -> bool:
-    return (light.root / "waiting").exists() or any(light.root.rglob("waiting"))
+    return any(light.root.rglob("waiting"))
 
 
 # -- kills
@@ -107,6 +108,23 @@ def test_a_kill_at_any_moment_loses_nothing(lights: Callable[[str], Light], mome
     assert light.run()["unchanged"] is True
 
 
+def test_a_kill_in_the_middle_of_a_step_takes_the_step_along(light: Light) -> None:
+    light.more_customers()
+    linger(light)
+    killed = start(light)
+    wait_for(lambda: is_waiting(light), "the model's step began")
+    killed.kill()
+    killed.communicate()
+    nothing_left(light)
+    assert light.runs()[0]["status"] == "unfinished"
+    assert "no record" in light.payoff("show", light.runs()[0]["run"], code=2)
+    light.change("pipeline.py", LINGERS, "")
+    answer = light.run()
+    assert {each["name"]: each["state"] for each in answer["steps"]} == {
+        "examples": "reused", "rates": "reused", "model": "ran",
+    }  # fmt: skip
+
+
 # -- ctrl-C
 
 
@@ -133,7 +151,7 @@ def test_ctrl_c_ends_everything_and_says_so(light: Light, number: signal.Signals
     assert [error["code"] for error in shown["errors"]] == ["PO-R010"]
     assert shown["per_year"] is None
     light.is_whole()
-    light.change("pipeline.py", "    import time; open('waiting', 'w').close(); time.sleep(60)\n", "")
+    light.change("pipeline.py", LINGERS, "")
     answer = light.run()
     assert answer["status"] == "passed"
     assert {each["name"]: each["state"] for each in answer["steps"]} == {
@@ -156,6 +174,7 @@ def test_runs_side_by_side_both_end_and_can_be_read(light: Light) -> None:
     assert {answer["status"] for answer in answers} == {"passed"}
     assert answers[0]["per_year"]["model"]["mean"] == answers[2]["per_year"]["model"]["mean"]
     assert {answer["tables"]["examples"]["id"] for answer in answers} == {answers[0]["tables"]["examples"]["id"]}
+    assert max(answer["holdout"]["looks"] for answer in answers) == 2, "the same model twice is one look"
     assert {answer["run"] for answer in answers} < {each["run"] for each in light.runs()}
     light.is_whole()
     nothing_left(light)

@@ -10,9 +10,12 @@ import sqlite3
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from conftest import Light
 
 PAYOFF = str(Path(sys.executable).with_name("payoff"))
 
@@ -100,18 +103,20 @@ def test_a_parameter_runs_what_it_changes_and_says_why(project: Path) -> None:
     payoff("run", "-p", "c=1", at=project, code=2)
 
 
-def test_a_helper_two_modules_away_is_code_of_the_step(project: Path) -> None:
-    (project / "lib").mkdir()
-    (project / "lib/__init__.py").write_text("")
-    (project / "lib/near.py").write_text("from lib.far import scale\n\ndef used():\n    return scale()\n")
-    (project / "lib/far.py").write_text("def scale():\n    return 1.0\n")
-    change(project / "pipeline.py", "from payoff import step", "from lib.near import used\nfrom payoff import step")
-    change(project / "pipeline.py", "LogisticRegression(C=C)", "LogisticRegression(C=C * used())")
-    assert states(run(project))["model"] == "ran"
-    change(project / "lib/far.py", "1.0", "0.9")
-    answer = run(project)
+def test_a_helper_two_modules_away_is_code_of_the_step(light: Light) -> None:
+    (light.root / "lib").mkdir()
+    (light.root / "lib/__init__.py").write_text("")
+    (light.root / "lib/near.py").write_text("from lib.far import scale\n\ndef used():\n    return scale()\n")
+    (light.root / "lib/far.py").write_text("def scale():\n    return 1.0\n")
+    light.change("pipeline.py", "from payoff import step", "from lib.near import used\nfrom payoff import step")
+    light.change("pipeline.py", "return Fitted(slope)", "return Fitted(slope * used())")
+    assert states(light.run()) == {"examples": "reused", "rates": "reused", "model": "ran"}
+    light.change("lib/far.py", "    return 1.0", "    # by how much\n    return 1.0")
+    assert set(states(light.run()).values()) == {"reused"}
+    light.change("lib/far.py", "1.0", "0.9")
+    answer = light.run()
     assert [s["because"] for s in answer["steps"] if s["name"] == "model"] == [["code of lib.far.scale changed"]]
-    assert states(answer)["examples"] == "reused"
+    assert states(answer) == {"examples": "reused", "rates": "reused", "model": "ran"}
 
 
 def test_changed_data_runs_everything_and_both_versions_stay(project: Path) -> None:
@@ -196,7 +201,6 @@ def test_predictions_can_be_had(project: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "old", "new", "words"),
     [
-        ("charter.toml", "0.3 * lifetime_value - 5", "0.3 * lifetimevalue - 5", "lifetime_value"),
         ("charter.toml", "0.3 * lifetime_value - 5", "lifetime_value / (tenure - tenure)", "division by zero"),
         ("charter.toml", "offer.stays = -5\n", "", "offer.stays"),
         ("charter.toml", 'offer.stays = -5', 'offer.stays = "-5 USD"', "EUR"),
@@ -206,7 +210,6 @@ def test_predictions_can_be_had(project: Path) -> None:
         ("pipeline.py", "train: pd.DataFrame", "trian: pd.DataFrame", "train"),
         ("sql/examples.sql", "tenure, calls", "tenur, calls", "tenur"),
         ("sql/examples.sql", "from customers", "from customers where tenure < 0", "no rows"),
-        ("sql/examples.sql", "from customers", "from customers where churned", "the same in"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_said_with_a_way_out(project: Path, file: str, old: str, new: str, words: str) -> None:
@@ -218,61 +221,3 @@ def test_what_is_wrong_is_said_with_a_way_out(project: Path, file: str, old: str
     assert "Try:" in said
     assert re.search(r"PO-[A-Z]\d{3}", said)
     assert "bug in Payoff" not in said
-
-
-@pytest.mark.parametrize(
-    ("body", "words"),
-    [
-        ("[[2.0, -1.0]] * len(rows)", "outside 0 to 1"),
-        ("[[float('nan'), 1.0]] * len(rows)", "NaN"),
-        ("[[0.5, 0.5]] * 3", "predicted 3 rows"),
-        ("[[0.5, 0.4]] * len(rows)", "add up to 1"),
-    ],
-)
-def test_predictions_that_cannot_be_used_are_refused(project: Path, body: str, words: str) -> None:
-    (project / "pipeline.py").write_text(
-        "import pandas as pd\nfrom payoff import step\n\n\nclass Odd:\n    classes_ = [False, True]\n\n"
-        f"    def predict_proba(self, rows):\n        return {body}\n\n\n@step\ndef model(train: pd.DataFrame):\n    return Odd()\n"
-    )
-    answer = run(project, code=2)
-    assert answer["status"] == "failed"
-    assert words in json.dumps(answer["errors"])
-
-
-def test_two_runs_at_once(project: Path) -> None:
-    words = [PAYOFF, "run", "--json", "-p"]
-    both = [
-        subprocess.Popen([*words, f"C=0.{n}"], cwd=project, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        for n in (3, 4)
-    ]
-    answers = [json.loads(each.communicate(timeout=240)[0]) for each in both]
-    assert [each.returncode for each in both] == [0, 0]
-    assert len({answer["run"] for answer in answers}) == 2
-    # Three models looked at this holdout; whoever is valued last knows of all of them.
-    assert max(answer["holdout"]["looks"] for answer in answers) == 3
-
-
-def test_killed_in_the_middle_loses_nothing(project: Path) -> None:
-    change(project / "pipeline.py", "    features = train", "    import time; time.sleep(60)\n    features = train")
-    more_customers(project)
-    running = subprocess.Popen([PAYOFF, "run"], cwd=project, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        running.wait(timeout=12)
-    except subprocess.TimeoutExpired:
-        running.kill()
-        running.wait()
-    left = subprocess.run(["pgrep", "-f", f"{project}/.payoff"], capture_output=True, text=True, check=False)
-    deadline = 50
-    while left.stdout.strip() and deadline:
-        import time
-
-        time.sleep(0.1)
-        deadline -= 1
-        left = subprocess.run(
-            ["pgrep", "-f", f"{project}/.payoff/environments"], capture_output=True, text=True, check=False
-        )
-    assert left.stdout.strip() == "", "a sandbox outlived its run"
-    assert "unfinished" in payoff("runs", at=project)
-    change(project / "pipeline.py", "    import time; time.sleep(60)\n", "")
-    answer = run(project)
-    assert states(answer) == {"examples": "reused", "model": "ran"}
