@@ -163,7 +163,7 @@ def split(context: Context, stage: Split) -> Handler:
     project, kit = context.project, context.kit
     charter = project.charter
     examples = context.artifacts[stage.examples]
-    refuse_early(context, examples)
+    yield Work(lambda: refuse_early(context, examples))
     facts = split_facts(project, examples.id)
     if hit := context.again(stage, facts):
         context.artifacts["holdout"] = msgspec.convert(hit.extra["holdout"], Artifact)
