@@ -67,6 +67,15 @@ def test_an_empty_table(light: Light) -> None:
     light.mended_passes()
 
 
+def test_a_file_that_is_not_there(light: Light) -> None:
+    where = f"payoff.toml:{line_of(light.root / 'payoff.toml', '[sources.customers]')}"
+    light.change("payoff.toml", "customers.csv", "custmers.csv")
+    light.refuses(
+        "PO-S001", "data/custmers.csv", where=where, expected="nearest there is customers.csv", recorded=False
+    )
+    light.mended_passes()
+
+
 def test_an_empty_file(light: Light) -> None:
     light.write("data/customers.csv", "")
     light.refuses("PO-S010", "data/customers.csv", "empty", expected="a header")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from payoff.base.clock import now, stopwatch
 from payoff.base.ids import new_run_id
 from payoff.execute import run as execution
+from payoff.execute.failures import at_source
 from payoff.flows import parameters, recording, unchanged, watching
 from payoff.flows.opening import Opened, open_project
 from payoff.flows.show import answer_for
@@ -79,11 +80,12 @@ def plan_only(request: RunRequest) -> PlanText:
 def _plan(opened: Opened, request: RunRequest) -> tuple[Plan, State]:
     project, kit = opened.project, opened.kit
     state = kit.ledger.state(project.id)
+    sources = {}
+    for source in project.sources:
+        with at_source(project, source.table):
+            sources[source.table] = (kit.source(source.table).describe(), kit.source(source.table).version())
     world = build.World(
-        sources={
-            source.table: (kit.source(source.table).describe(), kit.source(source.table).version())
-            for source in project.sources
-        },
+        sources=sources,
         system=watching.system(),
         recall=kit.ledger.recall,
         has=kit.store.has,

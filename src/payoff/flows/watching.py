@@ -7,6 +7,7 @@ import platform
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from payoff.execute.failures import at_source
 from payoff.flows.unchanged import Stamps, stamp
 
 if TYPE_CHECKING:
@@ -26,7 +27,8 @@ def stamps(opened: Opened) -> Stamps:
     for environment in opened.project.environments:
         paths.add(f"!{root / '.payoff' / 'environments' / environment.digest}")
     for source in opened.project.sources:
-        watch = opened.kit.source(source.table).describe().get("watch")
+        with at_source(opened.project, source.table):
+            watch = opened.kit.source(source.table).describe().get("watch")
         if not watch or "${" in str(source.options):
             return {}
         paths |= {str(root / path) for path in watch}
