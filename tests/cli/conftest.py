@@ -221,6 +221,6 @@ def answer_of(record: RunRecord) -> RunAnswer:
     return RunAnswer(
         record=record,
         tracking={"uri": "sqlite:///.payoff/mlflow.db", "run_id": "0123456789abcdef"},
-        look="mlflow ui --backend-store-uri sqlite:////home/me/bank/.payoff/mlflow.db",
-        report=f"/home/me/bank/.payoff/reports/{record.run}.html",
+        look="mlflow ui --backend-store-uri sqlite:////srv/bank/.payoff/mlflow.db",
+        report=f"/srv/bank/.payoff/reports/{record.run}.html",
     )

@@ -30,6 +30,8 @@ _FORBIDDEN = re.compile(
     re.IGNORECASE,
 )
 _SAMPLE = 5
+# What was found, code, what was expected, what to do.
+Fault = tuple[str, str, str, str]
 
 
 def check_charter(charter: Charter, columns: Sequence[str] | None, contracts: Iterable[Contract] = ()) -> list[Finding]:
@@ -192,57 +194,72 @@ def _faults(
     where: Where,
     rule: bool,
 ) -> list[UserError]:
-    faults: list[UserError] = []
+    """Everything that is wrong with an expression that can be read."""
+    parts = _form_faults(tree)
+    for name in sorted({node.name for node in tree.find_all(exp.Column)}):
+        parts += _column_faults(charter, name, columns, contracts, rule=rule)
+    return [
+        UserError(f"{title} {what}", code=code, expected=expected, remedy=remedy, where=where)
+        for what, code, expected, remedy in parts
+    ]
 
-    def fault(what: str, code: str, expected: str, remedy: str) -> None:
-        faults.append(UserError(f"{title} {what}", code=code, expected=expected, remedy=remedy, where=where))
 
+def _form_faults(tree: exp.Expression) -> list[Fault]:
+    faults: list[Fault] = []
     if tree.find(exp.AggFunc, exp.Window):
-        fault(
-            "adds up over rows",
-            "PO-D034",
-            "an expression over one row",
-            "compute it in the examples step, and use its column",
+        what = "adds up over rows"
+        faults.append(
+            (what, "PO-D034", "an expression over one row", "compute it in the examples step, and use its column")
         )
     names = [node.name if isinstance(node, exp.Anonymous) else node.key for node in tree.find_all(exp.Func)]
     unsteady = [name for name in names if _FORBIDDEN.match(name)] + [n.key for n in tree.find_all(*_UNSTEADY)]
     if unsteady:
-        fault(
-            f"uses {unsteady[0].lower()}, which gives another answer each time or looks outside",
-            "PO-D035",
-            "an expression of the row's own columns",
-            "compute it in the examples step, and use its column",
-        )
-    used = sorted({node.name for node in tree.find_all(exp.Column)})
+        what = f"uses {unsteady[0].lower()}, which gives another answer each time or looks outside"
+        expected = "an expression of the row's own columns"
+        faults.append((what, "PO-D035", expected, "compute it in the examples step, and use its column"))
+    return faults
+
+
+def _column_faults(
+    charter: Charter, name: str, columns: Sequence[str] | None, contracts: Sequence[Contract], *, rule: bool
+) -> list[Fault]:
+    faults: list[Fault] = []
     after = {c.name for contract in contracts for c in contract.known_after}
-    for name in used:
-        if columns is not None and name.lower() not in {each.lower() for each in columns}:
-            fault(
+    if columns is not None and name.lower() not in {each.lower() for each in columns}:
+        faults.append(
+            (
                 f"names the column {name}, which {charter.decision.examples} does not have",
                 "PO-D036",
                 did_you_mean(name, columns),
                 f"correct the name in {charter.file}, or make {charter.decision.examples} deliver {name}",
             )
-        elif name == charter.decision.outcome.column:
-            fault(
+        )
+    elif name == charter.decision.outcome.column:
+        faults.append(
+            (
                 f"uses {name}, which is the outcome itself and not known when the decision is taken",
                 "PO-D037",
                 "columns known at the decision; each outcome has a cell of its own",
                 "write the amount of each outcome into its own cell",
             )
-        elif rule and name in after:
-            fault(
+        )
+    elif rule and name in after:
+        faults.append(
+            (
                 f"uses {name}, which is known only after the decision",
                 "PO-D038",
                 "columns known when the decision is taken",
                 "write the rule with columns that are known then",
             )
-        other = next((c.currency for k in contracts for c in k.columns if c.name == name and c.currency), None)
-        if other and other != charter.currency and not rule:
-            fault(
+        )
+    other = next((c.currency for k in contracts for c in k.columns if c.name == name and c.currency), None)
+    if other and other != charter.currency and not rule:
+        faults.append(
+            (
                 f"adds {name} in {other} to amounts in {charter.currency}: another currency",
                 "PO-D039",
                 f"amounts in {charter.currency}",
                 f"convert {name} to {charter.currency} in the examples step, and use the converted column",
             )
+        )
     return faults
