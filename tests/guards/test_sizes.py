@@ -86,11 +86,11 @@ def test_no_exception_is_left_over() -> None:
 
 
 def test_few_suppressions() -> None:
-    """At most 3 per 1,000 lines of code for now (the aim is 1): most are imports that wait until they are needed."""
+    """At most 4 per 1,000 lines of code for now (the aim is 1): half are imports that wait until they are needed."""
     house = sources(HOUSE)
     lines = sum(len(code_lines(source)) for _, source in house)
     counted = Counter(name for name, source in house for _ in re.findall(r"# (?:noqa|type: ignore)", source))
-    assert counted.total() <= 12 * lines / 1000, counted.most_common(10)
+    assert counted.total() <= 4 * lines / 1000, counted.most_common(10)
 
 
 def test_names_say_something() -> None:
