@@ -18,9 +18,9 @@ PLACES = {
     r"^\s*(?:import|from) subprocess\b": (
         "adapters/", "project/", "flows/init.py", "testing/",
     ),
-    r"(?<![\w.])print\(": ("cli/", "templates/"),
+    r"(?<![\w.])print\(": ("cli/", "templates/", "testing/executor.py"),  # steps of users
     r"\bsys\.std(?:out|err)\.write\(": ("cli/", "worker/", "testing/", "adapters/trackers/mlflow/"),  # it is a process of its own
-    r"\bpickle\.loads?\(": ("worker/", "adapters/trackers/mlflow/loader.py"),
+    r"\bpickle\.loads?\(": ("worker/", "testing/executor.py", "adapters/trackers/mlflow/loader.py"),
     r"(?<![\w.])(?:eval|exec)\(": (),
 }  # fmt: skip
 

@@ -100,8 +100,13 @@ class Server:
                 if 0 in ready and not self.requests():
                     return
         finally:
-            for child in [*self.children.values(), *(child for child, _ in self.ready.values())]:
+            ended = [*self.children.values(), *(child for child, _ in self.ready.values())]
+            self.children, self.ready = {}, {}
+            for child in ended:
                 self.kill(child)
+            for child in ended:  # what it left behind becomes ours only when it is gone
+                with suppress(ChildProcessError):
+                    os.waitpid(child.pid, 0)
             self.kill_strays()
 
     def requests(self):

@@ -31,6 +31,9 @@ def run(task):
         result["ok"] = True
     except Unfit as error:
         result = failure(error.kind, type(error).__name__, str(error), task)
+    except ModuleNotFoundError as error:
+        what = f"it imports {error.name}, which its environment does not have"
+        result = failure("environment" if error.name else "exception", type(error).__name__, what, task)
     except MemoryError as error:
         result = failure("memory", "MemoryError", str(error), task)
     except SystemExit as error:
@@ -71,8 +74,9 @@ def prepare(task):
 
     imports.install(task["root"])
     path = os.path.join(os.path.dirname(OURS), "__init__.py")
-    spec = importlib.util.spec_from_file_location("payoff", path, submodule_search_locations=[])
+    spec = importlib.util.spec_from_file_location("payoff", path)
     module = importlib.util.module_from_spec(spec)
+    module.__path__ = []  # a package without modules: nothing else of ours can be imported
     sys.modules["payoff"] = module
     spec.loader.exec_module(module)
     from . import determinism
