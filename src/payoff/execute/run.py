@@ -95,6 +95,10 @@ def _prepare(context: Context) -> None:
             context.tell("environment", name=name, state="done")
 
 
+def _unheard(line: str) -> None:
+    """Nobody waits for this."""
+
+
 def _progress(context: Context, name: str, line: str) -> None:
     context.tell("environment", name=name, state="progress", line=line)
 
@@ -159,7 +163,8 @@ def _train(context: Context, stage: Call) -> Generator[Sandbox | Work, Any, Step
     """Run the model's step; a sandbox gets ready for scoring meanwhile."""
     score = next((each for each in context.plan.stages if isinstance(each, Score)), None)
     if score is not None and stage.state == "run":
-        context.kit.executor.expect(verdict.score_task(context, score))
+        task = verdict.score_task(context, score)
+        context.kit.executor.prepare(task.environment, _unheard, soon=task)
     return steps.call(context, stage)
 
 

@@ -17,17 +17,14 @@ class Executor(Protocol):
     After `close` nothing it started is running, whatever happened before (also on an exception or ctrl-C).
     """
 
-    def prepare(self, environment: Environment, tell: Callable[[str], None]) -> dict[str, Any]:
+    def prepare(
+        self, environment: Environment, tell: Callable[[str], None], soon: Task | None = None
+    ) -> dict[str, Any]:
         """Make the environment real (download, link) and start its server, if that was not done before; idempotent.
 
-        Answers facts of the sandbox (python version, its folder). `tell` hears progress. Raises `UserError` when the lock does not match
+        `soon` is a task that will probably be submitted later under the same id: a hint to get ready for it, its inputs and output are not
+        known yet; nothing is answered for it. Answers facts of the sandbox (python version, its folder). `tell` hears progress. Raises `UserError` when the lock does not match
         pyproject.toml or cannot be installed, `OutsideError` when the package index cannot be reached.
-        """
-        ...
-
-    def expect(self, task: Task) -> None:
-        """Hear of a task that will probably be submitted later under the same id, and get ready for it; a hint, its inputs and output are
-        not known yet. Nothing is answered for it.
         """
         ...
 

@@ -80,6 +80,8 @@ class Stop(msgspec.Struct, frozen=True):
 
 
 class Charter(msgspec.Struct, frozen=True, kw_only=True):
+    """The business case: the decision, the money of each action under each outcome, what is done without a model, what is asked for."""
+
     objective: Objective
     decision: Decision
     currency: str

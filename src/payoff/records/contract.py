@@ -60,6 +60,8 @@ class TableCheck(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Contract(msgspec.Struct, frozen=True, kw_only=True):
+    """What a table promises: its columns, and checks over the whole of it. From an ODCS v3 file."""
+
     table: str
     file: str
     version: str

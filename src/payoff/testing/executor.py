@@ -331,11 +331,12 @@ class ExecutorSuite:
 
     def test_a_task_that_was_expected_gives_the_same(self, executor: Executor, task: Task) -> None:
         cold = self.value(self.done(executor, task, "surroundings", seed=7))
-        executor.expect(msgspec.structs.replace(task, output="", function="surroundings", seed=7))
+        soon = msgspec.structs.replace(task, output="", function="surroundings", seed=7)
+        executor.prepare(task.environment, lambda _line: None, soon)
         assert self.value(self.done(executor, task, "surroundings", seed=7)) == cold
 
     def test_an_expected_task_that_never_comes_is_forgotten(self, executor: Executor, task: Task) -> None:
-        executor.expect(msgspec.structs.replace(task, id="never"))
+        executor.prepare(task.environment, lambda _line: None, msgspec.structs.replace(task, id="never"))
         assert self.value(self.done(executor, task, "answer")) == 42
         assert executor.wait(0.1) == []
         executor.close()

@@ -92,18 +92,18 @@ class LocalExecutor:
         self._servers: dict[str, Server] = {}
         self._done: list[TaskResult] = []
 
-    def prepare(self, environment: Environment, tell: Callable[[str], None]) -> dict[str, Any]:
-        """Make the sandbox and start its server."""
+    def prepare(
+        self, environment: Environment, tell: Callable[[str], None], soon: Task | None = None
+    ) -> dict[str, Any]:
+        """Make the sandbox and start its server; for a task that will come, have a process import what the last such task imported."""
         place = sandbox.make(environment, self._root, self._folder, tell)
-        if environment.digest not in self._servers:
-            self._servers[environment.digest] = Server(place / "bin" / "python", self._root)
+        server = self._servers.get(environment.digest)
+        if server is None:
+            server = self._servers[environment.digest] = Server(place / "bin" / "python", self._root)
+        if soon is not None:
+            with contextlib.suppress(OSError):  # a server that is gone is met when the task comes
+                server.send(msgspec.json.encode({"ready": _slim(soon)}))
         return {"folder": str(place)}
-
-    def expect(self, task: Task) -> None:
-        """Have a process import what the last such task imported."""
-        self.prepare(task.environment, lambda _line: None)
-        with contextlib.suppress(OSError):  # a server that is gone is met when the task comes
-            self._servers[task.environment.digest].send(msgspec.json.encode({"ready": _slim(task)}))
 
     def submit(self, task: Task) -> None:
         """Send a task to its sandbox's server."""

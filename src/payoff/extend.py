@@ -1,0 +1,75 @@
+"""Payoff's API for authors of adapters and gates: the ports, the records they carry, the errors they raise.
+
+An adapter is a module with `Options` (a frozen dataclass: its section in payoff.toml), `CAPABILITIES` (a dict) and `connect`; one entry
+point in the group of its port makes it known (docs/architecture.md). `payoff.testing` has the suite that it must pass. Names here are kept
+from one minor version to the next; everything else in the package may change.
+"""
+
+from __future__ import annotations
+
+from payoff.base.errors import Bug, InvalidInput, OutsideError, PayoffError, Refused, UserError, Where
+from payoff.base.money import Money
+from payoff.ports.engine import Engine
+from payoff.ports.executor import Executor
+from payoff.ports.gate import GateSpec
+from payoff.ports.ledger import Ledger, Readout
+from payoff.ports.observer import Observer
+from payoff.ports.source import Source
+from payoff.ports.store import Store
+from payoff.ports.tracker import Tracker
+from payoff.records.artifact import Artifact, Field, Identity
+from payoff.records.charter import Charter
+from payoff.records.contract import Column, Contract, TableCheck
+from payoff.records.evidence import CheckResult, Evidence, Gain, Interval, StepOutcome, Valuation, Verdict
+from payoff.records.project import Environment, Input, Project, SourceSpec, Step
+from payoff.records.run import Entry, RunRecord, Summary
+from payoff.records.state import Remembered, State
+from payoff.records.task import Failure, Task, TaskInput, TaskResult
+
+__all__ = [
+    "Artifact",
+    "Bug",
+    "Charter",
+    "CheckResult",
+    "Column",
+    "Contract",
+    "Engine",
+    "Entry",
+    "Environment",
+    "Evidence",
+    "Executor",
+    "Failure",
+    "Field",
+    "Gain",
+    "GateSpec",
+    "Identity",
+    "Input",
+    "Interval",
+    "InvalidInput",
+    "Ledger",
+    "Money",
+    "Observer",
+    "OutsideError",
+    "PayoffError",
+    "Project",
+    "Readout",
+    "Refused",
+    "Remembered",
+    "RunRecord",
+    "Source",
+    "SourceSpec",
+    "State",
+    "Step",
+    "StepOutcome",
+    "Store",
+    "Summary",
+    "TableCheck",
+    "Task",
+    "TaskInput",
+    "TaskResult",
+    "Tracker",
+    "UserError",
+    "Valuation",
+    "Verdict",
+    "Where",
+]
