@@ -44,7 +44,7 @@ class Where:
 class PayoffError(Exception):
     """What was found, what was expected, and the next command to type.
 
-    `code` is stable (`PO-C012`): a letter for the area and three digits; `base/codes.py` lists every one.
+    `code` is stable (`PO-C012`): a letter for the area and three digits; `docs/errors/` explains every one.
     """
 
     exit_code: ClassVar[int] = 3

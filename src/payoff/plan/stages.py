@@ -79,4 +79,5 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def nothing_to_do(self) -> bool:
+        """True when every stage has been done before."""
         return all(stage.state == "reuse" for stage in self.stages)

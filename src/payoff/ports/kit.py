@@ -25,22 +25,27 @@ class Kit:
 
     @property
     def engine(self) -> Engine:
+        """What queries tables."""
         return cast("Engine", self._get("engine"))
 
     @property
     def store(self) -> Store:
+        """Where tables and objects are kept."""
         return cast("Store", self._get("store"))
 
     @property
     def executor(self) -> Executor:
+        """What runs steps in their sandboxes."""
         return cast("Executor", self._get("executor"))
 
     @property
     def ledger(self) -> Ledger:
+        """Where run records are kept."""
         return cast("Ledger", self._get("ledger"))
 
     @property
     def tracker(self) -> Tracker | None:
+        """Where runs are shown; None when the project turned tracking off."""
         return cast("Tracker | None", self._get("tracker"))
 
     def source(self, table: str) -> Source:

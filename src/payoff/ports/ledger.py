@@ -43,8 +43,16 @@ class Readout(Protocol):
     """What `read` answers. `entries` is oldest first; `events` are (event, body) of the one run asked for."""
 
     @property
-    def entries(self) -> tuple[Entry, ...]: ...
+    def entries(self) -> tuple[Entry, ...]:
+        """The records asked for."""
+        ...
+
     @property
-    def summaries(self) -> tuple[Summary, ...]: ...
+    def summaries(self) -> tuple[Summary, ...]:
+        """One line for each run, the newest first."""
+        ...
+
     @property
-    def events(self) -> tuple[tuple[str, dict[str, Any]], ...]: ...
+    def events(self) -> tuple[tuple[str, dict[str, Any]], ...]:
+        """What was written down of the run."""
+        ...

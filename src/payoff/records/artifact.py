@@ -31,6 +31,7 @@ class Artifact(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def columns(self) -> tuple[str, ...]:
+        """The names of the columns, in order; none for an object."""
         return tuple(field.name for field in self.fields)
 
 

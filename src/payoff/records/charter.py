@@ -9,6 +9,8 @@ import msgspec
 
 
 class Objective(msgspec.Struct, frozen=True):
+    """What is to be reached, and who answers for it."""
+
     statement: str
     owner: str
 
@@ -27,6 +29,8 @@ class OutcomeSpec(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
+    """What is decided, on which rows (`examples` is a step or a source, `id` its key), how often a year."""
+
     question: str
     examples: str
     id: str
@@ -65,16 +69,22 @@ class SplitSpec(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Costs(msgspec.Struct, frozen=True):
+    """What building costs once and running costs a year, in the charter's currency."""
+
     build: Decimal = Decimal(0)
     run_per_year: Decimal = Decimal(0)
 
 
 class Accept(msgspec.Struct, frozen=True):
+    """The least gain a year that the lower bound must reach, at which confidence (0 to 1)."""
+
     confidence: float = 0.95
     min_gain_per_year: Decimal = Decimal(0)
 
 
 class Stop(msgspec.Struct, frozen=True):
+    """The kill rule: after how many runs to stop, unless the upper bound is above an amount a year."""
+
     after_runs: int | None = None
     unless_upper_bound_above: Decimal | None = None
 

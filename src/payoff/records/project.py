@@ -89,6 +89,8 @@ class Git(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Tracking(msgspec.Struct, frozen=True, kw_only=True):
+    """The `[tracking]` section; empty names mean the project's own."""
+
     kind: str = "mlflow"
     uri: str = "sqlite:///.payoff/mlflow.db"
     experiment: str = ""
@@ -115,13 +117,17 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
     files: dict[str, str] = {}
 
     def step(self, name: str) -> Step | None:
+        """The step of that name, if there is one."""
         return next((step for step in self.steps if step.name == name), None)
 
     def source(self, table: str) -> SourceSpec | None:
+        """The source that a table is read from; None for a table that a step makes."""
         return next((source for source in self.sources if source.table == table), None)
 
     def contract(self, table: str) -> Contract | None:
+        """What is promised about a table; None when nothing is."""
         return next((contract for contract in self.contracts if contract.table == table), None)
 
     def environment(self, name: str) -> Environment | None:
+        """The environment of that name, if it is declared."""
         return next((environment for environment in self.environments if environment.name == name), None)

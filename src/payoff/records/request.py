@@ -40,6 +40,8 @@ class RunAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class InitRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a project is to be made, and from which template."""
+
     directory: str
     template: str = "starter"
 

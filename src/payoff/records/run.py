@@ -16,6 +16,8 @@ Status = Literal["passed", "refused", "failed"]
 
 
 class EnvironmentUsed(msgspec.Struct, frozen=True, kw_only=True):
+    """The lock that steps of the run were made in: `packages` are name -> version."""
+
     name: str
     digest: str
     python: str

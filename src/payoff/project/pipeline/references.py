@@ -40,6 +40,7 @@ class References:
         self.tricks: list[Trick] = []
 
     def visit(self, node: ast.AST) -> None:
+        """Take in one piece of syntax with everything inside of it."""
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             self._function(node)
         elif isinstance(node, ast.Lambda):

@@ -32,9 +32,11 @@ class Event(NamedTuple):
     at: str
 
     def columns(self) -> dict[str, str]:
+        """The row of the table, by column."""
         return self._asdict()
 
     def hash(self, previous: str, body: bytes) -> str:
+        """The digest of the event, its body and the event before it."""
         head = msgspec.json.encode([previous, *self])
         return hashing.of_bytes(head + b"\n" + body)
 

@@ -20,6 +20,7 @@ class Model:
         self.form = form
 
     def predict(self, model_input: Any, params: dict[str, Any] | None = None) -> Any:
+        """Probabilities where the model has them, else predictions: one row for each row of the input."""
         rows = self._in_form(model_input)
         for name in ("predict_proba", "predict"):
             method = getattr(self.model, name, None)
