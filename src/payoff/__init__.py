@@ -34,7 +34,7 @@ class columns:  # noqa: N801 - reads like the annotation it is: Annotated[pd.Dat
 
 
 def log_metric(name: str, value: float) -> None:
-    """Record a number of this step's run: shown by `payoff show` and in the tracker, compared by `payoff why`."""
+    """Record a number of this step's run: shown by `payoff show`, the report and the tracker."""
     if not isinstance(name, str) or not name:
         raise TypeError("log_metric takes a name (text) and a number")
     _metrics[name] = float(value)
