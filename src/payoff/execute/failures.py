@@ -82,7 +82,7 @@ _WORDS: dict[str, tuple[str, str, str, str]] = {
     ),
     "killed": (
         "PO-R003",
-        "step {step} was ended by signal {signal}",
+        "step {step} was ended by signal {signal} ({error}): {message}",
         "see {log}; a crash in compiled code is often two libraries that do not fit: payoff run again",
         "a step that returns",
     ),

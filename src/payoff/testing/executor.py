@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from payoff.records.task import Failure, TaskResult
 
 STEPS = """
-import ctypes, os, random, signal, subprocess, sys, time
+import atexit, ctypes, os, random, signal, subprocess, sys, time
 
 
 class Local:
@@ -63,7 +63,7 @@ def exits():
     sys.exit("enough")
 
 
-def talks(lines=1):
+def talks(lines=1, more=""):
     for number in range(lines):
         print("line", number, "x" * 100)
     return lines
@@ -79,6 +79,42 @@ def unpicklable():
 
 def lacks():
     import a_package_that_nobody_has
+
+
+def mistypes():
+    import json.dekoder
+
+
+def is_killed():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def tidies_up(mark):
+    atexit.register(lambda: open(mark, "w").write("1"))
+
+
+def hangs_at_exit():
+    atexit.register(time.sleep, 600)
+    return 1
+
+
+def forks_a_daemon(mark):
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() == 0:
+            with open(mark, "w") as stream:
+                stream.write(str(os.getpid()))
+            time.sleep(600)
+        os._exit(0)
+    os.wait()
+
+
+def watches_its_daemon(mark, go):
+    forks_a_daemon(mark)
+    while not os.path.exists(go) or not os.path.getsize(mark):
+        time.sleep(0.01)
+    os.kill(int(open(mark).read()), 0)
+    return "alive"
 
 
 def sleeps(mark):
@@ -276,6 +312,49 @@ class ExecutorSuite:
         assert failure.kind == "environment"
         assert "a_package_that_nobody_has" in failure.message
         assert failure.where is not None
+
+    def test_a_mistyped_module_is_no_missing_package(self, executor: Executor, task: Task) -> None:
+        failure = self.failed(executor, task, "mistypes")
+        assert failure.kind == "exception"
+        assert "json.dekoder" in failure.message
+
+    def test_a_kill_from_outside_is_probably_for_memory(self, executor: Executor, task: Task) -> None:
+        failure = self.failed(executor, task, "is_killed")
+        assert (failure.error, failure.signal) == ("SIGKILL", signal.SIGKILL)
+        assert "memory" in failure.message
+
+    def test_what_libraries_do_at_exit_is_done(self, executor: Executor, task: Task, tmp_path: Path) -> None:
+        assert self.done(executor, task, "tidies_up", parameters={"mark": str(tmp_path / "mark")}).ok
+        assert (tmp_path / "mark").exists()
+
+    def test_hanging_at_exit_costs_seconds_and_not_the_answer(self, executor: Executor, task: Task) -> None:
+        assert self.value(self.done(executor, task, "hangs_at_exit")) == 1
+
+    def test_many_talkative_tasks_at_once(self, executor: Executor, task: Task, tmp_path: Path) -> None:
+        """More is sent, and more is answered, than fits between two processes that do not listen meanwhile."""
+        count = 150
+        for number in range(count):
+            parameters = {"lines": 100, "more": "x" * 2000}
+            output = str(tmp_path / f"o{number}")
+            executor.submit(
+                msgspec.structs.replace(task, id=f"t{number}", function="talks", parameters=parameters, output=output)
+            )
+        came: list[TaskResult] = []
+        while len(came) < count and (more := executor.wait(60)):
+            came += more
+        assert {each.id for each in came if each.ok} == {f"t{number}" for number in range(count)}
+
+    def test_a_task_ends_only_what_it_started_itself(self, executor: Executor, task: Task, tmp_path: Path) -> None:
+        mark, go = tmp_path / "pid", tmp_path / "go"
+        parameters = {"mark": str(mark), "go": str(go)}
+        executor.submit(msgspec.structs.replace(task, function="watches_its_daemon", parameters=parameters))
+        pid = self.appears(mark)
+        other = msgspec.structs.replace(task, id="other", output=str(tmp_path / "other"))
+        assert self.value(self.done(executor, other, "answer")) == 42
+        go.touch()
+        (result,) = executor.wait(60)
+        assert self.value(result) == "alive"
+        assert gone(pid)
 
     def test_a_cancelled_task_ends_with_all_it_started(self, executor: Executor, task: Task, tmp_path: Path) -> None:
         mark = tmp_path / "pid"

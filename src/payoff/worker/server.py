@@ -2,12 +2,15 @@
 
 Requests come as JSON lines on standard input, answers go as JSON lines to standard output. It stays single-threaded and imports nothing
 of the user's, so that a fork is safe and cheap. When standard input ends, because control ended or was killed, everything it
-started is killed. It is a child subreaper: processes that a task left behind become its children and are killed with the task.
+started is killed. It is a child subreaper, and so is each task: what a task's processes leave behind stays the task's while it
+runs, becomes the server's when the task ended, and is killed then.
 """
 
 from __future__ import annotations
 
+import atexit
 import ctypes
+import fcntl
 import importlib.util
 import json
 import os
@@ -17,8 +20,9 @@ import sys
 import time
 from contextlib import suppress
 
+GRACE = 3  # seconds that what is done at exit may take
 KEEP = 256 * 1024  # bytes of output kept from the beginning, and as many from the end
-_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
+_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER, _F_SETPIPE_SZ = 1, 36, 1031
 
 
 def load_package():
@@ -78,9 +82,10 @@ class Server:
         self.children = {}
         self.ready = {}  # task id -> (child that waits for it, where to hand it in)
         self.buffer = b""
+        self.answers = b""  # not yet taken by control: were we to wait for it, and it for us, both would wait for ever
         self.wake_read, self.wake_write = os.pipe()
         for fd in (self.wake_read, self.wake_write, self.out):
-            os.set_blocking(fd, fd == self.out)
+            os.set_blocking(fd, False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(self.wake_write)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -90,7 +95,9 @@ class Server:
         try:
             while True:
                 pipes = {child.pipe: child for child in self.children.values() if not child.pipe_ended}
-                ready, _, _ = select.select([0, self.wake_read, *pipes], [], [])
+                ready, free, _ = select.select([0, self.wake_read, *pipes], [self.out] if self.answers else [], [])
+                if free and not self.hand_out():
+                    return
                 for fd in ready:
                     if fd in pipes and not pipes[fd].read():
                         pipes[fd].pipe_ended = True
@@ -133,6 +140,8 @@ class Server:
         if task["id"] in self.ready or task["id"] in self.children:
             return
         door, hand = os.pipe()
+        with suppress(OSError):  # a wide table makes a long task; the server must not wait for who is still importing
+            fcntl.fcntl(hand, _F_SETPIPE_SZ, 1 << 20)
         self.ready[task["id"]] = (self.start(task, door), hand)
         os.close(door)
 
@@ -170,6 +179,7 @@ class Server:
     def become_child(self, task, read, write, parent, door):
         os.setpgid(0, 0)
         self.libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        self.libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         if os.getppid() != parent:
             os._exit(71)
         signal.set_wakeup_fd(-1)
@@ -197,12 +207,7 @@ class Server:
                 os._exit(0)
             task = json.loads(handed)
         code = tasks.run(task)
-        for stream in (sys.stdout, sys.stderr):
-            try:
-                stream.flush()
-            except (OSError, ValueError):
-                continue
-        os._exit(code)
+        end(code)
 
     def reap(self):
         """Answer for each child that ended; whatever it left running is killed."""
@@ -225,9 +230,12 @@ class Server:
         output = child.task["output"]
         log = output + ".log"
         text = child.output()
-        if text:
-            with open(log, "wb") as stream:
-                stream.write(text)
+        try:
+            if text:
+                with open(log, "wb") as stream:
+                    stream.write(text)
+        except OSError:  # a full disk costs the log, not the other tasks
+            log = ""
         try:
             with open(output + ".result", "rb") as stream:
                 result = json.load(stream)
@@ -244,9 +252,18 @@ class Server:
             "log": log if text else "",
             "tail": text[-4000:].decode("utf-8", "replace"),
         }
-        data = json.dumps(message).encode() + b"\n"
-        while data:
-            data = data[os.write(self.out, data) :]
+        self.answers += json.dumps(message).encode() + b"\n"
+        self.hand_out()
+
+    def hand_out(self):
+        """Give control what it takes of the answers now; False when it is gone."""
+        try:
+            self.answers = self.answers[os.write(self.out, self.answers) :]
+        except BlockingIOError:
+            pass
+        except BrokenPipeError:
+            return False
+        return True
 
     def kill(self, child):
         self.kill_group(child.pid)
@@ -271,6 +288,18 @@ class Server:
                     os.waitpid(pid, 0)
                 except (ProcessLookupError, ChildProcessError):
                     continue
+
+
+def end(code):
+    """End a task's process as Python would: what libraries do at exit (they remove their temporary files) is done, for a while."""
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.alarm(GRACE)  # its result is written: what ends it now takes nothing away
+    with suppress(BaseException):
+        atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(BaseException):
+            stream.flush()
+    os._exit(code)
 
 
 def children_of(pid):

@@ -11,6 +11,7 @@ import sys
 import time
 import traceback
 
+UNWRITTEN = 74  # EX_IOERR of sysexits.h
 OURS = os.path.dirname(os.path.abspath(__file__))
 
 
@@ -23,7 +24,7 @@ class Unfit(Exception):
 
 
 def run(task):
-    """Do a task and write its result beside its output; the exit code is 0 unless not even that could be done."""
+    """Do a task and write its result beside its output; the exit code is 0, or UNWRITTEN when not even that could be done."""
     began = time.perf_counter()
     try:
         prepare(task)
@@ -32,8 +33,7 @@ def run(task):
     except Unfit as error:
         result = failure(error.kind, type(error).__name__, str(error), task)
     except ModuleNotFoundError as error:
-        what = f"it imports {error.name}, which its environment does not have"
-        result = failure("environment" if error.name else "exception", type(error).__name__, what, task)
+        result = failure(*missing(error), task)
     except MemoryError as error:
         result = failure("memory", "MemoryError", str(error), task)
     except SystemExit as error:
@@ -44,10 +44,22 @@ def run(task):
     result["metrics"] = dict(sys.modules["payoff"]._metrics) if "payoff" in sys.modules else {}
     result["fingerprint"] = fingerprint(task)
     temporary = task["output"] + ".result.part"
-    with open(temporary, "w", encoding="utf-8") as stream:
-        json.dump(result, stream, default=str)
-    os.replace(temporary, task["output"] + ".result")
+    try:
+        with open(temporary, "w", encoding="utf-8") as stream:
+            json.dump(result, stream, default=str)
+        os.replace(temporary, task["output"] + ".result")
+    except OSError:
+        return UNWRITTEN
     return 0
+
+
+def missing(error):
+    """Kind, error and message of an import that found nothing."""
+    name = error.name or ""
+    top = name.partition(".")[0]
+    if not top or top in sys.modules or importlib.util.find_spec(top):
+        return "exception", type(error).__name__, str(error)[:2000]  # the package is there, but has no such module
+    return "environment", type(error).__name__, f"it imports {name}, which its environment does not have"
 
 
 def get_ready(task):

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from payoff.records.task import Task
 
 _WORKER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "..", "worker", "server.py")
+_UNWRITTEN = 74  # the exit code of a task that could not write its result
 _GRACE = 3.0  # seconds a server has to end its tasks and itself
 _DETERMINISM = {
     "PYTHONHASHSEED": "0",
@@ -131,7 +132,8 @@ class LocalExecutor:
         """Kill a task."""
         for server in self._servers.values():
             if task_id in server.tasks:
-                server.send(msgspec.json.encode({"cancel": task_id}))
+                with contextlib.suppress(OSError):  # a server that is gone is met when its results are waited for
+                    server.send(msgspec.json.encode({"cancel": task_id}))
 
     def close(self) -> None:
         """End all servers, and with them all they started."""
@@ -210,12 +212,25 @@ def _result(task: Task, message: dict[str, Any]) -> TaskResult:
 
 def _ended(task: Task, message: dict[str, Any]) -> dict[str, Any]:
     code = message["exit"]
+    if code == _UNWRITTEN:
+        return {"kind": "exit", "error": "Exit", "message": "its result could not be written: is the disk full?"}
     if code >= 0:
         return {"kind": "exit", "error": "Exit", "message": f"its process ended with exit code {code}"}
     limit = task.environment.memory_bytes
     near = bool(limit and message["peak"] > 0.9 * limit)
     kind = "memory" if -code == signal.SIGKILL and (near or _memory_is_short()) else "killed"
-    return {"kind": kind, "error": signal.Signals(-code).name, "message": "its process was killed", "signal": -code}
+    said = (
+        "its process was killed, probably because memory ran out" if -code == signal.SIGKILL else "its process crashed"
+    )
+    return {"kind": kind, "error": _signal_name(-code), "message": said, "signal": -code}
+
+
+def _signal_name(number: int) -> str:
+    """SIGSEGV and the like; the real-time signals between the first and the last have no name."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 def _memory_is_short() -> bool:

@@ -42,18 +42,9 @@ def make(environment: Environment, root: Path, folder: Path, tell: Callable[[str
 
 
 def clean_environ() -> dict[str, str]:
-    """Our own environment without what would lead Python or uv elsewhere."""
-    away = (
-        "PYTHONPATH",
-        "PYTHONHOME",
-        "PYTHONSTARTUP",
-        "VIRTUAL_ENV",
-        "UV_PROJECT",
-        "UV_PROJECT_ENVIRONMENT",
-        "PYTHONWARNINGS",
-        "PYTHONDONTWRITEBYTECODE",
-    )
-    return {name: value for name, value in os.environ.items() if name not in away}
+    """Our own environment without what would lead uv elsewhere, and without Python's switches: what a step does must not hang on the shell."""
+    away = ("VIRTUAL_ENV", "UV_PROJECT", "UV_PROJECT_ENVIRONMENT")
+    return {name: value for name, value in os.environ.items() if name not in away and not name.startswith("PYTHON")}
 
 
 def _check(environment: Environment, root: Path) -> None:
