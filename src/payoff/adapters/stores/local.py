@@ -17,6 +17,7 @@ from payoff.records.artifact import Artifact
 if TYPE_CHECKING:
     from payoff.records.artifact import Identity
 
+_END = b"ARROW1"
 CAPABILITIES = {"local": True, "shared": False}
 
 
@@ -91,7 +92,7 @@ class LocalStore:
         target = self._folder / relative
         size = file.stat().st_size
         try:
-            if target.exists() and target.stat().st_size == size:
+            if _whole(target, size):
                 file.unlink()
             else:
                 target.parent.mkdir(parents=True, exist_ok=True)
@@ -107,6 +108,21 @@ class LocalStore:
                 ) from error
             raise
         return relative, target.stat().st_size
+
+
+def _whole(target: Path, size: int) -> bool:
+    """True when the content is there already. The same rows in other batches make a file of another size: the one that is there stays,
+    for earlier records name it; an Arrow file without its end is one that something damaged.
+    """
+    try:
+        with target.open("rb") as stream:
+            found = stream.seek(0, os.SEEK_END)
+            if target.suffix != ".arrow":
+                return found == size
+            stream.seek(max(0, found - len(_END)))
+            return stream.read() == _END
+    except OSError:
+        return False
 
 
 def _started(pid: int) -> str:
