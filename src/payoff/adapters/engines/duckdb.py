@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 CAPABILITIES = {"dialect": "duckdb", "arrow": True, "pushdown": True}
 ROWS = 1 << 17  # rows of a batch
 _HASH = "duckdb-hash/1"
+_STREAMED = re.compile(r"^[A-Z][A-Za-z ]+ Error: ")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,8 +101,10 @@ class DuckEngine:
                 for batch in reader:
                     writer.write_batch(batch.replace_schema_metadata(None))
             part.replace(output)
-        except OSError as error:
+        except BaseException as error:
             part.unlink(missing_ok=True)
+            if not isinstance(error, OSError):
+                raise
             if error.errno == errno.ENOSPC or "No space left" in str(error) or "errno 28" in str(error):
                 raise _full(output) from error
             raise
@@ -216,7 +219,9 @@ class _Said:
             ) from error
         if isinstance(error, duckdb.IOException) and "space" in str(error):
             raise _full(Path(".payoff")) from error
-        if isinstance(error, duckdb.Error):
+        # An error in the middle of a stream comes through Arrow as an OSError with DuckDB's words in it.
+        streamed = isinstance(error, OSError) and _STREAMED.match(str(error))
+        if isinstance(error, duckdb.Error) or streamed:
             raise UserError(
                 f"the query cannot be run: {_without_values(str(error))}",
                 code="PO-E002",
