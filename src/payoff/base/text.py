@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+DIALECT = "duckdb"  # of every query and expression that a project has, whichever engine runs it; sqlglot's name for it
+
 
 def nearest(name: str, names: Iterable[str]) -> str:
     """The name most like `name`, or an empty text when none is near.

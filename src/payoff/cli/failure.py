@@ -5,11 +5,11 @@ from __future__ import annotations
 import errno
 import os
 import sys
-import time
 import traceback
 from typing import TYPE_CHECKING, NoReturn
 
 from payoff import __version__
+from payoff.base import ids
 from payoff.base.errors import Bug, OutsideError, PayoffError, UserError
 from payoff.base.text import did_you_mean, nearest
 from payoff.cli.render import screen
@@ -125,7 +125,7 @@ def _crash_file(error: BaseException, argv: list[str]) -> str:
         "",
         *traceback.TracebackException.from_exception(error, capture_locals=False).format(),
     ]
-    name = f"crash-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{os.getpid()}.txt"
+    name = f"crash-{ids.new_run_id()}.txt"
     folder = _folder(argv)
     path = os.path.join(folder, name)
     try:

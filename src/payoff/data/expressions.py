@@ -10,7 +10,7 @@ from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
 from payoff.base.errors import InvalidInput, UserError, Where
-from payoff.base.text import count, did_you_mean
+from payoff.base.text import DIALECT, count, did_you_mean
 from payoff.data.names import column, value
 from payoff.records.finding import Finding, from_error
 
@@ -168,7 +168,7 @@ def _findings(
 
 def _parse(sql: str, title: str, where: Where) -> exp.Expression:
     try:
-        found = [each for each in sqlglot.parse(f"select {sql}", dialect="duckdb") if each is not None]
+        found = [each for each in sqlglot.parse(f"select {sql}", dialect=DIALECT) if each is not None]
     except SqlglotError:
         found = []
     select = found[0] if len(found) == 1 else None

@@ -10,6 +10,8 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
+from payoff.base.text import DIALECT
+
 _OPEN = (
     exp.Join, exp.Group, exp.Distinct, exp.SetOperation, exp.Window, exp.TableSample, exp.Unnest, exp.Lateral, exp.Pivot,
 )  # fmt: skip
@@ -24,7 +26,7 @@ def settled(sql: str) -> str:
     'select * from (\nselect a, count(*) as n from t group by a\n) order by all'
     """
     try:
-        tree = sqlglot.parse_one(sql, dialect="duckdb")
+        tree = sqlglot.parse_one(sql, dialect=DIALECT)
     except (SqlglotError, RecursionError):
         return _sorted(sql)
     if tree.args.get("order") or not any(tree.find(kind) for kind in _OPEN):

@@ -14,6 +14,8 @@ from sqlglot.errors import SqlglotError
 from sqlglot.optimizer.qualify import qualify
 from sqlglot.optimizer.scope import traverse_scope
 
+from payoff.base.text import DIALECT
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -41,7 +43,7 @@ def used_columns(sql: str, tables: Mapping[str, pa.Schema]) -> dict[str, list[st
 
 
 def _found(sql: str, tables: Mapping[str, list[str]]) -> dict[str, set[str]] | None:
-    tree = sqlglot.parse_one(sql, dialect="duckdb")
+    tree = sqlglot.parse_one(sql, dialect=DIALECT)
     parts = (star for star in tree.find_all(exp.Star) if any(star.args.values()))
     if any(tree.find(kind) for kind in _UNSURE) or any(parts):
         return None  # `* exclude (b)` needs b to be there although it uses it not
@@ -52,7 +54,7 @@ def _found(sql: str, tables: Mapping[str, list[str]]) -> dict[str, set[str]] | N
         return None
     schema = {name: dict.fromkeys(columns, "unknown") for name, columns in tables.items()}
     tree = qualify(
-        tree, schema=schema, dialect="duckdb", validate_qualify_columns=True, expand_stars=True, quote_identifiers=False
+        tree, schema=schema, dialect=DIALECT, validate_qualify_columns=True, expand_stars=True, quote_identifiers=False
     )
     used: dict[str, set[str]] = {name: set() for name in tables}
     for scope in traverse_scope(tree):

@@ -9,11 +9,10 @@ from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
 from payoff.base import hashing
+from payoff.base.text import DIALECT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-DIALECT = "duckdb"
 
 
 Problems = tuple[tuple[str, int, str, str], ...]
