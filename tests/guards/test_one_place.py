@@ -58,7 +58,6 @@ EXCEPTIONS = {
     ("identifiers", "adapters/stores/local.py"): "a folder for what this process has not finished",
     ("starting threads", "cli/render/progress.py"): "the screen lives on while a run waits",
     ("printing", "adapters/trackers/mlflow/failures.py"): "tracking is a process of its own; tracebacks go to its log",
-    ("printing", "adapters/trackers/mlflow/process.py"): "tracking is a process of its own; its output is its answer",
     ("unpickling", "adapters/trackers/mlflow/loader.py"): "runs in the process of an MLflow client that asked for the model",
     ("ending the process", "adapters/trackers/mlflow/process.py"): "a process of its own",
     ("reading project files", "flows/opening.py"): "finds the ledger of a project that does not load",
@@ -94,6 +93,7 @@ def dotted(node: ast.expr, stands: dict[str, str]) -> str:
     return stands.get(node.id, "") if isinstance(node, ast.Name) else ""
 
 
+@functools.cache
 def uses(source: str) -> list[tuple[int, str]]:
     """Line and full name of everything that a file imports, reaches through an import, or calls of the built-in functions."""
     module = parsed(source)
