@@ -76,8 +76,11 @@ class Files:
         files = self._files()
         kind = self._kind(files[0])
         if kind in {"csv", "json"}:
+            if self._nothing(files[0], kind):
+                return pa.schema(list(self._types().items()))
             with self._reader(files[0], kind, None) as reader:
-                return reader.schema
+                types = self._types()
+                return pa.schema([pa.field(f.name, types.get(f.name, f.type)) for f in reader.schema])
         schemas = []
         for file in files:
             with self._told(file), self._whole(file, self._kind(file)) as (schema, _):
@@ -205,6 +208,8 @@ class Files:
         for file in files:
             kind = self._kind(file)
             with self._told(file):
+                if self._nothing(file, kind):
+                    continue
                 if kind in {"csv", "json"}:
                     with self._reader(file, kind, schema) as reader:
                         yield from (_fit(batch, schema) for batch in reader if batch.num_rows)
@@ -236,6 +241,10 @@ class Files:
             return pa.PythonFile(self._fsspec()[0].open(file, "rb"), mode="r")
         return pa.memory_map(file)
 
+    def _nothing(self, file: str, kind: str) -> bool:
+        """True for a JSON lines file without a row, which is an empty table when its types are declared."""
+        return kind == "json" and bool(self._options.types) and not self._remote() and os.path.getsize(file) == 0
+
     def _types(self) -> dict[str, pa.DataType]:
         try:
             return {name: _type(text) for name, text in self._options.types.items()}
@@ -252,7 +261,7 @@ class Files:
         with self._told(file):
             stream = self._open(file)
             if kind == "json":
-                explicit = pa.schema(list(types.items())) if types else None
+                explicit = pa.schema([(name, _readable(each)) for name, each in types.items()]) if types else None
                 return pajson.open_json(
                     stream,
                     read_options=pajson.ReadOptions(block_size=_BLOCK),
@@ -333,6 +342,12 @@ def _fit(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
         array = pa.nulls(batch.num_rows, field.type) if position < 0 else batch.column(position)
         arrays.append(array if array.type == field.type else array.cast(field.type))
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def _readable(kind: pa.DataType) -> pa.DataType:
+    """What the JSON reader can make of text; the rest comes as text and is cast."""
+    told = pa.types.is_temporal(kind) or pa.types.is_decimal(kind)
+    return pa.string() if told else kind
 
 
 def _type(text: str) -> pa.DataType:

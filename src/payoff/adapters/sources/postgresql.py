@@ -23,6 +23,7 @@ else:  # not the driver's dbapi, which imports pandas and polars where they are 
     adbc_driver_postgresql = lazy.Module("adbc_driver_postgresql")
 
 CAPABILITIES = {"columns": True, "version": False, "sql": True}
+_BYTES = 4 << 20  # of a batch: the driver's 16 MB, several of them under way, is much for wide tables
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,6 +105,7 @@ class PostgreSQL:
             adbc_driver_manager.AdbcStatement(connection) as statement,
         ):
             connection.set_autocommit(False)
+            statement.set_options(**{"adbc.postgresql.batch_size_hint_bytes": str(_BYTES)})
             statement.set_sql_query(sql)
             with pa.RecordBatchReader.from_stream(statement.execute_query()[0]) as reader:
                 yield reader
