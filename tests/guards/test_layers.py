@@ -141,7 +141,7 @@ PLANTED = {
         ("value/size.py", "def f():\n    from payoff.data import split\n"),
         ("plan/graph.py", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from payoff.execute import run\n"),
     ],
-    "Adapters know neither": [("adapters/sources/files.py", "from payoff.adapters.sources import sqlite\n")],
+    "Adapters know neither": [("adapters/sources/sqlite.py", "from payoff.adapters.sources import files\n")],
     "Adapters see only": [("adapters/stores/local.py", "from payoff.project import git\n")],
     "Each gate": [("gates/contract.py", "from payoff.gates import holdout_size\n")],
     "Heavy libraries": [("flows/run.py", "import duckdb\n")],

@@ -161,11 +161,18 @@ class _Told:
             ) from None
         said = re.search(r"(ERROR|FATAL):\s*([^\n]{0,200})", text)
         raise UserError(
-            f"source {name}: PostgreSQL said: {said[2] if said else type(error).__name__}",
+            f"source {name}: PostgreSQL said: {_without_values(said[2]) if said else type(error).__name__}",
             code="PO-S033",
             expected="a table or query that the user may read",
             remedy=f"correct [sources.{name}] of payoff.toml, or have the right granted",
         ) from None
+
+
+def _without_values(text: str) -> str:
+    """What the server said, with only names of things in quotes left: what it quotes otherwise may be a value of a row."""
+    named = r'((?:relation|column|schema|function|type|role|table|database|view|near|operator|user) )"([^"]*)"'
+    kept = re.sub(named, "\\1\u201c\\2\u201d", text)
+    return re.sub(r'"[^"]*"|\'[^\']*\'', "…", kept).replace("\u201c", '"').replace("\u201d", '"')
 
 
 def _quoted(name: str) -> str:

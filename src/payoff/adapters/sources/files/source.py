@@ -1,15 +1,18 @@
-"""CSV (also gzipped), Parquet, JSON lines and Arrow files, on local disk or any fsspec address."""
+"""A table in files."""
 
 from __future__ import annotations
 
 import contextlib
+import csv
 import dataclasses
 import glob
+import io
 import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from payoff.adapters.sources.files.broken import Told, refuse_odd
 from payoff.base import hashing, lazy
 from payoff.base.errors import OutsideError, UserError
 from payoff.base.text import did_you_mean, nearest
@@ -78,8 +81,9 @@ class Files:
         if kind in {"csv", "json"}:
             if self._nothing(files[0], kind):
                 return pa.schema(list(self._types().items()))
-            with self._reader(files[0], kind, None) as reader:
-                types = self._types()
+            types = self._types()
+            with self._told(files[0]), self._reader(files[0], kind, None) as reader:
+                refuse_odd(reader.schema, types)
                 return pa.schema([pa.field(f.name, types.get(f.name, f.type)) for f in reader.schema])
         schemas = []
         for file in files:
@@ -269,11 +273,10 @@ class Files:
                         explicit_schema=explicit, unexpected_field_behavior="infer" if schema is None else "ignore"
                     ),
                 )
-            delimiter = self._options.delimiter or ("\t" if ".tsv" in file else ",")
             return pacsv.open_csv(
                 stream,
                 read_options=pacsv.ReadOptions(encoding=self._options.encoding, block_size=_BLOCK),
-                parse_options=pacsv.ParseOptions(delimiter=delimiter),
+                parse_options=pacsv.ParseOptions(delimiter=self._delimiter(file)),
                 convert_options=pacsv.ConvertOptions(
                     column_types=types,
                     include_columns=schema.names if schema else None,
@@ -290,48 +293,20 @@ class Files:
             return pa.CompressedInputStream(raw, "gzip") if zipped else raw
         return pa.input_stream(file, compression=zipped)
 
-    def _told(self, file: str) -> _Told:
+    def _told(self, file: str) -> Told:
         shown = file if self._remote() else os.path.relpath(file, self._root)
-        return _Told(self._name, shown)
+        return Told(self._name, shown, lambda: self._records(file))
 
+    def _records(self, file: str) -> Iterator[tuple[int, list[str]]]:
+        """(line, fields) of a CSV file's records, as Python's own reader sees them: slow, for finding what is broken."""
+        with io.TextIOWrapper(
+            self._open(file), encoding=self._options.encoding, errors="replace", newline=""
+        ) as stream:
+            reader = csv.reader(stream, delimiter=self._delimiter(file))
+            yield from ((reader.line_num, record) for record in reader)
 
-class _Told:
-    """Arrow's words about a broken file in ours, without the values in it."""
-
-    def __init__(self, name: str, file: str) -> None:
-        self.name, self.file = name, file
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if error is None or not isinstance(error, pa.ArrowException | UnicodeDecodeError):
-            return
-        text = str(error)
-        column = re.search(r"In CSV column #(\d+)(?:: with name '([^']*)')?", text)
-        row = re.search(r"[Rr]ow #?(\d+)", text)
-        fields = re.search(r"Expected (\d+) columns, got (\d+)", text)
-        if fields:
-            at = f" in row {row[1]}" if row else ""
-            what, expected = f"a row has {fields[2]} fields{at}", f"{fields[1]} fields in every row"
-        elif column:
-            wanted = re.search(r"CSV conversion error to ([^:]+):", text)
-            kind_said = wanted[1] if wanted else "the type inferred from the first rows"
-            place = f", row {row[1]}" if row else ""
-            what = f"a value in column {column[2] or column[1]} is not {kind_said}{place}"
-            expected = f'{kind_said}, or a declared type: types = {{ {column[2] or "column"} = "string" }}'
-        elif "UTF8" in text or isinstance(error, UnicodeDecodeError):
-            what, expected = "a byte is not valid text in this encoding", 'UTF-8, or encoding = "latin-1"'
-        elif "Empty CSV" in text or "Empty JSON" in text:
-            what, expected = "the file is empty", "a header and rows"
-        else:
-            what, expected = f"the file is broken ({type(error).__name__})", "a whole file of its format"
-        raise UserError(
-            f"source {self.name}: {self.file}: {what}",
-            code="PO-S010",
-            expected=expected,
-            remedy=f"mend {self.file}, or say in [sources.{self.name}] of payoff.toml how it is to be read",
-        ) from None
+    def _delimiter(self, file: str) -> str:
+        return self._options.delimiter or ("\t" if ".tsv" in file else ",")
 
 
 def _fit(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
