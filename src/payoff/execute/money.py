@@ -54,7 +54,7 @@ def _clusters(column: pa.ChunkedArray) -> Any:
 
 def _coded(column: pa.ChunkedArray, codes: dict[str, int]) -> Any:
     """Codes of a column of names."""
-    from payoff.value.codes import encode  # noqa: PLC0415
+    from payoff.value.codes import encode
 
     return encode(column.to_numpy(), codes)
 
@@ -63,7 +63,7 @@ def _table(
     charter: Charter, rows: pa.Table, chance: dict[str, pa.ChunkedArray], actions: Any, payoffs: Any
 ) -> pa.RecordBatchReader:
     """`id`, `outcome`, one `p_<outcome>` each, `action`, one `payoff_<action>` each."""
-    import pyarrow as pa  # noqa: PLC0415 - already imported by the engine when there are rows
+    import pyarrow as pa  # already imported by the engine when there are rows
 
     columns: dict[str, Any] = {"id": rows["id"], "outcome": rows["outcome"]}
     columns |= {f"p_{name}": each for name, each in chance.items()}

@@ -129,7 +129,7 @@ def transform(context: Context, stage: Transform) -> Handler:
 
 def _settled(context: Context, step: Step, sql: str) -> str:
     """The query with its rows in an order that does not depend on threads, when a function gets them."""
-    from payoff.data import order  # noqa: PLC0415 - brings sqlglot, which a run without queries does without
+    from payoff.data import order  # brings sqlglot, which a run without queries does without
 
     if all(consumer.lazy for consumer in graph.consumers(context.project.steps, step.name)):
         return sql

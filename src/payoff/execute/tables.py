@@ -58,7 +58,7 @@ def read(context: Context, stage: Read) -> Handler:
 
 def used_columns(context: Context, table: str) -> list[str] | None:
     """The columns of a source that the run uses, in the source's order; None for all of them."""
-    from payoff.data import usage  # noqa: PLC0415 - brings sqlglot, which a run that reads nothing does without
+    from payoff.data import usage  # brings sqlglot, which a run that reads nothing does without
 
     schema = context.schemas[table]
     steps = tuple(s for stage in context.plan.stages if (s := getattr(stage, "step", None)) is not None)
@@ -83,7 +83,7 @@ def used_columns(context: Context, table: str) -> list[str] | None:
 
 
 def _needed_by_checks(context: Context, table: str) -> set[str]:
-    from payoff.data import checks  # noqa: PLC0415 - see used_columns
+    from payoff.data import checks  # see used_columns
 
     needed: set[str] = set()
     for contract in context.project.contracts:
@@ -95,7 +95,7 @@ def _needed_by_checks(context: Context, table: str) -> set[str]:
 
 def check(context: Context, stage: Check) -> Handler:
     """Hold a table against its contract: all checks in one scan."""
-    from payoff.data import checks  # noqa: PLC0415 - see used_columns
+    from payoff.data import checks  # see used_columns
 
     table = stage.table
     contract = context.project.contract(table)
@@ -148,7 +148,7 @@ def refuse_early(context: Context, examples: Artifact) -> None:
             where=Where(step.file, step.line) if step else Where(CONFIG, source.line if source else 0),
         )
     if any(isinstance(stage, Call) and stage.state != "reuse" for stage in context.plan.stages):
-        from payoff.data import expressions  # noqa: PLC0415 - see used_columns
+        from payoff.data import expressions  # see used_columns
 
         wrong = expressions.check_charter(charter, examples.columns, context.project.contracts)
         if wrong:
@@ -157,8 +157,8 @@ def refuse_early(context: Context, examples: Artifact) -> None:
 
 def split(context: Context, stage: Split) -> Handler:
     """Cut the examples into `train` and the holdout, after seeing that they can be judged on."""
-    from payoff.data import known  # noqa: PLC0415 - see used_columns
-    from payoff.data import split as splitting  # noqa: PLC0415
+    from payoff.data import known  # see used_columns
+    from payoff.data import split as splitting
 
     project, kit = context.project, context.kit
     charter = project.charter

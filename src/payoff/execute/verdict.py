@@ -76,7 +76,7 @@ def score_task(context: Context, stage: Score) -> Task:
 
 def look(context: Context) -> int:
     """Count a look of this model at this holdout; the same model looking again is not another look."""
-    from payoff.data import split  # noqa: PLC0415 - brings sqlglot
+    from payoff.data import split  # brings sqlglot
 
     charter = context.project.charter
     holdout = context.artifacts["holdout"]
@@ -91,8 +91,8 @@ def look(context: Context) -> int:
 
 def value(context: Context, stage: Value) -> Handler:
     """Decide and count the money; the scored rows become the table of predictions."""
-    from payoff.data import expressions  # noqa: PLC0415 - brings sqlglot; the value room brings numpy
-    from payoff.execute import money  # noqa: PLC0415
+    from payoff.data import expressions  # brings sqlglot; the value room brings numpy
+    from payoff.execute import money
 
     project, kit = context.project, context.kit
     charter = project.charter

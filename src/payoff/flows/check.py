@@ -71,7 +71,7 @@ def _named(table: str, what: str) -> str:
 
 
 def _contracts(project: Project, schemas: dict[str, Any]) -> list[Finding]:
-    from payoff.base.text import did_you_mean  # noqa: PLC0415 - only when there are contracts
+    from payoff.base.text import did_you_mean  # only when there are contracts
 
     findings: list[Finding] = []
     for contract in project.contracts:
@@ -93,7 +93,7 @@ def _contracts(project: Project, schemas: dict[str, Any]) -> list[Finding]:
 
 
 def _money(project: Project, schemas: dict[str, Any]) -> list[Finding]:
-    from payoff.data import expressions  # noqa: PLC0415 - brings sqlglot
+    from payoff.data import expressions  # brings sqlglot
 
     examples = schemas.get(project.charter.decision.examples)
     columns = tuple(examples.names) if examples is not None else None

@@ -98,7 +98,7 @@ def _refuse_full(folder: Path) -> bool:
 
 
 def _write(template: Traversable, folder: Path) -> list[str]:
-    from payoff.project import schema_text  # noqa: PLC0415 - the loader, which a refusal does not need
+    from payoff.project import schema_text  # the loader, which a refusal does not need
 
     slug = re.sub(r"[^a-z0-9]+", "-", folder.name.lower()).strip("-") or "project"
     written: list[str] = []
@@ -148,7 +148,7 @@ def _environ() -> dict[str, str]:
 
 
 def _uv(folder: Path, *words: str) -> None:
-    import uv  # noqa: PLC0415 - finds the program that came with it
+    import uv  # finds the program that came with it
 
     done = subprocess.run(
         [uv.find_uv_bin(), *words, "--color", "never", "--no-progress"],

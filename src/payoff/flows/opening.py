@@ -45,7 +45,7 @@ def open_past(folder: str | None) -> Past:
     project, findings = projects.inspect(root)
     if project is not None:
         return Opened(root, project, assemble.assemble(project))
-    import tomllib  # noqa: PLC0415 - only when the project does not load
+    import tomllib  # only when the project does not load
 
     try:
         settings = tomllib.loads((root / "payoff.toml").read_text(encoding="utf-8"))
