@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     Query = Callable[[str], pa.Table]
 
 SAMPLE = 5
-_PRIVATE = frozenset({"personal", "secret", "confidential", "restricted"})
 
 
 class Probe(msgspec.Struct, frozen=True, kw_only=True):
@@ -236,7 +235,7 @@ def _table_probe(contract: Contract, check: TableCheck, now: str) -> Probe:
 def _key(contract: Contract, types: Mapping[str, str]) -> str:
     """What names a row: its key, unless that is personal itself; then its number."""
     keys = [c for c in contract.columns if (c.primary_key or c.unique) and c.name in types]
-    open_keys = [c for c in sorted(keys, key=lambda c: not c.primary_key) if c.classification.lower() not in _PRIVATE]
+    open_keys = [c for c in sorted(keys, key=lambda c: not c.primary_key) if not c.personal]
     return column(open_keys[0].name) if open_keys else ""
 
 

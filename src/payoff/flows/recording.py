@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 # A run waits at most this share of its own time for the tracker, which goes on in the background; a patient one this long.
 _SHARE, _PATIENCE = 0.05, 60.0
+# Rows that an example is made of; what fewer rows than this have in common could point to a person.
+_ROWS, _MANY = 100_000, 20
 
 
 def record(
@@ -145,27 +147,35 @@ def _files(opened: Opened, record: RunRecord) -> dict[str, str]:
 
 
 def typical_row(opened: Opened, record: RunRecord) -> Path | None:
-    """One made-up row of what the model takes: the middle of each number, the most frequent of the rest; no row of a person's."""
+    """One made-up row of what the model takes, no row of a person's: the middle of each number, of the rest what many rows have in common.
+
+    From the first rows of train, as an example needs no more; of a column labelled personal only what a hundredth of them share.
+    """
     train = record.tables.get("train")
     score = next((stage for stage in record.stages if stage.name == "score"), None)
     names = score.extra.get("feature_names", []) if score else []
     kinds = {field.name: field.type for field in train.fields} if train else {}
     if train is None or not names or not set(names) <= kinds.keys() or not opened.kit.store.has(train):
         return None
-    numbers = ("int", "uint", "double", "float")
-    parts = [
-        f"quantile_disc({_quoted(n)}, 0.5)" if kinds[n].startswith(numbers) else f"mode({_quoted(n)})" for n in names
-    ]
-    listed = ", ".join(f"{part} as c{number}" for number, part in enumerate(parts))
-    answer = opened.kit.engine.query(f"select {listed} from train", {"train": opened.kit.store.path(train)})
+    personal = {c.name for contract in opened.project.contracts for c in contract.columns if c.personal}
+    listed = ", ".join(f"({_typical(name, kinds[name], personal)}) as c{number}" for number, name in enumerate(names))
+    sql = f"with few as (select * from train limit {_ROWS}) select {listed}"
+    answer = opened.kit.engine.query(sql, {"train": opened.kit.store.path(train)})
     path = opened.root / ".payoff" / "reports" / f"{record.run}.example.json"
     row = [column[0].as_py() for column in answer.columns]
     write_atomically(path, json.dumps({"columns": names, "data": [row]}, default=str))
     return path
 
 
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
+def _typical(name: str, kind: str, personal: set[str]) -> str:
+    quoted = '"' + name.replace('"', '""') + '"'
+    if kind.startswith(("int", "uint", "double", "float")):
+        return f"select quantile_disc({quoted}, 0.5) from few"
+    many = max(_MANY, _ROWS // 100) if name in personal else _MANY
+    common = (
+        f"select {quoted} as v, count(*) as n from few where {quoted} is not null group by 1 order by n desc, v limit 1"
+    )
+    return f"select v from ({common}) where n >= {many}"
 
 
 def _status(result: Result, verdicts: tuple[Verdict, ...]) -> tuple[Status, int]:

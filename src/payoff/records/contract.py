@@ -9,6 +9,9 @@ import msgspec
 Severity = Literal["error", "warning"]
 
 
+PRIVATE = frozenset({"personal", "secret", "confidential", "restricted"})
+
+
 class Column(msgspec.Struct, frozen=True, kw_only=True):
     """The promise about one column.
 
@@ -38,6 +41,11 @@ class Column(msgspec.Struct, frozen=True, kw_only=True):
     why: str = ""
     description: str = ""
     line: int = 0
+
+    @property
+    def personal(self) -> bool:
+        """True when its values are shown to nobody."""
+        return self.classification.lower() in PRIVATE
 
 
 class TableCheck(msgspec.Struct, frozen=True, kw_only=True):
