@@ -185,10 +185,19 @@ class Server:
         signal.set_wakeup_fd(-1)
         for number in (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM, signal.SIGPIPE):
             signal.signal(number, signal.SIG_DFL)
-        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(nothing, 0)
         os.dup2(write, 1)
         os.dup2(write, 2)
-        ours = {self.out, self.wake_read, self.wake_write, read, write, *(c.pipe for c in self.children.values())}
+        ours = {
+            nothing,
+            self.out,
+            self.wake_read,
+            self.wake_write,
+            read,
+            write,
+            *(c.pipe for c in self.children.values()),
+        }
         ours |= {number for child, hand in self.ready.values() for number in (child.pipe, hand)}
         for number in range(3, max(ours | {door or 0}) + 1):
             if number != door:

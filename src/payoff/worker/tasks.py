@@ -35,11 +35,11 @@ def run(task):
     except ModuleNotFoundError as error:
         result = failure(*missing(error), task)
     except MemoryError as error:
-        result = failure("memory", "MemoryError", str(error), task)
+        result = failure("memory", "MemoryError", said(error), task)
     except SystemExit as error:
         result = failure("exit", "SystemExit", f"exit code {error.code!r}", task)
     except BaseException as error:  # noqa: BLE001 - whatever the user's code raises is reported
-        result = failure("exception", type(error).__name__, str(error)[:2000], task)
+        result = failure("exception", type(error).__name__, said(error), task)
     result["seconds"] = time.perf_counter() - began
     result["metrics"] = dict(sys.modules["payoff"]._metrics) if "payoff" in sys.modules else {}
     result["fingerprint"] = fingerprint(task)
@@ -58,7 +58,7 @@ def missing(error):
     name = error.name or ""
     top = name.partition(".")[0]
     if not top or top in sys.modules or importlib.util.find_spec(top):
-        return "exception", type(error).__name__, str(error)[:2000]  # the package is there, but has no such module
+        return "exception", type(error).__name__, said(error)  # the package is there, but has no such module
     return "environment", type(error).__name__, f"it imports {name}, which its environment does not have"
 
 
@@ -162,20 +162,46 @@ def name_of(value):
 
 
 def failure(kind, error, message, task):
-    """What went wrong, with the user's own frames of the traceback."""
+    """What went wrong, with the traceback as the user would see it without us."""
     kind_, value, trace = sys.exc_info()
-    frames = [frame for frame in traceback.extract_tb(trace) if not frame.filename.startswith((OURS, "<frozen"))]
+    told = traceback.TracebackException(kind_, value, trace)
+    frames = [frame for frame in told.stack if not_ours(frame)]
     root = os.path.abspath(task["root"])
     own = [f for f in frames if os.path.abspath(f.filename).startswith(root + os.sep) and ".payoff" not in f.filename]
-    text = "".join(["Traceback (most recent call last):\n", *traceback.format_list(frames)]) if frames else ""
-    text += "".join(traceback.format_exception_only(kind_, value))
     where = [os.path.relpath(own[-1].filename, root), own[-1].lineno] if own else None
     if isinstance(value, SyntaxError) and value.filename:
         where = [os.path.relpath(value.filename, root), value.lineno or 0]
+    text = "".join(without_ours(told).format())
     return {
         "ok": False,
         "failure": {"kind": kind, "error": error, "message": message, "trace": text[-20000:], "where": where},
     }
+
+
+def without_ours(told):
+    """A traceback, and those of its causes, without the frames of this worker and of the import system."""
+    waiting, seen = [told], set()
+    while waiting:
+        each = waiting.pop()
+        if each is None or id(each) in seen:
+            continue
+        seen.add(id(each))
+        each.stack[:] = [frame for frame in each.stack if not_ours(frame)]
+        waiting += [each.__cause__, each.__context__, *(getattr(each, "exceptions", None) or ())]
+    return told
+
+
+def not_ours(frame):
+    """Whether a frame is the user's or a library's."""
+    return not frame.filename.startswith((OURS, "<frozen"))
+
+
+def said(error):
+    """An exception's text; one that cannot say it is still reported."""
+    try:
+        return str(error)[:2000]
+    except Exception:  # noqa: BLE001
+        return ""
 
 
 def fingerprint(task):
