@@ -144,8 +144,15 @@ def third(second: pa.Table) -> pa.Table:
 """
 
 
-def table(folder: Path, rows: int = 10_000_000) -> Iterator[measure.Ratio]:
-    """Ten million mixed rows (1 GB) through three Python steps against the same functions in one process."""
+_PEAK = """
+import resource, subprocess, sys
+subprocess.run(sys.argv[1:], check=True, capture_output=True)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024)
+"""
+
+
+def table(folder: Path, rows: int = 10_000_000) -> Iterator[object]:
+    """Ten million mixed rows (1 GB) through three Python steps against the same functions in one process; and the largest process."""
     code = _TABLE.format(rows=rows)
     made = projects.project(folder / "table", projects.MODEL + code, dependencies=["pyarrow", "numpy"])
     (folder / "inline.py").write_text(
@@ -159,6 +166,11 @@ def table(folder: Path, rows: int = 10_000_000) -> Iterator[measure.Ratio]:
         against="the same three functions in one process",
         pairs=3,
     )
+    run = [PAYOFF, "run", "--project", str(made), "--only", "third", "--force"]
+    done = subprocess.run([PYTHON, "-c", _PEAK, *run], capture_output=True, text=True, check=True)
+    peak, size = int(done.stdout), max(each.stat().st_size for each in made.glob(".payoff/store/tables/*/*.arrow"))
+    mark = "ok  " if peak <= 2 * size else "MISS"
+    yield f"{mark} largest process: {peak / size:.2f}x its largest table of {size / 1e6:,.0f} MB (aim 2x)"
 
 
 _ARROW = """
