@@ -56,7 +56,7 @@ def runs(summaries: Sequence[Summary]) -> str:
     rows = [
         (
             each.run,
-            f"{'✓' if each.status == 'passed' else '✗'} {each.status}",
+            f"{'✓' if each.status == 'passed' else '✗'} {'made' if _made(each) else each.status}",
             _gain(each),
             when(each.started),
             duration(each.seconds) if each.status != "unfinished" else "",
@@ -66,6 +66,11 @@ def runs(summaries: Sequence[Summary]) -> str:
         for each in summaries
     ]
     return "\n".join(line[2:] for line in table(head, rows)) + "\n"
+
+
+def _made(summary: Summary) -> bool:
+    """A run in which nothing was judged."""
+    return summary.status == "passed" and summary.gain is None
 
 
 def _gain(summary: Summary) -> str:

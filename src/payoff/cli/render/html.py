@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from payoff.records.request import RunAnswer
     from payoff.records.run import RunRecord
 
-_BADGES = {"passed": "✓ Passed", "refused": "✗ Refused", "failed": "✗ Failed"}
+_BADGES = {"made": "Made, not judged", "passed": "✓ Passed", "refused": "✗ Refused", "failed": "✗ Failed"}
 
 
 def report(record: RunRecord, answer: RunAnswer | None = None) -> str:
@@ -93,7 +93,9 @@ def money(value: float, step: float, *, sign: bool = False) -> str:
 
 
 def _hero(record: RunRecord) -> str:
-    head = f'<div class="head"><h1>What is the model worth?</h1><p class="badge">{_BADGES[record.status]}</p></div>'
+    head = (
+        f'<div class="head"><h1>What is the model worth?</h1><p class="badge">{_BADGES[words.status(record)]}</p></div>'
+    )
     value = record.valuation
     if value is None:
         return f"""<section class="hero {record.status}">

@@ -35,9 +35,11 @@ def _status(answer: RunAnswer) -> str:
     record = answer.record
     sign = "✓" if record.status == "passed" else "✗"
     if answer.unchanged:
-        return f"{sign} {record.status} · nothing to do: unchanged since run {record.run} ({when(record.finished)})"
+        return (
+            f"{sign} {words.status(record)} · nothing to do: unchanged since run {record.run} ({when(record.finished)})"
+        )
     meaning = words.meaning(record)
-    line = f"{sign} {record.status} · run {record.run} · {duration(record.seconds)}"
+    line = f"{sign} {words.status(record)} · run {record.run} · {duration(record.seconds)}"
     return f"{line}\n{_fold(meaning, '  ')}" if meaning else line
 
 

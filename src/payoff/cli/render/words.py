@@ -26,6 +26,11 @@ class Rung(NamedTuple):
     year: Interval
 
 
+def status(record: RunRecord) -> str:
+    """How a run ended, in a word: one in which nothing was judged has made something, and passed nothing."""
+    return "made" if record.status == "passed" and record.valuation is None else record.status
+
+
 def headline(record: RunRecord) -> str:
     """The first line: an amount of money with its interval, or why there is none."""
     value = record.valuation
