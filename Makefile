@@ -8,7 +8,7 @@ JOBS ?= $(shell n=$$(nproc); [ $$n -gt 4 ] && echo 4 || echo $$n)
 .PHONY: test check demo bench format pins
 
 test: .make/dev .make/servers check
-	$(BIN)/python -m pytest -n $(JOBS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
 check: .make/dev
 	$(BIN)/ruff check

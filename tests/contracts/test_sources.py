@@ -106,7 +106,6 @@ def dsn() -> Iterator[str]:
         yield address
 
 
-@pytest.mark.xdist_group("postgresql")
 class TestPostgresql(SourceSuite):
     adapter = "payoff.sources:postgresql"
     address = ""
