@@ -13,44 +13,67 @@ from payoff.ports.engine import Engine
 from payoff.ports.executor import Executor
 from payoff.ports.gate import GateSpec
 from payoff.ports.ledger import Ledger, Readout
-from payoff.ports.observer import Observer
+from payoff.ports.observer import Observer, silent
 from payoff.ports.source import Source
 from payoff.ports.store import Store
 from payoff.ports.tracker import Tracker
 from payoff.records.artifact import Artifact, Field, Identity
-from payoff.records.charter import Charter
+from payoff.records.charter import (
+    Accept,
+    Cell,
+    Charter,
+    CommonSolution,
+    Costs,
+    Decision,
+    Objective,
+    OutcomeSpec,
+    SplitSpec,
+    Stop,
+)
 from payoff.records.contract import Column, Contract, TableCheck
 from payoff.records.evidence import CheckResult, Evidence, Gain, Interval, StepOutcome, Valuation, Verdict
-from payoff.records.project import Environment, Input, Project, SourceSpec, Step
-from payoff.records.run import Entry, RunRecord, Summary
+from payoff.records.finding import Finding, Place
+from payoff.records.project import Environment, Git, Input, Project, SourceSpec, Step, Tracking
+from payoff.records.run import Entry, EnvironmentUsed, RunRecord, Summary
 from payoff.records.state import Remembered, State
 from payoff.records.task import Failure, Task, TaskInput, TaskResult
 
 __all__ = [
+    "Accept",
     "Artifact",
     "Bug",
+    "Cell",
     "Charter",
     "CheckResult",
     "Column",
+    "CommonSolution",
     "Contract",
+    "Costs",
+    "Decision",
     "Engine",
     "Entry",
     "Environment",
+    "EnvironmentUsed",
     "Evidence",
     "Executor",
     "Failure",
     "Field",
+    "Finding",
     "Gain",
     "GateSpec",
+    "Git",
     "Identity",
     "Input",
     "Interval",
     "InvalidInput",
     "Ledger",
     "Money",
+    "Objective",
     "Observer",
+    "OutcomeSpec",
     "OutsideError",
     "PayoffError",
+    "Place",
     "Project",
     "Readout",
     "Refused",
@@ -58,9 +81,11 @@ __all__ = [
     "RunRecord",
     "Source",
     "SourceSpec",
+    "SplitSpec",
     "State",
     "Step",
     "StepOutcome",
+    "Stop",
     "Store",
     "Summary",
     "TableCheck",
@@ -68,8 +93,10 @@ __all__ = [
     "TaskInput",
     "TaskResult",
     "Tracker",
+    "Tracking",
     "UserError",
     "Valuation",
     "Verdict",
     "Where",
+    "silent",
 ]

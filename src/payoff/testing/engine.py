@@ -66,6 +66,7 @@ class EngineSuite:
 
     @pytest.fixture
     def engine(self, tmp_path: Path) -> Engine:
+        """The engine of a project that has nothing yet."""
         return connect(self.adapter, tmp_path)
 
     def file(self, engine: Engine, folder: Path, name: str, table: pa.Table, batch: int | None = None) -> Path:

@@ -215,16 +215,19 @@ class ExecutorSuite:
     @pytest.fixture(scope="class")
     @classmethod
     def environment(cls, root: Path) -> Environment:
+        """A lock without a package."""
         return project(root, dependencies=[])
 
     @pytest.fixture
     def executor(self, root: Path) -> Iterator[Executor]:
+        """The executor of the project in `root`, closed after the test."""
         made = connect(self.adapter, root)
         yield made
         made.close()
 
     @pytest.fixture
     def task(self, root: Path, environment: Environment, tmp_path: Path) -> Task:
+        """A call of `answer` in the project's module; tests replace what they need."""
         return Task(
             id="t", kind="call", step="s", environment=environment, root=str(root), module="steps", function="answer",
             output=str(tmp_path / "out"), options={"output_form": "object"},
@@ -237,12 +240,14 @@ class ExecutorSuite:
         return result
 
     def failed(self, executor: Executor, task: Task, function: str, **changes: Any) -> Failure:
+        """What the failure of a function says."""
         result = self.done(executor, task, function, **changes)
         assert not result.ok
         assert result.failure is not None
         return result.failure
 
     def value(self, result: TaskResult) -> Any:
+        """What a task made."""
         assert result.ok, result.failure
         with open(result.file, "rb") as stream:
             return pickle.load(stream)  # noqa: S301 - made by this suite

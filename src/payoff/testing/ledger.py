@@ -66,6 +66,7 @@ class LedgerSuite:
 
     @pytest.fixture
     def ledger(self, tmp_path: Path) -> Ledger:
+        """A ledger with nothing in it."""
         return self.open(tmp_path)
 
     def open(self, root: Path) -> Ledger:

@@ -68,6 +68,7 @@ class StoreSuite:
 
     @pytest.fixture
     def store(self, tmp_path: Path) -> Store:
+        """A store with nothing in it."""
         return self.open(tmp_path)
 
     def open(self, root: Path) -> Store:

@@ -53,6 +53,7 @@ class Server:
         self.tasks: dict[str, Task] = {}
 
     def send(self, message: bytes) -> None:
+        """Say one line to the server."""
         assert self.process.stdin is not None  # noqa: S101 - PIPE above
         self.process.stdin.write(message + b"\n")
         self.process.stdin.flush()
