@@ -69,6 +69,7 @@ def test_mangled_files(written: Written, file: str) -> None:
         assert first[0] is not None or any(finding.severity == "error" for finding in first[1])
         again = inspect(written.root)
         assert again[1] == first[1], "the same from the cache"
+        assert (again[0] and again[0].git) == (first[0] and first[0].git), "the same from git"
         assert again[0] == first[0], "the same from the cache"
         assert all(finding.what and finding.code for finding in first[1])
     shutil.rmtree(written.root / ".payoff")

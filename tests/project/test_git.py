@@ -109,3 +109,17 @@ def test_a_project_below_the_repository(written: Written) -> None:
     git = below.project().git
     assert git.dirty
     assert written.git("show", f"{git.tree}:inner one/lib/deep.py").startswith("FACTOR = 4")
+
+
+def test_an_edit_in_the_second_of_the_commit_is_seen(written: Written) -> None:
+    """Same size, same second: git looks into such a file only while the index is not younger than it."""
+    file, second = written.root / "lib/deep.py", (1_700_000_000, 1_700_000_000)
+    written.git("config", "core.trustctime", "false")
+    os.utime(file, second)
+    written.git("add", "lib/deep.py")
+    written.change("lib/deep.py", "FACTOR = 3", "FACTOR = 4")
+    os.utime(file, second)
+    os.utime(written.root / ".git/index", second)
+    git = written.project().git
+    assert git.dirty
+    assert "FACTOR = 4" in written.git("show", f"{git.tree}:lib/deep.py")
