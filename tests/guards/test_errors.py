@@ -33,13 +33,18 @@ TO_DO = re.compile(
 )
 
 
+# What the guards look at: all else of a file is left out once, as it would be gone through again by each of them.
+LOOKED_AT = ast.ClassDef | ast.Raise | ast.Call | ast.Constant
+
+
 @functools.cache
-def parsed(file: Path) -> ast.Module:
-    return ast.parse(file.read_text(encoding="utf-8"))
+def parsed(source: str) -> list[ast.AST]:
+    return [node for node in ast.walk(ast.parse(source)) if isinstance(node, LOOKED_AT)]
 
 
-def modules(house: Path) -> list[tuple[str, ast.Module]]:
-    return [(file.relative_to(house).as_posix(), parsed(file)) for file in sorted(house.rglob("*.py"))]
+def modules(house: Path) -> list[tuple[str, list[ast.AST]]]:
+    """The parts of each file that the guards look at."""
+    return [(file.relative_to(house).as_posix(), parsed(file.read_text(encoding="utf-8"))) for file in sorted(house.rglob("*.py"))]
 
 
 def codes(house: Path) -> set[str]:
@@ -47,7 +52,7 @@ def codes(house: Path) -> set[str]:
     return {
         node.value
         for _, module in modules(house)
-        for node in ast.walk(module)
+        for node in module
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and CODE.fullmatch(node.value)
     }
 
@@ -93,7 +98,7 @@ def family(house: Path) -> dict[str, str]:
     bases = {
         node.name: [base.id for base in node.bases if isinstance(base, ast.Name)]
         for _, module in modules(house)
-        for node in ast.walk(module)
+        for node in module
         if isinstance(node, ast.ClassDef)
     }
     roots = ("Refused", "UserError", "Bug", "OutsideError", "PayoffError")
@@ -112,12 +117,12 @@ def unhelpful(house: Path) -> list[str]:
     complete = {
         node.name
         for name, module in modules(house)
-        for node in ast.walk(module)
+        for node in module
         if isinstance(node, ast.ClassDef) and node.name in kin and node.name != "PayoffError"
         and any(isinstance(each, ast.FunctionDef) and each.name == "__init__" for each in node.body)
     } - {"OutsideError"}  # fmt: skip
     for name, module in modules(house):
-        for node in ast.walk(module):
+        for node in module:
             ours = isinstance(node, ast.Call) and last(node.func) in kin and last(node.func) not in complete
             if ours or (isinstance(node, ast.Call) and last(node.func) == "__init__" and in_family(module, node, kin)):
                 said += [f"{name}:{node.lineno}: {fault}" for fault in faults(node)]
@@ -128,13 +133,13 @@ def last(function: ast.expr) -> str:
     return function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
 
 
-def in_family(module: ast.Module, call: ast.Call, kin: dict[str, str]) -> bool:
+def in_family(module: list[ast.AST], call: ast.Call, kin: dict[str, str]) -> bool:
     """True for `super().__init__(...)` inside of one of our errors."""
     if not (isinstance(call.func, ast.Attribute) and isinstance(call.func.value, ast.Call) and last(call.func.value.func) == "super"):
         return False
     return any(
         isinstance(node, ast.ClassDef) and node.name in kin and node.name != "PayoffError" and call in ast.walk(node)
-        for node in ast.walk(module)
+        for node in module
     )
 
 
@@ -156,7 +161,7 @@ def two_exits(house: Path) -> list[str]:
     """Codes that end the program now with one exit code, now with another."""
     kin, exits = family(house), {}
     for _, module in modules(house):
-        for node in ast.walk(module):
+        for node in module:
             if isinstance(node, ast.Call) and last(node.func) in kin:
                 for keyword in node.keywords:
                     if keyword.arg == "code" and isinstance(keyword.value, ast.Constant):
@@ -168,7 +173,7 @@ def uncoded(house: Path) -> set[str]:
     """Errors of Python's own that the control process raises: the user would see a traceback instead of what to do."""
     found = set()
     for name, module in modules(house):
-        for node in ast.walk(module):
+        for node in module:
             if isinstance(node, ast.Raise) and node.exc is not None and not name.startswith(ELSEWHERE):
                 raised = last(node.exc.func if isinstance(node.exc, ast.Call) else node.exc)
                 kind = getattr(builtins, raised, None)
@@ -271,7 +276,6 @@ def test_planted_exits_and_foreign_errors_are_found(tmp_path: Path) -> None:
     help = "remedy='payoff run'"
     both = f"UserError('x', code='PO-A001', {help})\nPayoffError('x', code='PO-A001', {help})"
     assert two_exits(planted(tmp_path, both)) == ["PO-A001: PayoffError, UserError"]
-    parsed.cache_clear()
     folder = planted(tmp_path, f"raise ValueError('x')\nraise UserError('x', code='PO-A001', {help})\nraise problem")
     assert two_exits(folder) == []
     assert uncoded(folder) == {"more.py:ValueError"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import os
 import shutil
 import subprocess
@@ -53,7 +54,8 @@ def place(name: str) -> str:
     return "/".join(parts[:3]).removesuffix(".py") if parts[0] == "adapters" and len(parts) > 2 else parts[0]
 
 
-def foreign(source: str, *, when_loaded: bool = False) -> set[str]:
+@functools.cache
+def foreign(source: str, *, when_loaded: bool = False) -> frozenset[str]:
     """Packages that a file imports and that are not Python's own; those in functions as well, unless `when_loaded`."""
     nodes: list[ast.AST] = [ast.parse(source)]
     found: set[str] = set()
@@ -65,7 +67,7 @@ def foreign(source: str, *, when_loaded: bool = False) -> set[str]:
             found.add(node.module.partition(".")[0])
         if not (when_loaded and isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)):
             nodes.extend(ast.iter_child_nodes(node))
-    return found - sys.stdlib_module_names - {"payoff"}
+    return frozenset(found - sys.stdlib_module_names - {"payoff"})
 
 
 def strangers(house: Path, allowed: dict[str, set[str]]) -> list[str]:

@@ -65,15 +65,21 @@ EXCEPTIONS = {
 }  # fmt: skip
 
 
+_LOOKED_AT = (
+    ast.Import, ast.ImportFrom, ast.Attribute, ast.Name, ast.Constant, ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef,
+)  # fmt: skip
+
+
 @functools.cache
-def parsed(source: str) -> ast.Module:
-    return ast.parse(source)
+def nodes(source: str) -> list[ast.AST]:
+    """The parts of a file that say what it uses; all else is left out, as there is much of it."""
+    return [node for node in ast.walk(ast.parse(source)) if isinstance(node, _LOOKED_AT)]
 
 
-def imported(module: ast.Module) -> tuple[dict[str, str], list[tuple[int, str]]]:
+def imported(source: str) -> tuple[dict[str, str], list[tuple[int, str]]]:
     """What each name in the file stands for, and where what is imported (function by function too)."""
     stands, found = {}, []
-    for node in ast.walk(module):
+    for node in nodes(source):
         if isinstance(node, ast.Import):
             for each in node.names:
                 stands[each.asname or each.name.partition(".")[0]] = each.name if each.asname else each.name.partition(".")[0]
@@ -96,10 +102,9 @@ def dotted(node: ast.expr, stands: dict[str, str]) -> str:
 @functools.cache
 def uses(source: str) -> list[tuple[int, str]]:
     """Line and full name of everything that a file imports, reaches through an import, or calls of the built-in functions."""
-    module = parsed(source)
-    stands, found = imported(module)
-    own = {node.name for node in ast.walk(module) if isinstance(node, ast.FunctionDef | ast.ClassDef)}
-    for node in ast.walk(module):
+    stands, found = imported(source)
+    own = {node.name for node in nodes(source) if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+    for node in nodes(source):
         if isinstance(node, ast.Attribute) and (name := dotted(node, stands)):
             found.append((node.lineno, name))
         elif isinstance(node, ast.Name) and hasattr(builtins, node.id) and node.id not in own | stands.keys():
@@ -192,15 +197,14 @@ def adapters(project: str) -> dict[str, str]:
 
 def strangers(name: str, source: str, known: dict[str, str]) -> list[tuple[int, str]]:
     """Line and text of what names an adapter outside of its own files. Docstrings may."""
-    module = parsed(source)
     documents = {
         id(node.body[0].value)
-        for node in ast.walk(module)
+        for node in nodes(source)
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None
     }
     return [
         (node.lineno, node.value)
-        for node in ast.walk(module)
+        for node in nodes(source)
         if isinstance(node, ast.Constant) and id(node) not in documents and node.value in known
         and not name.startswith((*GUESTS, "adapters/"))
     ]  # fmt: skip

@@ -29,7 +29,8 @@ _NAMED = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
 @functools.cache
 def nodes(source: str) -> list[ast.AST]:
-    return list(ast.walk(ast.parse(source)))
+    """The file, its classes and its functions."""
+    return [node for node in ast.walk(ast.parse(source)) if isinstance(node, _NAMED)]
 
 
 @functools.cache
