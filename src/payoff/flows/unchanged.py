@@ -73,10 +73,7 @@ def began(root: str, stamps: Stamps) -> None:
 def forget(root: str) -> None:
     """The answer kept is no longer to be given."""
     for name in (_FILE, _STAMPS):
-        try:
-            os.unlink(os.path.join(root, name))
-        except OSError:
-            continue
+        _remove(os.path.join(root, name))
 
 
 def stamp(paths: list[str] | Stamps) -> Stamps:
@@ -113,6 +110,13 @@ def _root(project: str | None) -> str | None:
         folder = parent
 
 
+def _remove(path: str) -> None:
+    try:
+        os.unlink(path)
+    except OSError:
+        return
+
+
 def _write(path: str, value: object) -> None:
     temporary = f"{path}.{os.getpid()}"
     try:
@@ -121,4 +125,4 @@ def _write(path: str, value: object) -> None:
             json.dump(value, stream)
         os.replace(temporary, path)
     except OSError:
-        return
+        _remove(temporary)

@@ -74,7 +74,7 @@ def ahead(step):
         if name and name not in sys.modules:
             try:
                 importlib.import_module(name)
-            except Exception:  # noqa: BLE001, S112 - the task itself will say what is wrong
+            except Exception:  # the task itself will say what is wrong
                 continue
 
 

@@ -203,9 +203,9 @@ class Server:
             if number != door:
                 with suppress(OSError):
                     os.close(number)
-        sys.stdin = open(0, closefd=False)  # noqa: SIM115 - for the whole life of the process
-        sys.stdout = open(1, "w", buffering=1, encoding="utf-8", errors="replace", closefd=False)  # noqa: SIM115
-        sys.stderr = open(2, "w", buffering=1, encoding="utf-8", errors="replace", closefd=False)  # noqa: SIM115
+        sys.stdin = open(0, closefd=False)  # for the whole life of the process
+        sys.stdout = open(1, "w", buffering=1, encoding="utf-8", errors="replace", closefd=False)
+        sys.stderr = open(2, "w", buffering=1, encoding="utf-8", errors="replace", closefd=False)
         from _payoff_worker import tasks
 
         if door is not None:
@@ -322,7 +322,7 @@ def children_of(pid):
 
 if __name__ == "__main__":
     load_package()
-    from _payoff_worker import determinism, forms, imports, queries, scoring, tasks  # noqa: F401 - so that each fork has them
+    from _payoff_worker import determinism, forms, imports, queries, scoring, tasks  # so that each fork has them
 
     Server().serve()
     os._exit(0)

@@ -38,7 +38,7 @@ def run(task):
         result = failure("memory", "MemoryError", said(error), task)
     except SystemExit as error:
         result = failure("exit", "SystemExit", f"exit code {error.code!r}", task)
-    except BaseException as error:  # noqa: BLE001 - whatever the user's code raises is reported
+    except BaseException as error:  # whatever the user's code raises is reported
         result = failure("exception", type(error).__name__, said(error), task)
     result["seconds"] = time.perf_counter() - began
     result["metrics"] = dict(sys.modules["payoff"]._metrics) if "payoff" in sys.modules else {}
@@ -137,7 +137,7 @@ def write_object(value, path):
     """Pickle a value; cloudpickle, where the environment has it, takes what pickle cannot."""
     try:
         data = pickle.dumps(value, protocol=5)
-    except Exception as error:  # noqa: BLE001 - pickle raises many kinds
+    except Exception as error:  # pickle raises many kinds
         try:
             import cloudpickle
         except ModuleNotFoundError:
@@ -146,7 +146,7 @@ def write_object(value, path):
             ) from None
         try:
             data = cloudpickle.dumps(value, protocol=5)
-        except Exception:  # noqa: BLE001
+        except Exception:
             raise Unfit(
                 "type", f"it returned a {name_of(value)}, which cannot be pickled ({type(error).__name__})"
             ) from None
@@ -200,7 +200,7 @@ def said(error):
     """An exception's text; one that cannot say it is still reported."""
     try:
         return str(error)[:2000]
-    except Exception:  # noqa: BLE001
+    except Exception:
         return ""
 
 
