@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import itertools
 import os
 import shutil
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,19 +41,27 @@ class LocalStore:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._scratch: Path | None = None
-        self._count = 0
+        self._lock = threading.Lock()
+        self._numbers = itertools.count(1)
 
     def scratch(self, name: str) -> Path:
         """A path for something to be written, in a folder that belongs to this process."""
-        if self._scratch is None:
-            base = self._folder / "scratch"
+        with self._lock:
+            if self._scratch is None:
+                self._scratch = self._own_scratch()
+        plain = "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in name)
+        return self._scratch / f"{next(self._numbers)}-{plain[:80]}"
+
+    def _own_scratch(self) -> Path:
+        base = self._folder / "scratch"
+        scratch = base / f"{os.getpid()}-{_started(os.getpid())}-{os.urandom(3).hex()}"
+        try:
             base.mkdir(parents=True, exist_ok=True)
             _clean(base)
-            self._scratch = base / f"{os.getpid()}-{_started(os.getpid())}-{os.urandom(3).hex()}"
-            self._scratch.mkdir()
-        self._count += 1
-        plain = "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in name)
-        return self._scratch / f"{self._count}-{plain[:80]}"
+            scratch.mkdir()
+        except OSError as error:
+            raise _unwritable(self._folder, error) from error
+        return scratch
 
     def put_table(self, file: Path, identity: Identity) -> Artifact:
         """Take over a table; the same content again is dropped."""
@@ -99,14 +109,7 @@ class LocalStore:
                 file.chmod(0o444)
                 file.replace(target)
         except OSError as error:
-            if error.errno == errno.ENOSPC:
-                raise OutsideError(
-                    f"the disk is full: {shutil.disk_usage(self._folder).free // 2**20:,} MB free, {size // 2**20:,} MB needed",
-                    code="PO-T002",
-                    expected="free space under .payoff/store",
-                    remedy="free some space (du -sh .payoff/*), then payoff run: finished steps are not repeated",
-                ) from error
-            raise
+            raise _unwritable(self._folder, error) from error
         return relative, target.stat().st_size
 
 
@@ -123,6 +126,24 @@ def _whole(target: Path, size: int) -> bool:
             return stream.read() == _END
     except OSError:
         return False
+
+
+def _unwritable(folder: Path, error: OSError) -> OutsideError:
+    """What to say when the store takes nothing more: which folder it is, how much is free there."""
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        return OutsideError(
+            f"the store at {folder} cannot be written: {os.strerror(error.errno or 0)}",
+            code="PO-T003",
+            expected="a folder that this user may write to",
+            remedy=f"look at its owner and rights: ls -ld {folder}",
+        )
+    there = next(each for each in (folder, *folder.parents) if each.exists())
+    return OutsideError(
+        f"the disk is full at {folder}: {shutil.disk_usage(there).free / 2**20:,.1f} MB free",
+        code="PO-T002",
+        expected="free space under .payoff/store",
+        remedy="free some space (du -sh .payoff/*), then payoff run: finished steps are not repeated",
+    )
 
 
 def _started(pid: int) -> str:

@@ -1,0 +1,5 @@
+"""DuckDB over memory-mapped Arrow IPC files."""
+
+from payoff.adapters.engines.duckdb.engine import CAPABILITIES, Options, connect
+
+__all__ = ["CAPABILITIES", "Options", "connect"]
