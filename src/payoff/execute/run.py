@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import threading
 from typing import TYPE_CHECKING, Any, assert_never
 
 import msgspec
@@ -160,11 +161,12 @@ def _handler(context: Context, stage: Stage) -> functools.partial[Generator[Sand
 
 
 def _train(context: Context, stage: Call) -> Generator[Sandbox | Work, Any, StepOutcome]:
-    """Run the model's step; a sandbox gets ready for scoring meanwhile."""
+    """Run the model's step; a sandbox gets ready for scoring meanwhile, and we for judging."""
     score = next((each for each in context.plan.stages if isinstance(each, Score)), None)
     if score is not None and stage.state == "run":
         task = verdict.score_task(context, score)
         context.kit.executor.prepare(task.environment, _unheard, soon=task)
+        threading.Thread(target=verdict.get_ready, args=(context,), daemon=True).start()
     return steps.call(context, stage)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -72,6 +73,20 @@ def score_task(context: Context, stage: Score) -> Task:
         deterministic=step.deterministic,
         threads=step.threads,
     )
+
+
+def get_ready(context: Context) -> None:
+    """Import what the verdict needs while the model trains, a second that would otherwise come after it."""
+    try:
+        import pyarrow as pa
+
+        from payoff.data import expressions
+
+        importlib.import_module("payoff.execute.money")
+        expressions.check_charter(context.project.charter, None)
+        context.kit.engine.columns("select a from t", {"t": pa.schema([("a", pa.int64())])})
+    except Exception:
+        return  # what is wrong will be said when it is needed
 
 
 def look(context: Context) -> int:
