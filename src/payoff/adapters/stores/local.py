@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from payoff.base import hashing
-from payoff.base.errors import OutsideError
+from payoff.base.errors import OutsideError, UserError
 from payoff.base.files import inside
 from payoff.records.artifact import Artifact
 
@@ -94,8 +94,8 @@ class LocalStore:
     def has(self, artifact: Artifact) -> bool:
         """True when it is there in its full size."""
         try:
-            return (self._folder / artifact.file).stat().st_size == artifact.bytes
-        except OSError:
+            return inside(self._folder, artifact.file).stat().st_size == artifact.bytes
+        except (OSError, UserError):
             return False
 
     def _put(self, file: Path, relative: str) -> tuple[str, int]:

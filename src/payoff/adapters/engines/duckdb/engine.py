@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import threading
@@ -94,6 +95,7 @@ class DuckEngine:
 
     def transform(self, sql: str, tables: Mapping[str, Path], output: Path) -> None:
         """Stream a query's rows into a file."""
+        self._may_spill()
         with Said(sql, self._spill), self._cursor(tables) as cursor:
             reader = in_utc(cursor.execute(one(sql, cursor)).to_arrow_reader(ROWS))
             distinct(reader.schema)
@@ -124,6 +126,11 @@ class DuckEngine:
             schema = in_utc(cursor.execute(one(sql, cursor)).to_arrow_reader(ROWS)).schema
             distinct(schema)
             return schema
+
+    def _may_spill(self) -> None:
+        # DuckDB makes its temporary folder when it needs it, but no folder above it.
+        with contextlib.suppress(OSError):
+            self._spill.parent.mkdir(parents=True, exist_ok=True)
 
     def _cursor(self, tables: Mapping[str, Path]) -> _Cursor:
         with self._lock:

@@ -93,6 +93,13 @@ class Said:
             ) from None
         if family == "IO" and "space" in text:
             raise full(self.spill) from None
+        if family == "IO":
+            raise OutsideError(
+                f"the engine cannot use its temporary folder {self.spill}",
+                code="PO-E010",
+                expected="a folder that this user may write to",
+                remedy=f"look at its owner and rights: ls -ld {self.spill}",
+            ) from error
         if family in ("INTERNAL", "FATAL"):
             raise Bug(
                 "the engine itself failed on this query",
