@@ -20,7 +20,7 @@ ADAPTER = "payoff.engines:duckdb"
 
 
 class TestDuckEngine(EngineSuite):
-    adapter = ADAPTER
+    adapter = "payoff.engines:duckdb"
 
 
 def written(root: Path, table: pa.Table) -> Path:

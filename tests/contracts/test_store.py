@@ -38,7 +38,7 @@ for number in range(20):
 
 
 class TestLocalStore(StoreSuite):
-    adapter = ADAPTER
+    adapter = "payoff.stores:local"
 
 
 def kept(root: Path, table: pa.Table, batch: int | None = None) -> Artifact:

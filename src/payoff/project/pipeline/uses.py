@@ -29,6 +29,7 @@ class Uses:
         self.modules = modules
         self._seen: dict[tuple[int, ...], tuple[list[Reference], list[Trick]]] = {}
         self._digests: dict[tuple[int, ...], str] = {}
+        self._at_import: dict[str, list[ast.AST]] = {}
         self._alive: list[ast.AST] = []
 
     def of(self, module: Module, name: str, function: ast.AST) -> Code:
@@ -58,6 +59,28 @@ class Uses:
                 collector.visit(node)
             self._seen[key] = (collector.found, collector.tricks)
         return self._seen[key]
+
+    def at_import(self, module: Module) -> list[ast.AST]:
+        """The statements of a module that do something when it is imported, found once."""
+        if module.name not in self._at_import:
+            acting = (each for each in module.doubtful if self._acts(module, each))
+            self._at_import[module.name] = [*module.loose, *acting]
+        return self._at_import[module.name]
+
+    def _acts(self, module: Module, statement: ast.stmt) -> bool:
+        """True when a definition calls project code as the module is imported (a registering decorator, say)."""
+        decorators = getattr(statement, "decorator_list", None)
+        if decorators is not None and any(module.canonical(callee(each)) == "payoff.step" for each in decorators):
+            return False
+        calls = decorators if decorators is not None else [n for n in ast.walk(statement) if isinstance(n, ast.Call)]
+        for call in calls:
+            chain = dotted(callee(call))
+            if chain and (chain[0] in module.bindings or self._is_ours(module, chain[0])):
+                return True
+        return False
+
+    def _is_ours(self, module: Module, name: str) -> bool:
+        return any(self.modules.find(target.module) is not None for target in module.imports.get(name, ()))
 
 
 class _Closure:
@@ -97,7 +120,7 @@ class _Closure:
         self._add("loose", module)
 
     def _loose(self, module: Module) -> None:
-        nodes: list[ast.AST] = [*module.loose, *(each for each in module.doubtful if self._acts(module, each))]
+        nodes = self.uses.at_import(module)
         if nodes:
             self.parts[f"{module.name} (statements)"] = self.uses.digest(nodes)
             self.follow(module, nodes)
@@ -109,21 +132,6 @@ class _Closure:
             source = self.modules.find(star)
             if source is not None:
                 self._all_of(source, f"{module.file} takes all names of {star}")
-
-    def _acts(self, module: Module, statement: ast.stmt) -> bool:
-        """True when a definition calls project code as the module is imported (a registering decorator, say)."""
-        decorators = getattr(statement, "decorator_list", None)
-        if decorators is not None and any(module.canonical(callee(each)) == "payoff.step" for each in decorators):
-            return False
-        calls = decorators if decorators is not None else [n for n in ast.walk(statement) if isinstance(n, ast.Call)]
-        for call in calls:
-            chain = dotted(callee(call))
-            if chain and (chain[0] in module.bindings or self._is_ours(module, chain[0])):
-                return True
-        return False
-
-    def _is_ours(self, module: Module, name: str) -> bool:
-        return any(self.modules.find(target.module) is not None for target in module.imports.get(name, ()))
 
     def _whole(self, module: Module) -> None:
         self.touch(module)
