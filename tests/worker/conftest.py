@@ -29,7 +29,7 @@ class Worker:
     def __init__(self, root: Path, python: Path, **environ: str) -> None:
         self.root = root
         self.process = subprocess.Popen(
-            [str(python), "-s", str(SERVER)],
+            [str(python), "-s", str(SERVER), str(root)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             cwd=root,

@@ -5,12 +5,15 @@ from __future__ import annotations
 import ast
 import os
 import pickle
+import random
 import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import payoff
+
+import pytest
 
 if TYPE_CHECKING:
     from conftest import Worker
@@ -70,7 +73,7 @@ def test_a_cancelled_task_is_gone_when_it_is_answered(worker: Worker) -> None:
     worker.send({"cancel": "t"})
     assert worker.answer()["cancelled"]
     assert not [pid for pid in started if worker.running(pid)]
-    assert worker.children() == []
+    assert len(worker.children()) == ONE_WAITS
 
 
 def test_cancelling_what_is_not_there_is_nothing(worker: Worker) -> None:
@@ -91,7 +94,7 @@ def step():
     (worker.root / "pipeline.py").write_text(source)
     worker.send(worker.task())
     assert worker.answer()["exit"] == 0
-    assert worker.children() == []
+    assert len(worker.children()) == ONE_WAITS
 
 
 def test_a_folder_that_vanished_costs_one_task(worker: Worker) -> None:
@@ -148,6 +151,8 @@ def step():
 
 # -- a process that was got ready before its task came
 
+ONE_WAITS = 1  # for whichever task comes next
+
 
 def ready(worker: Worker, **changes: Any) -> dict[str, Any]:
     task = worker.task(**changes)
@@ -162,33 +167,52 @@ def test_a_long_task_is_handed_to_a_process_that_waits(worker: Worker) -> None:
     assert worker.answer()["result"]["ok"]
 
 
-def test_a_process_that_waits_is_not_there_for_others(worker: Worker) -> None:
+def test_a_process_that_waits_for_one_is_not_there_for_others(worker: Worker) -> None:
     task = ready(worker, id="later")
     ready(worker, id="later")
-    assert worker.until(worker.children)
+    assert worker.until(lambda: len(worker.children()) == ONE_WAITS + 1)
     assert worker.result("def step():\n    return 1\n")["ok"]
-    assert len(worker.children()) == 1
+    assert len(worker.children()) == ONE_WAITS + 1
     worker.send(task)
     assert worker.answer()["id"] == "later"
-    assert worker.children() == []
+    assert len(worker.children()) == ONE_WAITS
 
 
-def test_a_process_that_died_waiting_is_replaced(worker: Worker) -> None:
+@pytest.mark.parametrize("known", [True, False])
+def test_a_process_that_died_waiting_is_replaced(worker: Worker, *, known: bool) -> None:
     (worker.root / "pipeline.py").write_text("def step():\n    return 1\n")
-    task = ready(worker)
-    assert worker.until(worker.children)
-    (child,) = worker.children()
-    os.kill(child, signal.SIGKILL)
-    assert worker.until(lambda: not worker.running(child))
+    task = ready(worker) if known else worker.task()
+    assert worker.until(lambda: len(worker.children()) == ONE_WAITS + known)
+    for child in worker.children():
+        os.kill(child, signal.SIGKILL)
+    assert worker.until(lambda: worker.children() == [])
     worker.send(task)
     assert worker.answer()["result"]["ok"]
 
 
-def test_a_process_that_waits_ends_with_the_server(worker: Worker) -> None:
+def test_processes_that_wait_end_with_the_server(worker: Worker) -> None:
     ready(worker)
-    assert worker.until(worker.children)
-    (child,) = worker.children()
+    assert worker.until(lambda: len(worker.children()) == ONE_WAITS + 1)
+    children = worker.children()
     assert worker.process.stdin is not None
     worker.process.stdin.close()
     assert worker.process.wait(20) == 0
-    assert not worker.running(child)
+    assert not [child for child in children if worker.running(child)]
+
+
+def test_a_process_that_waited_has_the_limits_and_seed_of_its_task(worker: Worker) -> None:
+    source = """
+import os, random, resource
+def step():
+    return resource.getrlimit(resource.RLIMIT_AS)[0], os.environ.get("OMP_NUM_THREADS"), random.random()
+"""
+    (worker.root / "pipeline.py").write_text(source)
+
+    def made(**changes: Any) -> Any:
+        assert worker.until(lambda: len(worker.children()) == ONE_WAITS)
+        assert worker.result(**changes)["ok"]
+        return pickle.loads((worker.root / "out.pickle").read_bytes())
+
+    limited = {"memory_bytes": 1 << 33}
+    assert made(environment=limited, threads=3, seed=7) == (1 << 33, "3", random.Random(7).random())
+    assert made(seed=8)[1:] == (None, random.Random(8).random())

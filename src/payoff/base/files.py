@@ -24,12 +24,16 @@ def write_atomically(path: Path, data: bytes | str) -> None:
 
 def inside(root: Path, relative: str) -> Path:
     """The path of `relative` under `root`; refused when it would leave `root`."""
-    path = Path(os.path.normpath(root / relative))
-    if not path.is_relative_to(root) or not path.resolve().is_relative_to(root.resolve()):
+    path = os.path.normpath(os.path.join(root, relative))
+    if not _under(path, os.path.normpath(root)) or not _under(os.path.realpath(path), os.path.realpath(root)):
         raise UserError(
             f"the path {relative!r} leaves its folder",
             code="PO-P001",
             expected=f"a path inside {root.name}/",
             remedy="write the path relative to the project folder, without '..' or a link that leads outside",
         )
-    return path
+    return Path(path)
+
+
+def _under(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(os.path.join(folder, ""))

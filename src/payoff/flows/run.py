@@ -32,6 +32,23 @@ def run(
     """Run what is stale, judge, and write the record; a run in which nothing is stale answers with the record of the earlier one."""
     began, clock = now(), stopwatch()
     opened = open_project(request.project)
+    try:
+        return _run(opened, request, observer, report, began=began, clock=clock)
+    finally:
+        if opened.kit.made("executor"):
+            opened.kit.executor.close()
+
+
+def _run(
+    opened: Opened,
+    request: RunRequest,
+    observer: Observer,
+    report: Callable[[RunRecord], str] | None,
+    *,
+    began: str,
+    clock: float,
+) -> RunAnswer:
+    _wake(opened)
     stamps = watching.stamps(opened)
     plan, state = _plan(opened, request)
     if plan.nothing_to_do and not request.only:
@@ -43,24 +60,20 @@ def run(
     run_id = new_run_id()
     opened.kit.ledger.journal(opened.project.id, run_id, "started", {"subject": run_id, "at": began})
     tracker = recording.start_tracking(opened)
-    try:
-        result = execution.execute(
-            opened.project,
-            plan,
-            opened.kit,
-            state,
-            run=run_id,
-            tell=observer,
-            workers=_workers(opened, request),
-            system=watching.system(),
-        )
-        record = recording.record(opened, plan, result, request, run=run_id, began=began, clock=clock)
-        opened.kit.ledger.append(record)
-        recording.write_report(opened, record, report)
-        tracking = recording.track(opened, tracker, record, patient=request.patient)
-    finally:
-        if opened.kit.made("executor"):
-            opened.kit.executor.close()
+    result = execution.execute(
+        opened.project,
+        plan,
+        opened.kit,
+        state,
+        run=run_id,
+        tell=observer,
+        workers=_workers(opened, request),
+        system=watching.system(),
+    )
+    record = recording.record(opened, plan, result, request, run=run_id, began=began, clock=clock)
+    opened.kit.ledger.append(record)
+    recording.write_report(opened, record, report)
+    tracking = recording.track(opened, tracker, record, patient=request.patient)
     if record.status != "failed" and not request.only and not watching.ages(opened):
         unchanged.began(str(opened.root), stamps)
     else:
@@ -68,6 +81,15 @@ def run(
     if result.interrupted:
         raise KeyboardInterrupt
     return answer_for(opened, record, tracking)
+
+
+def _wake(opened: Opened) -> None:
+    """Sandboxes start while the plan is made: nearly always something is stale."""
+    names = {step.environment for step in opened.project.steps if step.kind == "python"}
+    for name in sorted(names):
+        environment = opened.project.environment(name)
+        if environment is not None:
+            opened.kit.executor.prepare(environment, lambda _line: None, hint=True)
 
 
 def plan_only(request: RunRequest) -> PlanText:

@@ -18,12 +18,13 @@ class Executor(Protocol):
     """
 
     def prepare(
-        self, environment: Environment, tell: Callable[[str], None], soon: Task | None = None
+        self, environment: Environment, tell: Callable[[str], None], soon: Task | None = None, *, hint: bool = False
     ) -> dict[str, Any]:
         """Make the environment real (download, link) and start its server, if that was not done before; idempotent.
 
-        `soon` is a task that will probably be submitted later under the same id: a hint to get ready for it, its inputs and output are not
-        known yet; nothing is answered for it. Answers facts of the sandbox (python version, its folder). `tell` hears progress. Raises `UserError` when the lock does not match
+        `tell` hears progress. `soon` is a task that will probably be submitted later under the same id: a hint to get ready for it, its
+        inputs and output are not known yet; nothing is answered for it. Answers facts of the sandbox (its folder). With `hint`, the environment itself is only probably needed: what
+        is there may be started, nothing is made or raised, and the facts may be none. Raises `UserError` when the lock does not match
         pyproject.toml or cannot be installed, `OutsideError` when the package index cannot be reached.
         """
         ...

@@ -425,6 +425,15 @@ class ExecutorSuite:
         assert executor.wait(0.1) == []
         executor.close()
 
+    def test_a_hint_makes_nothing_and_raises_nothing(self, executor: Executor, task: Task) -> None:
+        heard: list[str] = []
+        nowhere = msgspec.structs.replace(task.environment, folder="nowhere", digest="not-made")
+        executor.prepare(nowhere, heard.append, hint=True)
+        assert not heard
+        executor.prepare(task.environment, heard.append)
+        executor.prepare(task.environment, heard.append, hint=True)
+        assert self.value(self.done(executor, task, "answer")) == 42
+
     def test_environments_do_not_mix(self, executor: Executor, task: Task, root: Path, tmp_path: Path) -> None:
         """Two versions of one package, side by side."""
         (root / "versions.py").write_text(

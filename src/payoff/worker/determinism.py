@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
-import random
 import sys
 
 
 def install(seed, *, deterministic):
-    """Seed `random` now, and NumPy, PyTorch and TensorFlow when they are imported."""
-    if seed is not None:
-        random.seed(seed)
+    """Seed `random`, NumPy, PyTorch and TensorFlow when they are imported."""
     after = {
+        "random": lambda module: seed is not None and module.seed(seed),
         "numpy": lambda module: seed is not None and module.random.seed(seed % 2**32),
         "torch": lambda module: _torch(module, seed, deterministic),
         "tensorflow": lambda module: _tensorflow(module, seed, deterministic),

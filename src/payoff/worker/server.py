@@ -22,6 +22,7 @@ from contextlib import suppress
 
 GRACE = 3  # seconds that what is done at exit may take
 KEEP = 256 * 1024  # bytes of output kept from the beginning, and as many from the end
+_ANY = ""
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER, _F_SETPIPE_SZ = 1, 36, 1031
 
 
@@ -74,13 +75,14 @@ class Child:
 class Server:
     """Forks tasks, watches them, answers."""
 
-    def __init__(self):
+    def __init__(self, root):
         self.libc = ctypes.CDLL(None, use_errno=True)
         self.libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         self.out = os.dup(1)
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         self.children = {}
         self.ready = {}  # task id -> (child that waits for it, where to hand it in)
+        self.any = {"id": _ANY, "root": root, "environment": {}}  # stands for the task that comes next, whichever it is
         self.buffer = b""
         self.answers = b""  # not yet taken by control: were we to wait for it, and it for us, both would wait for ever
         self.wake_read, self.wake_write = os.pipe()
@@ -94,6 +96,7 @@ class Server:
         """Until standard input ends."""
         try:
             while True:
+                self.get_ready(self.any)
                 pipes = {child.pipe: child for child in self.children.values() if not child.pipe_ended}
                 ready, free, _ = select.select([0, self.wake_read, *pipes], [self.out] if self.answers else [], [])
                 if free and not self.hand_out():
@@ -130,7 +133,9 @@ class Server:
             elif "ready" in request:
                 self.get_ready(request["ready"])
             elif request["id"] in self.ready:
-                self.hand_in(request)
+                self.hand_in(request, self.ready.pop(request["id"]))
+            elif _ANY in self.ready:
+                self.hand_in(request, self.ready.pop(_ANY))
             else:
                 self.children[request["id"]] = self.start(request)
         return bool(data)
@@ -145,8 +150,8 @@ class Server:
         self.ready[task["id"]] = (self.start(task, door), hand)
         os.close(door)
 
-    def hand_in(self, task):
-        child, hand = self.ready.pop(task["id"])
+    def hand_in(self, task, waiting):
+        child, hand = waiting
         with open(hand, "wb") as stream:
             ended, _ = os.waitpid(child.pid, os.WNOHANG)
             if ended:  # it did not live to see its task; a fresh one may
@@ -324,5 +329,5 @@ if __name__ == "__main__":
     load_package()
     from _payoff_worker import determinism, forms, imports, queries, scoring, tasks  # so that each fork has them
 
-    Server().serve()
+    Server(sys.argv[1]).serve()
     os._exit(0)

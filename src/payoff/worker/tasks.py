@@ -9,7 +9,6 @@ import os
 import pickle
 import sys
 import time
-import traceback
 
 UNWRITTEN = 74  # EX_IOERR of sysexits.h
 OURS = os.path.dirname(os.path.abspath(__file__))
@@ -63,11 +62,12 @@ def missing(error):
 
 
 def get_ready(task):
-    """What can be done for a task before it comes: its surroundings, and the imports of the last one of its kind."""
+    """What can be done for a task before it comes: its surroundings and, where its step is known, the imports of the last one of its kind."""
     prepare(task)
     from . import imports
 
-    imports.ahead(task["step"])
+    if "step" in task:
+        imports.ahead(task["step"])
 
 
 def prepare(task):
@@ -163,6 +163,8 @@ def name_of(value):
 
 def failure(kind, error, message, task):
     """What went wrong, with the traceback as the user would see it without us."""
+    import traceback  # only when something went wrong: a sandbox starts the sooner
+
     kind_, value, trace = sys.exc_info()
     told = traceback.TracebackException(kind_, value, trace)
     frames = [frame for frame in told.stack if not_ours(frame)]

@@ -10,7 +10,7 @@ import base64
 import hashlib
 import re
 from html import escape
-from importlib import resources
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from payoff.base.text import count
@@ -28,7 +28,7 @@ _BADGES = {"made": "Made, not judged", "passed": "✓ Passed", "refused": "✗ R
 
 def report(record: RunRecord, answer: RunAnswer | None = None) -> str:
     """The whole page."""
-    style = resources.files(__package__).joinpath("report.css").read_text(encoding="utf-8")
+    style = Path(__file__).with_name("report.css").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
     body = "\n".join(

@@ -38,10 +38,11 @@ _DETERMINISM = {
 class Server:
     """A running fork server."""
 
-    def __init__(self, python: Path, root: Path) -> None:
+    def __init__(self, place: Path, root: Path) -> None:
+        self.sandbox = place
         environ = {**sandbox.clean_environ(), **_DETERMINISM}
         self.process = subprocess.Popen(
-            [str(python), "-s", os.path.normpath(_WORKER)],
+            [str(place / "bin" / "python"), "-s", os.path.normpath(_WORKER), str(root)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -95,22 +96,32 @@ class LocalExecutor:
         self._done: list[TaskResult] = []
 
     def prepare(
-        self, environment: Environment, tell: Callable[[str], None], soon: Task | None = None
+        self, environment: Environment, tell: Callable[[str], None], soon: Task | None = None, *, hint: bool = False
     ) -> dict[str, Any]:
         """Make the sandbox and start its server; for a task that will come, have a process import what the last such task imported."""
-        place = sandbox.make(environment, self._root, self._folder, tell)
-        server = self._servers.get(environment.digest)
-        if server is None:
-            server = self._servers[environment.digest] = Server(place / "bin" / "python", self._root)
+        if hint and not sandbox.is_ready(environment, self._folder):
+            return {}
+        try:
+            server = self._serve(environment, tell)
+        except OSError:
+            if hint:
+                return {}
+            raise
         if soon is not None:
             with contextlib.suppress(OSError):  # a server that is gone is met when the task comes
                 server.send(msgspec.json.encode({"ready": _slim(soon)}))
-        return {"folder": str(place)}
+        return {"folder": str(server.sandbox)}
+
+    def _serve(self, environment: Environment, tell: Callable[[str], None]) -> Server:
+        place = sandbox.make(environment, self._root, self._folder, tell)
+        server = self._servers.get(environment.digest)
+        if server is None:
+            server = self._servers[environment.digest] = Server(place, self._root)
+        return server
 
     def submit(self, task: Task) -> None:
         """Send a task to its sandbox's server."""
-        self.prepare(task.environment, lambda _line: None)
-        server = self._servers[task.environment.digest]
+        server = self._serve(task.environment, lambda _line: None)
         server.tasks[task.id] = task
         try:
             server.send(msgspec.json.encode(_slim(task)))

@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 READY = "payoff-ready"
 
 
+def is_ready(environment: Environment, folder: Path) -> bool:
+    """Whether the sandbox is there, whole."""
+    return (folder / environment.digest / READY).exists()
+
+
 def make(environment: Environment, root: Path, folder: Path, tell: Callable[[str], None]) -> Path:
     """The sandbox of an environment; made when it is not there.
 
@@ -28,11 +33,11 @@ def make(environment: Environment, root: Path, folder: Path, tell: Callable[[str
     is what a kill left, and is made again.
     """
     place = folder / environment.digest
-    if (place / READY).exists():
+    if is_ready(environment, folder):
         return place
     folder.mkdir(parents=True, exist_ok=True)
     with _lock(folder / f"{environment.digest}.lock", tell):
-        if (place / READY).exists():
+        if is_ready(environment, folder):
             return place
         shutil.rmtree(place, ignore_errors=True)
         _check(environment, root)
