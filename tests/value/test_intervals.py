@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from payoff.value.intervals import bootstrap
+from payoff.value.intervals import bootstrap, get_ready
 from payoff.value.looks import adjusted_confidence
 
 SPREAD = 1.2  # of the logarithm of balances: the bank's clients have a standard deviation of twice the mean
@@ -82,6 +82,17 @@ def test_the_same_seed_the_same_interval() -> None:
     assert [x.tolist() for x in bootstrap(values, confidence=0.95, seed=9)] == [
         x.tolist() for x in bootstrap(values, confidence=0.95, seed=9)
     ]
+
+
+@pytest.mark.parametrize("rows", [2, 300, 6000])
+def test_what_is_drawn_ahead_changes_nothing(rows: int) -> None:
+    values = money(np.random.default_rng(1), rows)[:, None]
+    cold = [x.tolist() for x in bootstrap(values, confidence=0.95, seed=9)]
+    get_ready(10 * rows, seed=9)  # of another size: not used
+    assert [x.tolist() for x in bootstrap(values, confidence=0.95, seed=9)] == cold
+    get_ready(rows, seed=8)
+    get_ready(rows, seed=9)
+    assert [x.tolist() for x in bootstrap(values, confidence=0.95, seed=9)] == cold
 
 
 def test_one_row_says_nothing_about_spread() -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from payoff.data import predictions
-from payoff.value.valuation import value_holdout
+from payoff.value import valuation
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import pyarrow as pa
 
+    from payoff.records.artifact import Artifact
     from payoff.records.charter import Charter
     from payoff.records.evidence import Valuation
     from payoff.records.project import Step
@@ -34,7 +35,7 @@ def value(
     chance = predictions.probabilities(charter, step, scores, classes, rows=rows.num_rows)
     codes = {name: code for code, name in enumerate(charter.outcomes)}
     actions = {name: code for code, name in enumerate(charter.actions)}
-    valued = value_holdout(
+    valued = valuation.value_holdout(
         charter,
         probabilities={name: each.to_numpy() for name, each in chance.items()},
         payoffs={(c.action, c.outcome): rows[f"payoff:{c.action}:{c.outcome}"].to_numpy() for c in charter.cells},
@@ -45,6 +46,12 @@ def value(
         clusters=_clusters(rows["cluster"]) if "cluster" in rows.column_names else None,
     )
     return valued.valuation, _table(charter, rows, chance, valued.actions, valued.payoffs)
+
+
+def get_ready(charter: Charter, holdout: Artifact) -> None:
+    """What can be done of `value` before there are predictions."""
+    if charter.split.by == "time" or charter.split.on == charter.decision.id:
+        valuation.get_ready(holdout.id, holdout.rows or 0)
 
 
 def _clusters(column: pa.ChunkedArray) -> Any:

@@ -12,7 +12,7 @@ from payoff.base.text import count
 from payoff.execute.context import Context, Sandbox, Work
 from payoff.execute.failures import CONFIG, at_source
 from payoff.plan import graph
-from payoff.plan.build import split_facts
+from payoff.plan.build import split_facts, value_facts
 from payoff.plan.stages import Call
 from payoff.records.artifact import Artifact
 from payoff.records.evidence import CheckResult
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from payoff.plan.stages import Check, Read, Split
     from payoff.records.evidence import StepOutcome
+    from payoff.records.state import Remembered
 
     Handler = Generator[Sandbox | Work, Any, StepOutcome]
 
@@ -155,20 +156,32 @@ def refuse_early(context: Context, examples: Artifact) -> None:
             raise InvalidInput([finding.as_error() for finding in wrong])
 
 
+def _counted_before(context: Context, split_hit: Remembered) -> bool:
+    """Whether the same charter counted money on the same holdout before: then nothing is refused now that was not refused then."""
+    last = context.state.latest.get("value")
+    if last is None:
+        return False
+    inputs = last.facts.get("inputs", {})
+    same = value_facts(context.project, inputs.get("predictions", ""), split_hit.extra["holdout"]["id"])
+    return same == last.facts
+
+
 def split(context: Context, stage: Split) -> Handler:
     """Cut the examples into `train` and the holdout, after seeing that they can be judged on."""
-    from payoff.data import known  # see used_columns
-    from payoff.data import split as splitting
-
     project, kit = context.project, context.kit
     charter = project.charter
     examples = context.artifacts[stage.examples]
-    yield Work(lambda: refuse_early(context, examples))
     facts = split_facts(project, examples.id)
-    if hit := context.again(stage, facts):
+    hit = context.again(stage, facts)
+    if not (hit and _counted_before(context, hit)):
+        yield Work(lambda: refuse_early(context, examples))
+    if hit:
         context.artifacts["holdout"] = msgspec.convert(hit.extra["holdout"], Artifact)
         context.artifacts[graph.TRAIN] = hit.output
         return context.reused(stage, hit)
+    from payoff.data import known  # see used_columns
+    from payoff.data import split as splitting
+
     features = known.features(charter, project.contracts, examples.columns)
     queries = splitting.compile_split(charter, examples.columns, features)
     files = {stage.examples: context.file(stage.examples)}

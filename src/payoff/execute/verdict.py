@@ -76,15 +76,16 @@ def score_task(context: Context, stage: Score) -> Task:
 
 
 def get_ready(context: Context) -> None:
-    """Import what the verdict needs while the model trains, a second that would otherwise come after it."""
+    """Import and draw what the verdict needs while the model trains, a second that would otherwise come after it."""
     try:
         import pyarrow as pa
 
         from payoff.data import expressions
 
-        importlib.import_module("payoff.execute.money")
+        money = importlib.import_module("payoff.execute.money")
         expressions.check_charter(context.project.charter, None)
         context.kit.engine.columns("select a from t", {"t": pa.schema([("a", pa.int64())])})
+        money.get_ready(context.project.charter, context.artifacts["holdout"])
     except Exception:
         return  # what is wrong will be said when it is needed
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from statistics import NormalDist
 from typing import TYPE_CHECKING
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 RESAMPLES = 8_000
 GROUPS = 2_500
 _BEYOND = 40  # a quantile is read off the resamples when at least so many of them lie beyond it
-_CHUNK = 4_000_000  # numbers of one chunk of resampling weights: 32 MB
+_CHUNK = 500_000  # numbers of one chunk of resampling weights, 4 MB: new memory costs more than the arithmetic
 _STILL = 1e-6  # a resample whose error is below this share of the sample's own has no spread
 
 
@@ -137,14 +138,12 @@ def _studentised(sums: Floats, sizes: Floats, *, seed: int, resamples: int) -> F
     own = np.sqrt((sums**2).sum(axis=0))
     farthest = np.abs(sums).max(axis=0, initial=0.0)
     parts = np.concatenate([sums, sums**2, sums * sizes[:, None], np.stack([sizes, sizes**2], axis=1)], axis=1)
-    rng = np.random.default_rng([seed, 2])
+    drawn = _draws(g, seed, resamples)
+    chunk = np.empty((_rows(g), g), dtype=np.float64)
     found = []
-    rows = max(1, _CHUNK // g)
-    for start in range(0, resamples, rows):
-        drawn = rng.integers(0, g, size=(min(rows, resamples - start), g), dtype=np.uint32)
-        weights = np.empty(drawn.shape, dtype=np.float64)
-        for number, indices in enumerate(drawn):
-            weights[number] = np.bincount(indices, minlength=g)
+    for start in range(0, resamples, len(chunk)):
+        weights = chunk[: resamples - start]
+        np.copyto(weights, drawn[start : start + len(chunk)])
         first, second, mixed, whole, whole2 = np.split(weights @ parts, [m, 2 * m, 3 * m, 3 * m + 1], axis=1)
         shift = first / whole
         error = np.sqrt(np.maximum(second - 2 * shift * mixed + shift**2 * whole2, 0.0) * (g / (g - 1)))
@@ -152,6 +151,28 @@ def _studentised(sums: Floats, sizes: Floats, *, seed: int, resamples: int) -> F
         error = np.where(still, np.where(farthest > 0, farthest, 1.0), error)
         found.append(first / error)
     return np.concatenate(found)
+
+
+def get_ready(units: int, *, seed: int) -> None:
+    """Draw ahead what `bootstrap` will need for so many units and this seed: most of its time, none of its input."""
+    _draws(min(units, GROUPS), seed, RESAMPLES)
+
+
+@functools.lru_cache(maxsize=1)
+def _draws(g: int, seed: int, resamples: int) -> NDArray[np.uint8]:
+    """How often each of g units is drawn in each resample (resamples, g): 20 MB, as nothing is drawn more than 255 times."""
+    rng = np.random.default_rng([seed, 2])
+    drawn = np.empty((resamples, g), dtype=np.uint8)
+    for start in range(0, resamples, _rows(g)):
+        units = rng.integers(0, g, size=(min(_rows(g), resamples - start), g), dtype=np.uint32)
+        for number, indices in enumerate(units):
+            drawn[start + number] = np.bincount(indices, minlength=g)
+    return drawn
+
+
+def _rows(g: int) -> int:
+    """Resamples of one chunk."""
+    return max(1, _CHUNK // g)
 
 
 def _quantiles(t: Floats, tail: float, freedom: int) -> Floats:

@@ -111,8 +111,7 @@ def value_holdout(
     totals = {name: exact.total(cells, codes, outcomes, money[name]) for name, codes in actions.items()}
 
     adjusted = looks.adjusted_confidence(charter.accept.confidence, looked)
-    seed = int(hashing.of_text(holdout)[:12], 16)
-    own, differences = _estimates(charter, money, totals, confidence=adjusted, seed=seed, clusters=clusters)
+    own, differences = _estimates(charter, money, totals, confidence=adjusted, seed=_seed(holdout), clusters=clusters)
     alternatives = [solution.name for solution in charter.common_solutions]
     best = max(alternatives, key=lambda name: totals[name].amount)
     needed = _rows_needed(money[MODEL] - money[best], clusters, confidence=adjusted)
@@ -135,6 +134,15 @@ def value_holdout(
         metrics={"rows_needed": float(needed)} | quality.metrics(chance, outcomes),
     )
     return Valued(valuation=valuation, actions=actions[MODEL], payoffs=decide.in_hindsight(cube, outcomes))
+
+
+def get_ready(holdout: str, rows: int) -> None:
+    """Do of `value_holdout` what needs no prediction yet, for rows that share no clusters."""
+    intervals.get_ready(rows, seed=_seed(holdout))
+
+
+def _seed(holdout: str) -> int:
+    return int(hashing.of_text(holdout)[:12], 16)
 
 
 def _decisions(
