@@ -14,6 +14,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
+from payoff.records.worth import Worth
+
 ROOT = Path(__file__).parents[1]
 PLACE = ROOT / "docs" / "reference"
 MADE = "<!-- made by docs/generate.py from the code: do not edit -->\n"
@@ -156,13 +160,26 @@ def index() -> str:
 PAGES = {"index": index, "commands": commands, "files": files, "adapters": adapters, "names": names, "errors": errors}
 
 
+def worth_schema() -> str:
+    """The JSON schema of `payoff worth --json`, from its records."""
+    made = msgspec.json.schema(Worth)
+    top = made["$defs"].pop("Worth")
+    for part in (top, *made["$defs"].values()):
+        part["description"] = " ".join(part.get("description", "").split())
+    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "payoff worth --json"}
+    body = {name: part for name, part in top.items() if name != "title"}
+    return json.dumps(head | body | {"$defs": made["$defs"]}, indent=1) + "\n"
+
+
 def main() -> int:
     """Write the pages, or say which are not current."""
     check = sys.argv[1:] == ["--check"]
     PLACE.mkdir(exist_ok=True)
     stale = []
-    for name, make in PAGES.items():
-        path, text = PLACE / f"{name}.md", make()
+    made = {ROOT / "docs" / "schemas" / "worth.json": worth_schema}
+    made |= {PLACE / f"{name}.md": make for name, make in PAGES.items()}
+    for path, make in made.items():
+        name, text = path.stem, make()
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             stale.append(name)
             if not check:

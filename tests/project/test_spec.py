@@ -79,7 +79,7 @@ def test_every_missing_key_is_named() -> None:
     findings = check(charter.SPEC, "[objective]\nowner = 'x'\n")
     assert {f.code for f in findings} == {"PO-P007"}
     missing = {f.what.split()[0] for f in findings}
-    assert missing == {"objective.statement", "decision", "payoff", "common_solutions", "split", "model"}
+    assert missing == {"objective.statement", "decision", "payoff", "common_solutions", "split"}
 
 
 def test_text_without_a_value_and_secrets_stay_out_of_messages() -> None:

@@ -49,8 +49,10 @@ def check_charter(charter: Charter, columns: Sequence[str] | None, contracts: It
     return findings
 
 
-def payoff_query(charter: Charter, columns: Sequence[str], contracts: Iterable[Contract] = ()) -> str:
-    """SQL over the table `holdout`: per row `id`, `outcome` (its name), `payoff:<action>:<outcome>` (DOUBLE) and `rule:<solution>` (text).
+def payoff_query(
+    charter: Charter, columns: Sequence[str], contracts: Iterable[Contract] = (), *, rows: str = "holdout"
+) -> str:
+    """SQL over the table `holdout` (or other `rows`, SQL for FROM): per row `id`, `outcome` (its name), `payoff:<action>:<outcome>` (DOUBLE) and `rule:<solution>` (text).
 
     When rows are split by something that several may share, `cluster` names what they share.
 
@@ -68,7 +70,7 @@ def payoff_query(charter: Charter, columns: Sequence[str], contracts: Iterable[C
         parts.append(f"{column(charter.split.on)} as cluster")
     rules = [solution for solution in charter.common_solutions if solution.sql is not None]
     parts += [f"cast(({rule.sql}) as varchar) as {column(f'rule:{rule.name}')}" for rule in rules]
-    return f"select {', '.join(parts)} from holdout"
+    return f"select {', '.join(parts)} from {rows}"
 
 
 def outcome_sql(charter: Charter) -> str:

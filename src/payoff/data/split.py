@@ -23,10 +23,13 @@ _BUCKETS = 1_000_000
 
 
 class SplitQueries(msgspec.Struct, frozen=True, kw_only=True):
-    """SQL over the examples: `train` (features and outcome), `holdout` (all columns), `census` (one row that says whether it can be judged)."""
+    """SQL over the examples: `train` (features and outcome), `holdout` (all columns), `rest` (all columns of the rows that are not held
+    out), `census` (one row that says whether it can be judged).
+    """
 
     train: str
     holdout: str
+    rest: str
     census: str
     charter: object
     examples: str
@@ -66,6 +69,7 @@ def compile_split(charter: Charter, columns: Sequence[str], features: Sequence[s
     return SplitQueries(
         train=f"select {chosen} from {table} where not {held} order by {identity}",
         holdout=f"select * from {table} where {held} order by {identity}",
+        rest=f"select * from {table} where not {held} order by {identity}",
         census=census,
         charter=charter,
         examples=decision.examples,

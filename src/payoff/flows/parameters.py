@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from payoff.base.errors import UserError
 from payoff.base.text import did_you_mean
+from payoff.plan.graph import TRAIN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,8 +58,8 @@ def _like(default: Any, given: Any, name: str) -> Any:
 
 
 def known_steps(project: Project, asked: tuple[str, ...]) -> tuple[str, ...]:
-    """The steps asked for by name, each of which must exist."""
-    names = [step.name for step in project.steps]
+    """The steps asked for by name, each of which must exist; `train` is the examples and their split."""
+    names = [*(step.name for step in project.steps), TRAIN]
     for name in asked:
         if name not in names:
             raise UserError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from payoff.base.clock import now, stopwatch
+from payoff.base.errors import UserError, Where
 from payoff.base.ids import new_run_id
 from payoff.execute import run as execution
 from payoff.execute.failures import at_source
@@ -32,6 +33,8 @@ def run(
     """Run what is stale, judge, and write the record; a run in which nothing is stale answers with the record of the earlier one."""
     began, clock = now(), stopwatch()
     opened = open_project(request.project)
+    if not opened.project.charter.model_step and not request.only:
+        raise _no_model()
     try:
         return _run(opened, request, observer, report, began=began, clock=clock)
     finally:
@@ -50,7 +53,7 @@ def _run(
 ) -> RunAnswer:
     _wake(opened)
     stamps = watching.stamps(opened)
-    plan, state = _plan(opened, request)
+    plan, state = planned(opened, request)
     if plan.nothing_to_do and not request.only:
         earlier = recording.earlier(opened, plan)
         if earlier:
@@ -83,6 +86,16 @@ def _run(
     return answer_for(opened, record, tracking)
 
 
+def _no_model() -> UserError:
+    return UserError(
+        "there is no model yet: the charter names none",
+        code="PO-R122",
+        expected="[model] in charter.toml, with the step that makes it",
+        remedy="payoff worth says what a model could be worth; then write its step in pipeline.py and name it in [model] step",
+        where=Where("charter.toml"),
+    )
+
+
 def _wake(opened: Opened) -> None:
     """Sandboxes start while the plan is made: nearly always something is stale."""
     names = {step.environment for step in opened.project.steps if step.kind == "python"}
@@ -95,11 +108,12 @@ def _wake(opened: Opened) -> None:
 def plan_only(request: RunRequest) -> PlanText:
     """What a run would do, and why; nothing is run."""
     opened = open_project(request.project)
-    plan, _ = _plan(opened, request)
+    plan, _ = planned(opened, request)
     return PlanText(text=explain.text(plan), document=explain.document(plan))
 
 
-def _plan(opened: Opened, request: RunRequest) -> tuple[Plan, State]:
+def planned(opened: Opened, request: RunRequest) -> tuple[Plan, State]:
+    """What is stale, and what is known of earlier runs."""
     project, kit = opened.project, opened.kit
     state = kit.ledger.state(project.id)
     sources = {}

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def show(project: str | None, run: str = "latest") -> RunAnswer:
     """A run's record (by id, unique beginning of an id, or `latest`) and where to look further."""
     past = open_past(project)
-    return answer_for(past, *_find(past, run))
+    return answer_for(past, *find(past, run))
 
 
 def predictions(project: str | None, run: str, file: str) -> int:
@@ -26,7 +26,7 @@ def predictions(project: str | None, run: str, file: str) -> int:
     given the row's real outcome.
     """
     past = open_past(project)
-    record, _ = _find(past, run)
+    record, _ = find(past, run)
     if record.predictions is None:
         raise UserError(
             f"run {record.run} has no predictions: it was {record.status} before the model was scored",
@@ -55,7 +55,8 @@ def answer_for(past: Past, record: RunRecord, tracking: dict[str, Any], *, uncha
     )
 
 
-def _find(past: Past, run: str) -> tuple[RunRecord, dict[str, str]]:
+def find(past: Past, run: str) -> tuple[RunRecord, dict[str, str]]:
+    """The record of a run, and its place in the tracker."""
     found = past.kit.ledger.read(past.id, run)
     if not found.entries:
         raise UserError(

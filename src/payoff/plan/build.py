@@ -51,7 +51,7 @@ class _Builder:
         self.request = request
         self.steps = graph.needed_steps(project, request.only)
         self.early = graph.compiled_early(project, self.steps)
-        self.sources = graph.sources_of(project, self.steps, whole=not request.only)
+        self.sources = graph.sources_of(project, self.steps, split=self._wants_split())
         self.stages: list[Stage] = []
         self.by_name: dict[str, Stage] = {}
         self.contents: dict[str, str] = {}  # table or object -> identity of its content, where it is known already
@@ -187,7 +187,8 @@ class _Builder:
         return tuple(name for name in names if name)
 
     def _wants_split(self) -> bool:
-        return not self.request.only or any(each.name == graph.TRAIN for step in self.steps for each in step.inputs)
+        asked = not self.request.only or graph.TRAIN in self.request.only
+        return asked or any(each.name == graph.TRAIN for step in self.steps for each in step.inputs)
 
 
 def read_facts(

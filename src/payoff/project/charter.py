@@ -105,12 +105,14 @@ SPEC = Section(
             required=True,
         ),
         "model": Section(
-            {"step": Key("text", "the step that makes the model", required=True)}, "the model", required=True
+            {"step": Key("text", "the step that makes the model", required=True)},
+            "the model; left out until there is one: payoff worth says what one could be worth",
         ),
         "costs": Section(
             {
                 "build": Key("number", "what building it costs, once", low=0, closed=True),
                 "run_per_year": Key("number", "what running it costs a year", low=0, closed=True),
+                "years": Key("number", "how many years it is expected to be used (default: 3)", low=0),
             },
             "what the model costs",
         ),
@@ -212,8 +214,8 @@ def _charter(document: Document, cells: tuple[Cell, ...]) -> Charter:
             from_=_date(split["from"]) if "from" in split else None,
             salt=split.get("salt", ""),
         ),
-        model_step=table["model"]["step"],
-        costs=Costs(**{key: Decimal(value) for key, value in table.get("costs", {}).items()}),
+        model_step=table.get("model", {}).get("step", ""),
+        costs=_costs(table.get("costs", {})),
         accept=Accept(
             confidence=float(accept.get("confidence", 0.95)),
             min_gain_per_year=Decimal(accept.get("min_gain_per_year", 0)),
@@ -226,6 +228,15 @@ def _charter(document: Document, cells: tuple[Cell, ...]) -> Charter:
         ),
         file=FILE,
         digest="",
+    )
+
+
+def _costs(table: dict[str, Any]) -> Costs:
+    years = table.get("years")
+    return Costs(
+        build=Decimal(table.get("build", 0)),
+        run_per_year=Decimal(table.get("run_per_year", 0)),
+        years=None if years is None else float(years),
     )
 
 

@@ -69,10 +69,11 @@ class SplitSpec(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Costs(msgspec.Struct, frozen=True):
-    """What building costs once and running costs a year, in the charter's currency."""
+    """What building costs once and running costs a year, in the charter's currency; `years` is how long a model is expected to be used."""
 
     build: Decimal = Decimal(0)
     run_per_year: Decimal = Decimal(0)
+    years: float | None = None
 
 
 class Accept(msgspec.Struct, frozen=True):

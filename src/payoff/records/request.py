@@ -26,6 +26,16 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
     command: tuple[str, ...] = ()
 
 
+class WorthRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """`run` names a run whose model is to be looked into; none: what a model could be worth. `page`: where its page goes."""
+
+    project: str
+    run: str | None = None
+    history: bool = False
+    page: str = ""
+    command: tuple[str, ...] = ()
+
+
 class RunAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """What `payoff run` and `payoff show` print. `unchanged` when nothing had to be done and `record` is the earlier run's.
 

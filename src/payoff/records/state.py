@@ -23,7 +23,8 @@ class Remembered(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class State(msgspec.Struct, frozen=True, kw_only=True):
-    """`latest` maps each step to what is remembered of its most recent run, whatever its key."""
+    """`latest` maps each step to what is remembered of its most recent run, whatever its key; `looks` each holdout to the looks taken at it."""
 
     latest: dict[str, Remembered] = {}
     last_run: str | None = None
+    looks: dict[str, int] = {}

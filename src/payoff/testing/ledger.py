@@ -141,6 +141,7 @@ class LedgerSuite:
             3,
         ]
         assert look("r1", "m1", "another holdout") == 1
+        assert ledger.state(PROJECT).looks == {"h": 3, "another holdout": 1}
         assert ledger.journal("another project", "r1", "look", {"subject": "h", "model": "m1"}) == 1
 
     def test_unfinished_runs_are_shown(self, ledger: Ledger) -> None:

@@ -13,6 +13,7 @@ from payoff.base import hashing
 from payoff.records.evidence import Gain, Interval, Valuation
 from payoff.value import decide, exact, intervals, looks, quality, size
 from payoff.value.acceptable import MODEL, PERFECT, refuse_amounts, refuse_few, refuse_names
+from payoff.value.prospect import common_actions, cube_of, shares
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -103,7 +104,7 @@ def value_holdout(
     refuse_names(charter)
     refuse_amounts(charter, payoffs)
     refuse_few(charter, len(outcomes), clusters)
-    cube = np.stack([np.stack([payoffs[a, o] for o in charter.outcomes], axis=1) for a in charter.actions], axis=1)
+    cube = cube_of(charter, payoffs)
     chance = np.stack([probabilities[o] for o in charter.outcomes], axis=1)
     actions = _decisions(charter, chance, cube, outcomes, rules)
     money = {name: decide.realised(cube, codes, outcomes) for name, codes in actions.items()}
@@ -128,7 +129,7 @@ def value_holdout(
         gain=_gain(charter, best, differences[best].per(year, charter.costs.run_per_year)),
         best=best,
         exact={name: str(total.fixed) for name, total in totals.items() if total.exact},
-        shares={name: _shares(charter.actions, codes) for name, codes in actions.items()},
+        shares={name: shares(charter.actions, codes) for name, codes in actions.items()},
         method=_method(looked, clusters),
         resamples=intervals.RESAMPLES,
         metrics={"rows_needed": float(needed)} | quality.metrics(chance, outcomes),
@@ -149,12 +150,7 @@ def _decisions(
     charter: Charter, chance: Floats, cube: Floats, outcomes: Codes, rules: Mapping[str, Codes]
 ) -> dict[str, Codes]:
     """The action of each row for model, every common solution and perfect foresight, in this order."""
-    actions = {MODEL: decide.choose(decide.expected(chance, cube))}
-    for solution in charter.common_solutions:
-        if solution.action is None:
-            actions[solution.name] = rules[solution.name]
-        else:
-            actions[solution.name] = np.full(len(outcomes), charter.actions.index(solution.action), dtype=np.int64)
+    actions = {MODEL: decide.choose(decide.expected(chance, cube))} | common_actions(charter, rules, len(outcomes))
     actions[PERFECT], _ = decide.perfect(cube, outcomes)
     return actions
 
@@ -198,11 +194,6 @@ def _rows_needed(difference: Floats, clusters: Codes | None, *, confidence: floa
     sums = np.bincount(codes, weights=difference - difference.mean()).astype(np.float64)
     needed = size.rows_needed(sums, confidence=confidence)
     return -(-needed * len(difference) // len(sizes))
-
-
-def _shares(names: tuple[str, ...], codes: Codes) -> dict[str, float]:
-    counts = np.bincount(codes, minlength=len(names))
-    return {name: float(count) / len(codes) for name, count in zip(names, counts, strict=True)}
 
 
 def _method(looked: int, clusters: Codes | None) -> str:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from payoff.records.finding import Finding
     from payoff.records.request import InitAnswer, RunAnswer
     from payoff.records.run import RunRecord, Summary
+    from payoff.records.worth import Worth
 
 
 def encode(value: Any) -> str:
@@ -111,6 +112,11 @@ def _outcomes(outcomes: Sequence[StepOutcome], *, unchanged: bool) -> list[dict[
         }
         for each in outcomes
     ]
+
+
+def worth(answer: Worth) -> str:
+    """The document of `worth` (docs/schemas/worth.json)."""
+    return encode(answer)
 
 
 def check(findings: Sequence[Finding]) -> str:

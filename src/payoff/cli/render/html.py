@@ -6,17 +6,15 @@ no script run.
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import re
 from html import escape
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from payoff.base.text import count
 from payoff.cli.render import appendix, picture, words
 from payoff.cli.render.amounts import amount, duration, grain, when
 from payoff.cli.render.amounts import percent as spaced
+from payoff.cli.render.page import page
 
 if TYPE_CHECKING:
     from payoff.records.evidence import Interval
@@ -28,9 +26,6 @@ _BADGES = {"made": "Made, not judged", "passed": "✓ Passed", "refused": "✗ R
 
 def report(record: RunRecord, answer: RunAnswer | None = None) -> str:
     """The whole page."""
-    style = Path(__file__).with_name("report.css").read_text(encoding="utf-8")
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
     body = "\n".join(
         part
         for part in (
@@ -49,27 +44,15 @@ def report(record: RunRecord, answer: RunAnswer | None = None) -> str:
         )
         if part
     )
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{policy}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<meta name="generator" content="Payoff {escape(record.version)}">
-<title>{escape(record.name)}: {escape(words.headline(record))}</title>
-<style>{style}</style>
-</head>
-<body>
-<header class="top"><strong>{escape(record.name)}</strong>
-<span>{escape(when(record.finished))} · <span>run {escape(record.run)}</span></span></header>
-<main>
-{body}
-</main>
-{_footer(record, answer)}
-</body>
-</html>
-"""
+    return page(
+        name=record.name,
+        title=words.headline(record),
+        when=when(record.finished),
+        about=f"run {record.run}",
+        body=body,
+        footer=_footer(record, answer),
+        version=record.version,
+    )
 
 
 def percent(share: float, *, decimals: int = 1) -> str:

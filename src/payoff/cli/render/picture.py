@@ -61,7 +61,7 @@ def rung(each: Rung, on: Scale, currency: str) -> str:
 def axis(on: Scale) -> str:
     """Round amounts under the ladder."""
     marks = "".join(
-        f'<text x="{on.at(tick)}%" y="14" text-anchor="{_anchor(on.at(tick), 4)}">{_minus(short(tick))}</text>'
+        f'<text x="{on.at(tick)}%" y="14" text-anchor="{anchor(on.at(tick), 4)}">{minus(short(tick))}</text>'
         for tick in ticks(on.low, on.high, 4)
     )
     return f'<svg class="axis" aria-hidden="true" height="20">{marks}</svg>'
@@ -95,7 +95,7 @@ def gap(gain: Gain, promised: float, currency: str) -> str:
 
 
 def _mark(place: float, y: int, text: str) -> str:
-    return f'<text class="mark" x="{place}%" y="{y}" text-anchor="{_anchor(place)}">{escape(text)}</text>'
+    return f'<text class="mark" x="{place}%" y="{y}" text-anchor="{anchor(place)}">{escape(text)}</text>'
 
 
 def share(part: float) -> str:
@@ -115,10 +115,11 @@ def between(interval: Interval | Gain, currency: str) -> str:
 
 
 def _signed(value: float, step: float) -> str:
-    return _minus(amount(value, step, sign=True))
+    return minus(amount(value, step, sign=True))
 
 
-def _minus(text: str) -> str:
+def minus(text: str) -> str:
+    """A number's text with a real minus sign, as HTML."""
     return escape(text).replace("-", "\N{MINUS SIGN}")
 
 
@@ -132,6 +133,6 @@ def _whisker(low: float, high: float) -> str:
     )
 
 
-def _anchor(place: float, edge: float = 24) -> str:
+def anchor(place: float, edge: float = 24) -> str:
     """Text that stands near an edge runs inward."""
     return "start" if place < edge else "end" if place > 100 - edge else "middle"

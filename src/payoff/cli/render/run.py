@@ -40,7 +40,7 @@ def _status(answer: RunAnswer) -> str:
         )
     meaning = words.meaning(record)
     line = f"{sign} {words.status(record)} · run {record.run} · {duration(record.seconds)}"
-    return f"{line}\n{_fold(meaning, '  ')}" if meaning else line
+    return f"{line}\n{fold(meaning, '  ')}" if meaning else line
 
 
 def _ladder(record: RunRecord) -> list[str]:
@@ -86,9 +86,9 @@ def _verdicts(record: RunRecord) -> list[str]:
     lines = []
     for verdict in record.verdicts:
         said = f"{'✓ passed ' if verdict.passed else '✗ refused'}  {verdict.gate}: {verdict.reason}"
-        lines.append(_fold(said, "  ", "             "))
+        lines.append(fold(said, "  ", "             "))
         if not verdict.passed and verdict.remedy:
-            lines.append(_fold(f"Try: {verdict.remedy}", "             "))
+            lines.append(fold(f"Try: {verdict.remedy}", "             "))
     return ["Verdicts", *lines] if lines else []
 
 
@@ -143,7 +143,7 @@ def _steps(record: RunRecord) -> list[str]:
     for state in ("reused", "skipped"):
         names = [step.name for step in record.steps if step.state == state]
         shown = ", ".join(names[:_MOST]) + (f" and {len(names) - _MOST:,} more" if len(names) > _MOST else "")
-        lines += [_fold(f"{state:<7} {shown}", "  ", "          ")] if names else []
+        lines += [fold(f"{state:<7} {shown}", "  ", "          ")] if names else []
     return lines
 
 
@@ -167,7 +167,7 @@ def cut(line: str, width: int) -> str:
     return line if len(line) <= width else line[: width - 1] + "…"
 
 
-def _fold(line: str, first: str, rest: str | None = None) -> str:
+def fold(line: str, first: str, rest: str | None = None) -> str:
     """Wrap at the screen's width; addresses and commands are never broken."""
     return textwrap.fill(
         line,

@@ -174,7 +174,9 @@ class Graph:
         if examples not in names:
             self._charter_error("PO-C020", "decision.examples", examples, names, "a step or a source")
         step = self.steps.get(model)
-        if step is None:
+        if not model:
+            pass  # there is none yet; what one could be worth can be asked all the same
+        elif step is None:
             python = [each.name for each in self.steps.values() if each.kind == "python"]
             self._charter_error("PO-C021", "model.step", model, python, "a Python step")
         elif step.lazy:
@@ -183,8 +185,9 @@ class Graph:
             self._error("PO-C022", step, what, expected, "change the step, or model.step in charter.toml,")
         else:
             self._check_sight(step, charter)
-        used = {examples, model}
-        for name in (examples, model):
+        ends = [name for name in (examples, model) if name]
+        used = set(ends)
+        for name in ends:
             used |= self._above(name, through_train=True).keys()
         for each in self.steps.values():
             if each.name not in used:

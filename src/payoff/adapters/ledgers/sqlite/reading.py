@@ -79,7 +79,10 @@ def state(connection: sqlite3.Connection, project: str) -> State:
     last = connection.execute(
         "select run from entries where project = ? order by number desc limit 1", (project,)
     ).fetchone()
-    return State(latest=latest, last_run=last[0] if last else None)
+    looks = connection.execute(
+        "select subject, count(*) from journal where project = ? and event = 'look' group by subject", (project,)
+    ).fetchall()
+    return State(latest=latest, last_run=last[0] if last else None, looks={str(s): int(n) for s, n in looks})
 
 
 def remembered(connection: sqlite3.Connection, keys: Sequence[str]) -> dict[str, Remembered]:
