@@ -27,6 +27,7 @@ from payoff.records.charter import (
     Decision,
     Objective,
     OutcomeSpec,
+    Signed,
     SplitSpec,
     Stop,
 )
@@ -79,6 +80,7 @@ __all__ = [
     "Refused",
     "Remembered",
     "RunRecord",
+    "Signed",
     "Source",
     "SourceSpec",
     "SplitSpec",

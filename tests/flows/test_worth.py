@@ -90,3 +90,37 @@ def test_predictions_give_the_same_money(light: Light) -> None:
     rows = pq.read_table(file).to_pylist()
     total = sum(row[f"payoff_{row['action']}"] for row in rows)
     assert total / len(rows) == pytest.approx(light.first["per_decision"]["model"]["mean"], abs=1e-9)
+
+
+# -- the kill rule
+
+STOP = "after_runs = 40\nunless_upper_bound_above = 1000"
+
+
+def test_the_kill_rule_stops_until_the_owner_signs(light: Light) -> None:
+    light.change("charter.toml", STOP, "after_runs = 3\nunless_upper_bound_above = 9000000")
+    for number in range(2):
+        light.change("pipeline.py", "slope: float = 0.35", f"slope: float = 0.3{number}")
+        light.run(code=0)
+        (light.root / "pipeline.py").write_bytes(light._kept[light.root / "pipeline.py"])
+    light.change("pipeline.py", "slope: float = 0.35", "slope: float = 0.4")
+    refused = light.run(code=1)
+    assert refused["status"] == "refused"
+    assert [each["code"] for each in refused["errors"]] == ["PO-R130"]
+    assert not refused["steps"], "nothing ran"
+    answer = worth(light, "--history")
+    assert "kill rule" in answer["budget"]["stopped"]
+    assert answer["budget"]["left"] == 0
+    assert answer["budget"]["looks"] == 3
+    assert len(answer["history"]) == 3
+    light.append("charter.toml", '\n[signed]\nby = "somebody else"\non = 2026-11-23\n')
+    assert "PO-C013" in light.payoff("run", code=2)
+    light.change("charter.toml", "somebody else", "Head of Retention")
+    assert light.run(code=0)["holdout"]["looks"] == 4, "the looks do not start again"
+    assert worth(light)["budget"]["left"] == 2
+
+
+def test_the_kill_rule_lets_a_hopeful_project_go_on(light: Light) -> None:
+    light.change("charter.toml", STOP, "after_runs = 1\nunless_upper_bound_above = 1000")
+    light.change("pipeline.py", "slope: float = 0.35", "slope: float = 0.4")
+    assert light.run(code=0)["status"] == "passed"

@@ -21,7 +21,7 @@ EXTEND = {
     "Engine", "Entry", "Environment", "EnvironmentUsed", "Evidence", "Executor", "Failure", "Field", "Finding", "Gain", "GateSpec",
     "Git", "Identity", "Input", "Interval", "InvalidInput", "Ledger", "Money", "Objective", "Observer", "OutcomeSpec",
     "OutsideError", "PayoffError", "Place", "Project", "Readout", "Refused", "Remembered", "RunRecord", "Source", "SourceSpec",
-    "SplitSpec", "State", "Step", "StepOutcome", "Stop", "Store", "Summary", "TableCheck", "Task", "TaskInput", "TaskResult",
+    "Signed", "SplitSpec", "State", "Step", "StepOutcome", "Stop", "Store", "Summary", "TableCheck", "Task", "TaskInput", "TaskResult",
     "Tracker", "Tracking", "UserError", "Valuation", "Verdict", "Where", "silent",
 }  # fmt: skip
 # Ports and records that authors of adapters do not meet.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from payoff.base.errors import InvalidInput, UserError
-from payoff.project import charter, config, find_root, inspect, load, schema_text, spec
+from payoff.project import charter_keys, config, find_root, inspect, load, schema_text, spec
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -136,7 +136,7 @@ def test_a_folder_without_a_project_is_a_finding(tmp_path: Path) -> None:
     assert [finding.code for finding in findings] == ["PO-P002"]
 
 
-@pytest.mark.parametrize(("name", "specification"), [("payoff", config), ("charter", charter)])
+@pytest.mark.parametrize(("name", "specification"), [("payoff", config), ("charter", charter_keys)])
 def test_the_schemas_say_what_is_checked(name: str, specification: object) -> None:
     made = spec.json_schema(specification.SPEC, specification.FILE)  # type: ignore[attr-defined]
     assert json.loads(schema_text(name)) == made, "write src/payoff/schemas anew from spec.json_schema"

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from payoff.project import charter, config, spec
+from payoff.project import charter_keys as charter
+from payoff.project import config, spec
 from payoff.project.files import Reading
 from payoff.project.toml import Document
 

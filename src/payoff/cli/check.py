@@ -14,15 +14,17 @@ def main(argv: list[str]) -> int:
 
     from payoff.cli.render import document
     from payoff.cli.render import findings as words
-    from payoff.flows.check import check
+    from payoff.flows.check import check, in_plain_words
     from payoff.records.finding import from_error
 
     try:
         findings = check(options.project)
     except UserError as error:
-        findings = from_error(error)
-    if options.json:
-        screen.document(document.check(findings))
+        findings, plain = from_error(error), ""
     else:
-        screen.result(words.check(findings))
+        plain = in_plain_words(options.project)
+    if options.json:
+        screen.document(document.check(findings, plain))
+    else:
+        screen.result(words.check(findings, plain))
     return 2 if any(finding.severity == "error" for finding in findings) else 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from payoff.base.clock import now, stopwatch
-from payoff.base.errors import UserError, Where
+from payoff.base.errors import Refused, UserError, Where
 from payoff.base.ids import new_run_id
 from payoff.execute import run as execution
 from payoff.execute.failures import at_source
@@ -14,6 +14,7 @@ from payoff.flows.opening import Opened, open_project
 from payoff.flows.show import answer_for
 from payoff.plan import build, explain
 from payoff.ports.observer import silent
+from payoff.records.evidence import Evidence
 from payoff.records.request import PlanText, RunAnswer, RunRequest
 
 if TYPE_CHECKING:
@@ -61,6 +62,8 @@ def _run(
                 unchanged.began(str(opened.root), stamps)
             return answer_for(opened, *earlier, unchanged=True)
     run_id = new_run_id()
+    if (stop := _stopped(opened, request)) is not None:
+        return _refused(opened, plan, request, stop, run=run_id, began=began, clock=clock)
     opened.kit.ledger.journal(opened.project.id, run_id, "started", {"subject": run_id, "at": began})
     tracker = recording.start_tracking(opened)
     result = execution.execute(
@@ -84,6 +87,24 @@ def _run(
     if result.interrupted:
         raise KeyboardInterrupt
     return answer_for(opened, record, tracking)
+
+
+def _stopped(opened: Opened, request: RunRequest) -> Refused | None:
+    if request.only or opened.project.charter.stop.after_runs is None:
+        return None
+    from payoff.flows import budget  # brings sqlglot, and few charters come to this
+
+    return budget.stopped(opened)
+
+
+def _refused(
+    opened: Opened, plan: Plan, request: RunRequest, stop: Refused, *, run: str, began: str, clock: float
+) -> RunAnswer:
+    """The record of a run that was not begun."""
+    result = execution.Result(steps=(), stages=(), evidence=Evidence(), errors={"the kill rule": stop})
+    record = recording.record(opened, plan, result, request, run=run, began=began, clock=clock)
+    opened.kit.ledger.append(record)
+    return answer_for(opened, record, {})
 
 
 def _no_model() -> UserError:

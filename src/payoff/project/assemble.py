@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from payoff.base.ids import project_id
-from payoff.project import charter, config, lock
+from payoff.project import charter, charter_keys, config, lock, wording
 from payoff.project.pipeline import steps
 from payoff.project.pipeline.graph import Graph
 from payoff.records.contract import Contract
@@ -30,7 +30,7 @@ class ContractFile(msgspec.Struct, frozen=True):
 
 def project(reading: Reading) -> Project | None:
     """The project, git apart; nothing when a part is too wrong. Everything found is in `reading.findings`."""
-    for file, what in ((config.FILE, "how the project runs"), (charter.FILE, "why the project exists")):
+    for file, what in ((config.FILE, "how the project runs"), (charter_keys.FILE, "why the project exists")):
         if not reading.exists(file) and file in reading.absent:
             reading.error(
                 "PO-P003",
@@ -52,6 +52,8 @@ def project(reading: Reading) -> Project | None:
     graph.check(settings.environments)
     if why is None:
         return None
+    if document is not None:
+        wording.check(reading, why, document)
     return Project(
         id=project_id(settings.name),
         name=settings.name,

@@ -11,7 +11,7 @@ import msgspec
 
 from payoff.base import hashing, text
 from payoff.project import spec, toml
-from payoff.project.spec import Key, Section
+from payoff.project.charter_keys import FILE, SPEC
 from payoff.records.charter import (
     Accept,
     Cell,
@@ -21,6 +21,7 @@ from payoff.records.charter import (
     Decision,
     Objective,
     OutcomeSpec,
+    Signed,
     SplitSpec,
     Stop,
 )
@@ -29,110 +30,10 @@ if TYPE_CHECKING:
     from payoff.project.files import Reading
     from payoff.project.toml import Document, Path
 
-FILE = "charter.toml"
 TAKEN = ("model", "perfect")
-_CELL = Key("money", "the payoff per decision: a number, or an SQL expression over the row")
 _AMOUNT = re.compile(r"\s*([+-]?[0-9]+(?:[_,][0-9]{3})*(?:\.[0-9]+)?)\s*([A-Za-z]{3}|[€$£¥])\s*")
 _AMOUNT_BEHIND = re.compile(r"\s*([A-Z]{3}|[€$£¥])\s*([+-]?[0-9]+(?:[_,][0-9]{3})*(?:\.[0-9]+)?)\s*")
 _SYMBOLS = {"€": "EUR", "$": "USD", "£": "GBP", "¥": "JPY"}
-
-SPEC = Section(
-    {
-        "objective": Section(
-            {
-                "statement": Key("text", "what the business wants, measurable and with a date", required=True),
-                "owner": Key("text", "who answers for it", required=True),
-            },
-            "what the business wants",
-            required=True,
-        ),
-        "decision": Section(
-            {
-                "question": Key("text", "the decision in plain words", required=True),
-                "examples": Key("text", "the step (or source) whose rows are the decisions", required=True),
-                "id": Key("text", "the column that names a row", required=True),
-                "outcome": Section(
-                    {
-                        "column": Key("text", "the column that says what happened", required=True),
-                        "positive": Key("scalar", "the value of that column which is the named outcome", required=True),
-                        "means": Key("text", "what it means, in plain words", required=True),
-                        "name": Key("text", "the outcome's name in the payoff cells (default: the column's name)"),
-                    },
-                    "what is found out after the decision",
-                    required=True,
-                ),
-                "per_year": Key("integer", "decisions a year", required=True, low=0),
-            },
-            "the decision that is made again and again",
-            required=True,
-        ),
-        "payoff": Section(
-            {
-                "currency": Key(
-                    "text",
-                    "the currency of all amounts",
-                    required=True,
-                    pattern="[A-Z]{3}",
-                    pattern_says="three capital letters (ISO 4217), as EUR",
-                )
-            },
-            "money per decision: ACTION.OUTCOME = amount, for every pair",
-            required=True,
-            other=Section({}, "the payoffs of one action, by outcome", other=_CELL),
-        ),
-        "common_solutions": Section(
-            {},
-            "what you would do without a model",
-            required=True,
-            other=Section(
-                {
-                    "action": Key("text", "always this action"),
-                    "sql": Key("text", "an SQL expression over the row that names an action"),
-                    "says": Key("text", "the same in plain words"),
-                },
-                "one way to decide without a model: either action or sql",
-            ),
-        ),
-        "split": Section(
-            {
-                "by": Key("text", "how to choose the holdout", required=True, choices=("hash", "group", "time")),
-                "on": Key("text", "the column to split on (default for hash: the decision's id)"),
-                "holdout": Key("number", "the share of rows held out", low=0, high=1),
-                "from": Key("date", "by time: the holdout starts here"),
-                "salt": Key("text", "changes which rows are held out"),
-            },
-            "which rows the model is judged on",
-            required=True,
-        ),
-        "model": Section(
-            {"step": Key("text", "the step that makes the model", required=True)},
-            "the model; left out until there is one: payoff worth says what one could be worth",
-        ),
-        "costs": Section(
-            {
-                "build": Key("number", "what building it costs, once", low=0, closed=True),
-                "run_per_year": Key("number", "what running it costs a year", low=0, closed=True),
-                "years": Key("number", "how many years it is expected to be used (default: 3)", low=0),
-            },
-            "what the model costs",
-        ),
-        "accept": Section(
-            {
-                "confidence": Key("number", "confidence of the interval (default: 0.95)", low=0.5, high=1),
-                "min_gain_per_year": Key("number", "the least gain a year over the best common solution (default: 0)"),
-            },
-            "when the model is good enough",
-        ),
-        "stop": Section(
-            {
-                "after_runs": Key("integer", "stop after this many looks at the holdout", low=1, closed=True),
-                "unless_upper_bound_above": Key("number", "unless the gain a year may still be above this"),
-            },
-            "the kill rule",
-        ),
-    },
-    "why a Payoff project exists, in money",
-)
 
 
 def read(reading: Reading) -> tuple[Charter, Document] | None:
@@ -149,6 +50,7 @@ def read(reading: Reading) -> tuple[Charter, Document] | None:
     if shaped:
         checker.outcomes(cells)
         checker.split()
+        checker.signature()
     if isinstance(table.get("common_solutions"), dict):
         checker.common_solutions({cell.action for cell in cells})
     if any(finding.severity == "error" for finding in reading.findings[before:]):
@@ -226,9 +128,14 @@ def _charter(document: Document, cells: tuple[Cell, ...]) -> Charter:
             if "unless_upper_bound_above" in stop
             else None,
         ),
+        signed=_signed(table.get("signed")),
         file=FILE,
         digest="",
     )
+
+
+def _signed(table: dict[str, Any] | None) -> Signed | None:
+    return None if table is None else Signed(table["by"], _date(table["on"]), table.get("why", ""))
 
 
 def _costs(table: dict[str, Any]) -> Costs:
@@ -365,6 +272,18 @@ class _Rules:
                 ("payoff",),
                 f"exactly two: {name} and one name for its opposite",
                 "use one name for the opposite in every action" if len(names) > 1 else "add the cells of the opposite",
+            )
+
+    def signature(self) -> None:
+        """Only the owner signs."""
+        owner, by = self.table["objective"]["owner"], self.table.get("signed", {}).get("by", "")
+        if by and by.strip().lower() != owner.strip().lower():
+            self.error(
+                "PO-C013",
+                f"the charter is signed by {by}, but its owner is {owner}",
+                ("signed", "by"),
+                "the signature of the objective's owner",
+                f'let {owner} decide, and write by = "{owner}"',
             )
 
     def split(self) -> None:

@@ -84,10 +84,18 @@ class Accept(msgspec.Struct, frozen=True):
 
 
 class Stop(msgspec.Struct, frozen=True):
-    """The kill rule: after how many runs to stop, unless the upper bound is above an amount a year."""
+    """The kill rule: after how many models looked at to stop, unless the upper bound is above an amount a year (default: the promise)."""
 
     after_runs: int | None = None
     unless_upper_bound_above: Decimal | None = None
+
+
+class Signed(msgspec.Struct, frozen=True):
+    """Who stands for this version of the charter, since when (ISO date), and why it may go on."""
+
+    by: str
+    on: str
+    why: str = ""
 
 
 class Charter(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,6 +111,7 @@ class Charter(msgspec.Struct, frozen=True, kw_only=True):
     costs: Costs
     accept: Accept
     stop: Stop
+    signed: Signed | None = None
     file: str
     digest: str
 

@@ -36,7 +36,7 @@ def run(task):
     except MemoryError as error:
         result = failure("memory", "MemoryError", said(error), task)
     except SystemExit as error:
-        result = failure("exit", "SystemExit", f"exit code {error.code!r}", task)
+        result = failure("exit", "SystemExit", exit_code(error), task)
     except BaseException as error:  # whatever the user's code raises is reported
         result = failure("exception", type(error).__name__, said(error), task)
     result["seconds"] = time.perf_counter() - began
@@ -163,21 +163,37 @@ def name_of(value):
 
 def failure(kind, error, message, task):
     """What went wrong, with the traceback as the user would see it without us."""
+    value = sys.exc_info()[1]
+    try:
+        text, where = story(value, task)
+    except Exception:  # a project may have a traceback.py of its own: what went wrong is said all the same
+        text, where = f"{error}: {message}", None
+    told = {"kind": kind, "error": error, "message": message, "trace": text[-20000:], "where": where}
+    return {"ok": False, "failure": {name: writable(each) for name, each in told.items()}}
+
+
+def story(value, task):
+    """The traceback as text, and the user's last line in it."""
     import traceback  # only when something went wrong: a sandbox starts the sooner
 
-    kind_, value, trace = sys.exc_info()
-    told = traceback.TracebackException(kind_, value, trace)
+    told = traceback.TracebackException(type(value), value, value.__traceback__)
     frames = [frame for frame in told.stack if not_ours(frame)]
     root = os.path.abspath(task["root"])
     own = [f for f in frames if os.path.abspath(f.filename).startswith(root + os.sep) and ".payoff" not in f.filename]
     where = [os.path.relpath(own[-1].filename, root), own[-1].lineno] if own else None
     if isinstance(value, SyntaxError) and value.filename:
         where = [os.path.relpath(value.filename, root), value.lineno or 0]
-    text = "".join(without_ours(told).format())
-    return {
-        "ok": False,
-        "failure": {"kind": kind, "error": error, "message": message, "trace": text[-20000:], "where": where},
-    }
+    return "".join(without_ours(told).format()), where
+
+
+def writable(text):
+    """A text that every file and every terminal takes: half of a pair of surrogates is spelled out."""
+    return text.encode("utf-8", "backslashreplace").decode() if isinstance(text, str) else text
+
+
+def exit_code(error):
+    """What a step that exits said; a text may hold anything, and the traceback has it."""
+    return f"exit code {error.code!r}" if error.code is None or isinstance(error.code, int) else "exit code 1, with a message"
 
 
 def without_ours(told):

@@ -119,9 +119,9 @@ def worth(answer: Worth) -> str:
     return encode(answer)
 
 
-def check(findings: Sequence[Finding]) -> str:
+def check(findings: Sequence[Finding], plain: str = "") -> str:
     """The document of `check` (docs/schemas/check.json)."""
-    return encode({"findings": findings})
+    return encode({"findings": findings, "plain": plain})
 
 
 def runs(summaries: Sequence[Summary]) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from payoff.base.text import count
 from payoff.cli.render.amounts import amount, duration, grain, when
-from payoff.cli.render.run import cut, table
+from payoff.cli.render.run import cut, fold, table
 from payoff.records.evidence import Gain
 
 if TYPE_CHECKING:
@@ -17,10 +17,11 @@ if TYPE_CHECKING:
     from payoff.records.run import Summary
 
 
-def check(findings: Sequence[Finding]) -> str:
-    """All findings, grouped by file in the order of their lines; four lines each."""
+def check(findings: Sequence[Finding], plain: str = "") -> str:
+    """All findings, grouped by file in the order of their lines, four lines each; then the project in plain words."""
+    said = f"\nIn plain words\n{fold(plain, '  ')}\n" if plain else ""
     if not findings:
-        return "✓ nothing to mend\n  Try: payoff run\n"
+        return f"✓ nothing to mend\n  Try: payoff run\n{said}"
     files: dict[str, list[Finding]] = {}
     for finding in findings:
         files.setdefault(finding.where.file if finding.where else "", []).append(finding)
@@ -32,7 +33,7 @@ def check(findings: Sequence[Finding]) -> str:
         parts += [
             _finding(finding) for finding in sorted(files[file], key=lambda each: each.where.line if each.where else 0)
         ]
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join(parts) + f"\n{said}"
 
 
 def _finding(finding: Finding) -> str:

@@ -1,0 +1,114 @@
+"""The keys of charter.toml: what each means, of what type it is, whether it must be there."""
+
+from __future__ import annotations
+
+from payoff.project.spec import Key, Section
+
+FILE = "charter.toml"
+_CELL = Key("money", "the payoff per decision: a number, or an SQL expression over the row")
+
+SPEC = Section(
+    {
+        "objective": Section(
+            {
+                "statement": Key("text", "what the business wants, measurable and with a date", required=True),
+                "owner": Key("text", "who answers for it", required=True),
+            },
+            "what the business wants",
+            required=True,
+        ),
+        "decision": Section(
+            {
+                "question": Key("text", "the decision in plain words", required=True),
+                "examples": Key("text", "the step (or source) whose rows are the decisions", required=True),
+                "id": Key("text", "the column that names a row", required=True),
+                "outcome": Section(
+                    {
+                        "column": Key("text", "the column that says what happened", required=True),
+                        "positive": Key("scalar", "the value of that column which is the named outcome", required=True),
+                        "means": Key("text", "what it means, in plain words", required=True),
+                        "name": Key("text", "the outcome's name in the payoff cells (default: the column's name)"),
+                    },
+                    "what is found out after the decision",
+                    required=True,
+                ),
+                "per_year": Key("integer", "decisions a year", required=True, low=0),
+            },
+            "the decision that is made again and again",
+            required=True,
+        ),
+        "payoff": Section(
+            {
+                "currency": Key(
+                    "text",
+                    "the currency of all amounts",
+                    required=True,
+                    pattern="[A-Z]{3}",
+                    pattern_says="three capital letters (ISO 4217), as EUR",
+                )
+            },
+            "money per decision: ACTION.OUTCOME = amount, for every pair",
+            required=True,
+            other=Section({}, "the payoffs of one action, by outcome", other=_CELL),
+        ),
+        "common_solutions": Section(
+            {},
+            "what you would do without a model",
+            required=True,
+            other=Section(
+                {
+                    "action": Key("text", "always this action"),
+                    "sql": Key("text", "an SQL expression over the row that names an action"),
+                    "says": Key("text", "the same in plain words"),
+                },
+                "one way to decide without a model: either action or sql",
+            ),
+        ),
+        "split": Section(
+            {
+                "by": Key("text", "how to choose the holdout", required=True, choices=("hash", "group", "time")),
+                "on": Key("text", "the column to split on (default for hash: the decision's id)"),
+                "holdout": Key("number", "the share of rows held out", low=0, high=1),
+                "from": Key("date", "by time: the holdout starts here"),
+                "salt": Key("text", "changes which rows are held out"),
+            },
+            "which rows the model is judged on",
+            required=True,
+        ),
+        "model": Section(
+            {"step": Key("text", "the step that makes the model", required=True)},
+            "the model; left out until there is one: payoff worth says what one could be worth",
+        ),
+        "costs": Section(
+            {
+                "build": Key("number", "what building it costs, once", low=0, closed=True),
+                "run_per_year": Key("number", "what running it costs a year", low=0, closed=True),
+                "years": Key("number", "how many years it is expected to be used (default: 3)", low=0),
+            },
+            "what the model costs",
+        ),
+        "accept": Section(
+            {
+                "confidence": Key("number", "confidence of the interval (default: 0.95)", low=0.5, high=1),
+                "min_gain_per_year": Key("number", "the least gain a year over the best common solution (default: 0)"),
+            },
+            "when the model is good enough",
+        ),
+        "stop": Section(
+            {
+                "after_runs": Key("integer", "stop after this many looks at the holdout", low=1, closed=True),
+                "unless_upper_bound_above": Key("number", "unless the gain a year may still be above this"),
+            },
+            "the kill rule",
+        ),
+        "signed": Section(
+            {
+                "by": Key("text", "who: the objective's owner", required=True),
+                "on": Key("date", "the day", required=True),
+                "why": Key("text", "why it may go on, when the kill rule had stopped it"),
+            },
+            "the owner's signature under this version; a new one lets a stopped project go on",
+        ),
+    },
+    "why a Payoff project exists, in money",
+)
