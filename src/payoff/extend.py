@@ -32,7 +32,7 @@ from payoff.records.charter import (
     Stop,
 )
 from payoff.records.contract import Column, Contract, TableCheck
-from payoff.records.evidence import CheckResult, Evidence, Gain, Interval, StepOutcome, Valuation, Verdict
+from payoff.records.evidence import CheckResult, Evidence, Gain, Interval, Leak, StepOutcome, Valuation, Verdict
 from payoff.records.finding import Finding, Place
 from payoff.records.project import Environment, Git, Input, Project, SourceSpec, Step, Tracking
 from payoff.records.run import Entry, EnvironmentUsed, RunRecord, Summary
@@ -67,6 +67,7 @@ __all__ = [
     "Input",
     "Interval",
     "InvalidInput",
+    "Leak",
     "Ledger",
     "Money",
     "Objective",

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from payoff.adapters.ledgers.sqlite import Options, SqliteLedger, connect, verify
+from payoff.adapters.ledgers.sqlite import Options, SqliteLedger, chain, connect, verify
 from payoff.base.errors import OutsideError, UserError
 from payoff.testing.ledger import PROJECT, LedgerSuite
 from payoff.testing.samples import sample_outcome, sample_record
@@ -92,6 +92,38 @@ def test_a_record_that_was_changed_is_not_shown(ledger: SqliteLedger) -> None:
     assert ledger.read(PROJECT, RUNS[1]).entries
     with pytest.raises(OutsideError, match="PO-L008"):
         ledger.read(PROJECT, RUNS[2])
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_record_that_was_made_anew_with_its_hash_is_not_shown(ledger: SqliteLedger, number: int) -> None:
+    """Its own hash fits; the next record names another."""
+    with sqlite3.connect(ledger.path) as connection:
+        previous, body = connection.execute(
+            "select previous, cast(body as blob) from entries where number = ?", (number,)
+        ).fetchone()
+    connection.close()
+    body = body.replace(b"37000", b"99000")
+    tamper(
+        ledger,
+        f"update entries set body = x'{body.hex()}', hash = '{chain.of_entry(previous, body)}' where number = {number}",
+    )
+    with pytest.raises(OutsideError, match="PO-L008"):
+        ledger.read(PROJECT, RUNS[number - 1])
+
+
+def test_a_record_taken_out_shows_in_its_neighbours(ledger: SqliteLedger) -> None:
+    tamper(ledger, "delete from entries where number = 2")
+    with pytest.raises(OutsideError, match="PO-L008"):
+        ledger.read(PROJECT, RUNS[2])
+
+
+def test_a_list_shows_nothing_of_a_record_that_was_changed(ledger: SqliteLedger) -> None:
+    tamper(ledger, "update entries set body = replace(cast(body as text), '37000', '99000') where number = 3")
+    listed = {each.run: each for each in ledger.read(PROJECT).summaries}
+    assert len(listed) == len(RUNS)
+    assert "was changed" in listed[RUNS[2]].reason
+    assert listed[RUNS[2]].gain is None
+    assert "was changed" not in "".join(each.reason for run, each in listed.items() if run != RUNS[2])
 
 
 def test_a_key_does_not_lead_to_another_steps_outcome(ledger: SqliteLedger) -> None:

@@ -137,7 +137,7 @@ def test_a_first_run_does_everything_in_an_order_that_can_be_run() -> None:
     plan = Memory().plan(project())
     names = [stage.name for stage in plan.stages]
     assert set(names) == {
-        "read:customers", "step:clean", "step:examples", "split", "step:model", "step:chart", "score", "value",
+        "read:customers", "step:clean", "step:examples", "split", "step:model", "step:chart", "leaks", "score", "value",
     }
     for position, stage in enumerate(plan.stages):
         assert set(stage.needs) <= set(names[:position])

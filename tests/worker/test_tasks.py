@@ -85,6 +85,26 @@ def test_an_endless_recursion_is_told_briefly(worker: Worker) -> None:
     assert len(found["trace"]) < 20_000
 
 
+def test_half_a_pair_of_surrogates_is_spelled_out(worker: Worker) -> None:
+    found = failure(worker, "def step():\n    raise ValueError('a\\udcffb')\n")
+    assert found["message"] == "a\\udcffb"
+    assert "\\udcff" in found["trace"].encode().decode()
+
+
+@pytest.mark.parametrize("name", ["traceback", "linecache", "textwrap"])
+def test_a_module_of_the_projects_in_the_way_of_a_traceback_hides_no_failure(worker: Worker, name: str) -> None:
+    (worker.root / f"{name}.py").write_text("raise RuntimeError('mine')\n")
+    found = failure(worker, "def step():\n    raise ValueError('said')\n")
+    assert (found["error"], found["message"]) == ("ValueError", "said")
+    assert "said" in found["trace"]
+
+
+def test_what_an_exit_says_is_only_in_the_trace(worker: Worker) -> None:
+    found = failure(worker, "def step():\n    raise SystemExit('a value')\n")
+    assert (found["kind"], found["message"]) == ("exit", "exit code 1, with a message")
+    assert "a value" in found["trace"]
+
+
 @pytest.mark.parametrize(
     ("source", "kind", "said"),
     [

@@ -45,6 +45,7 @@ def compile_split(charter: Charter, columns: Sequence[str], features: Sequence[s
         (decision.id, "decision.id"),
         (decision.outcome.column, "decision.outcome.column"),
         (split.on, "split.on"),
+        (decision.at or decision.id, "decision.at"),
     ):
         if name not in columns:
             raise UserError(
@@ -63,8 +64,8 @@ def compile_split(charter: Charter, columns: Sequence[str], features: Sequence[s
         f" count({outcome}) as outcomes, count({column(split.on)}) as keys,"
         f" count(*) filter ({held}) as held, count(distinct {outcome}) filter ({held}) as held_kinds,"
         f" count(distinct {outcome}) filter (not {held}) as train_kinds,"
-        f" count(*) filter ({held} and {_positive(charter)}) as held_positive,"
-        f" count(*) filter (not {held} and {_positive(charter)}) as train_positive from {table}"
+        f" count(*) filter ({held} and {positive(charter)}) as held_positive,"
+        f" count(*) filter (not {held} and {positive(charter)}) as train_positive from {table}"
     )
     return SplitQueries(
         train=f"select {chosen} from {table} where not {held} order by {identity}",
@@ -106,7 +107,7 @@ def _held(charter: Charter) -> str:
     return f"(cast('0x' || substr({key}, 1, 12) as bigint) % {_BUCKETS} < {below})"
 
 
-def _positive(charter: Charter) -> str:
+def positive(charter: Charter) -> str:
     """The condition that a row has the positive outcome."""
     spec = charter.decision.outcome
     return f"lower(cast({column(spec.column)} as varchar)) = {value(str(spec.positive).lower())}"

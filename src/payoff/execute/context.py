@@ -8,9 +8,9 @@ import msgspec
 
 from payoff.base.clock import stopwatch
 from payoff.plan import keys
-from payoff.plan.stages import Call, Check, Read, Score, Split, Transform, Value
+from payoff.plan.stages import Audit, Call, Check, Read, Score, Split, Transform, Value
 from payoff.records.artifact import Artifact, Field
-from payoff.records.evidence import CheckResult, StepOutcome, Valuation
+from payoff.records.evidence import CheckResult, Leak, StepOutcome, Valuation
 from payoff.records.state import Remembered
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ class Context:
         self.errors: dict[str, Exception] = {}
         self.checks: list[CheckResult] = []
         self.valuation: Valuation | None = None
+        self.leaks: tuple[Leak, ...] | None = None
         self.holdout_rows = 0
         self.looks = 0
         self.started: dict[str, float] = {}
@@ -143,7 +144,7 @@ def label(stage: Stage) -> str:
     match stage:
         case Transform() | Call():
             return stage.step.name
-        case Read() | Check() | Split() | Score() | Value():
+        case Read() | Check() | Split() | Audit() | Score() | Value():
             return stage.name
 
 

@@ -55,7 +55,7 @@ def raise_failure(step: Step, failure: Failure, log: str, *, scoring: bool = Fal
     """Raise what a task's failure means to the user; `scoring` when it was to predict."""
     where = Where(*failure.where) if failure.where else Where(step.file, step.line)
     words = _WORDS["model" if scoring and failure.kind == "type" else failure.kind]
-    remedy = words[2].format(step=step.name, log=log, environment=step.environment)
+    remedy = words[2].format(step=step.name, see=f"see {log}; " if log else "", environment=step.environment)
     what = words[1].format(step=step.name, error=failure.error, message=failure.message, signal=failure.signal)
     error: PayoffError
     if failure.kind in {"killed", "memory", "cancelled"}:
@@ -83,7 +83,7 @@ _WORDS: dict[str, tuple[str, str, str, str]] = {
     "killed": (
         "PO-R003",
         "step {step} was ended by signal {signal} ({error}): {message}",
-        "see {log}; a crash in compiled code is often two libraries that do not fit: payoff run again",
+        "{see}a crash in compiled code is often two libraries that do not fit: payoff run again",
         "a step that returns",
     ),
     "memory": (

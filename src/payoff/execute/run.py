@@ -13,7 +13,7 @@ from payoff.execute import steps, tables, verdict
 from payoff.execute.context import Context, label
 from payoff.execute.schedule import Node, Scheduler
 from payoff.plan import graph
-from payoff.plan.stages import Call, Check, Read, Score, Split, Transform, Value
+from payoff.plan.stages import Audit, Call, Check, Read, Score, Split, Transform, Value
 from payoff.records.evidence import Evidence, StepOutcome
 
 if TYPE_CHECKING:
@@ -152,6 +152,8 @@ def _handler(context: Context, stage: Stage) -> functools.partial[Generator[Sand
             return functools.partial(steps.call, context, stage)
         case Split():
             return functools.partial(tables.split, context, stage)
+        case Audit():
+            return functools.partial(tables.audit, context, stage)
         case Score():
             return functools.partial(verdict.score, context, stage)
         case Value():
@@ -191,6 +193,7 @@ def _result(context: Context, *, interrupted: bool) -> Result:
         model=context.artifacts.get(project.charter.model_step),
         predictions=context.artifacts.get("predictions"),
         valuation=context.valuation,
+        leaks=context.leaks,
         holdout_rows=context.holdout_rows,
         looks=context.looks,
         metrics=metrics,

@@ -12,15 +12,15 @@ from payoff.base.text import count
 from payoff.execute.context import Context, Sandbox, Work
 from payoff.execute.failures import CONFIG, at_source
 from payoff.plan import graph
-from payoff.plan.build import split_facts, value_facts
+from payoff.plan.build import audit_facts, split_facts, value_facts
 from payoff.plan.stages import Call
 from payoff.records.artifact import Artifact
-from payoff.records.evidence import CheckResult
+from payoff.records.evidence import CheckResult, Leak
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from payoff.plan.stages import Check, Read, Split
+    from payoff.plan.stages import Audit, Check, Read, Split
     from payoff.records.evidence import StepOutcome
     from payoff.records.state import Remembered
 
@@ -154,6 +154,28 @@ def refuse_early(context: Context, examples: Artifact) -> None:
         wrong = expressions.check_charter(charter, examples.columns, context.project.contracts)
         if wrong:
             raise InvalidInput([finding.as_error() for finding in wrong])
+
+
+def audit(context: Context, stage: Audit) -> Handler:
+    """Search the split examples for what a model must not know, while it is being trained."""
+    from payoff.data import leaks  # see used_columns
+
+    train, holdout = context.artifacts[graph.TRAIN], context.artifacts["holdout"]
+    facts = audit_facts(context.project, train.id, holdout.id)
+    if hit := context.again(stage, facts):
+        context.leaks = tuple(msgspec.convert(each, Leak) for each in hit.extra["leaks"])
+        return context.reused(stage, hit)
+    files = {graph.TRAIN: context.file(graph.TRAIN), "holdout": context.file("holdout")}
+    search = leaks.Search(
+        context.project.charter,
+        context.project.contracts,
+        train,
+        holdout,
+        lambda sql: context.kit.engine.query(sql, files),
+    )
+    context.leaks = yield Work(search.leaks)
+    extra = {"leaks": [msgspec.to_builtins(each) for each in context.leaks or ()]}
+    return context.done(stage, facts, train, extra=extra)
 
 
 def _counted_before(context: Context, split_hit: Remembered) -> bool:

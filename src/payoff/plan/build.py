@@ -8,7 +8,7 @@ import msgspec
 
 from payoff.base import hashing
 from payoff.plan import graph, keys
-from payoff.plan.stages import Call, Check, Plan, Read, Score, Split, Stage, Transform, Value
+from payoff.plan.stages import Audit, Call, Check, Plan, Read, Score, Split, Stage, Transform, Value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     Recall = Callable[[Iterable[str]], dict[str, Remembered]]
 
 S = TypeVar("S", bound=Stage)
+AUDIT_RULES = 1  # grows with the rules of data.leaks: what was searched before is searched again
 
 
 class World(msgspec.Struct, frozen=True, kw_only=True):
@@ -126,6 +127,9 @@ class _Builder:
         checks = tuple(stage.name for stage in self.stages if isinstance(stage, Check))
         split = self.by_name.get("split")
         holdout = str(split.hit.extra.get("holdout", {}).get("id", "")) if split and split.hit else ""
+        facts = audit_facts(self.project, self.contents.get(graph.TRAIN, ""), holdout)
+        audited = bool(self.contents.get(graph.TRAIN) and holdout)
+        self._add(Audit(name="leaks", needs=("split",)), facts, None, known=audited)
         facts = score_facts(self.project, self.contents.get(model, ""), holdout)
         known = bool(self.contents.get(model) and holdout)
         score = Score(name="score", needs=(f"step:{model}", "split", *checks), step=step)
@@ -225,6 +229,17 @@ def split_facts(project: Project, examples: str) -> dict[str, Any]:
         "split": msgspec.to_builtins(project.charter.split),
         "decision": [decision.id, msgspec.to_builtins(decision.outcome)],
         "known after": after,
+    }
+
+
+def audit_facts(project: Project, train: str, holdout: str) -> dict[str, Any]:
+    """What the search for leaks depends on."""
+    decision = project.charter.decision
+    return {
+        "inputs": {graph.TRAIN: train, "holdout": holdout},
+        "decision": [decision.id, msgspec.to_builtins(decision.outcome), decision.at, project.charter.split.on],
+        "contracts": sorted(contract.digest for contract in project.contracts),
+        "rules": AUDIT_RULES,
     }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, assert_never
 
-from payoff.plan.stages import Call, Check, Plan, Read, Score, Split, Stage, Transform, Value
+from payoff.plan.stages import Audit, Call, Check, Plan, Read, Score, Split, Stage, Transform, Value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,6 +24,8 @@ def line(stage: Stage) -> str:
             return f"run {stage.step.name} ({where}) in environment {stage.step.environment}"
         case Split():
             return f"split {stage.examples} into train and holdout"
+        case Audit():
+            return "search train and holdout for what a model must not know"
         case Score():
             return f"let {stage.step.name} predict the holdout: one look at it"
         case Value():

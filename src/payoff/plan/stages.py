@@ -56,6 +56,10 @@ class Split(_Stage, frozen=True, kw_only=True):
     examples: str
 
 
+class Audit(_Stage, frozen=True, kw_only=True):
+    """Search the split examples for what a model must not know."""
+
+
 class Score(_Stage, frozen=True, kw_only=True):
     """Let the model predict the holdout, in its sandbox; counted as a look."""
 
@@ -68,7 +72,7 @@ class Value(_Stage, frozen=True, kw_only=True):
     step: Step
 
 
-Stage = Read | Check | Transform | Call | Split | Score | Value
+Stage = Read | Check | Transform | Call | Split | Audit | Score | Value
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):

@@ -96,6 +96,7 @@ def _charter(document: Document, cells: tuple[Cell, ...]) -> Charter:
                 name=outcome.get("name", outcome["column"]),
             ),
             per_year=decision["per_year"],
+            at=decision.get("at"),
         ),
         currency=table["payoff"]["currency"],
         cells=cells,

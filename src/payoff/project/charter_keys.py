@@ -33,6 +33,7 @@ SPEC = Section(
                     required=True,
                 ),
                 "per_year": Key("integer", "decisions a year", required=True, low=0),
+                "at": Key("text", "the column that says when the decision is taken"),
             },
             "the decision that is made again and again",
             required=True,

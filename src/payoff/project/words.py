@@ -42,7 +42,6 @@ PLAIN = {
     "label": "what really happened",
     "latency": "the time until an answer",
     "lift": "how many times better than chance",
-    "llm": "the language model",
     "logistic regression": "the model",
     "loss": "the error",
     "machine learning": "a model that learns from past cases",

@@ -29,13 +29,14 @@ class OutcomeSpec(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
-    """What is decided, on which rows (`examples` is a step or a source, `id` its key), how often a year."""
+    """What is decided, on which rows (`examples` is a step or a source, `id` its key), how often a year; `at` is the column with its time."""
 
     question: str
     examples: str
     id: str
     outcome: OutcomeSpec
     per_year: int
+    at: str | None = None
 
 
 class Cell(msgspec.Struct, frozen=True, kw_only=True):

@@ -43,6 +43,23 @@ class CheckResult(msgspec.Struct, frozen=True, kw_only=True):
     line: int = 0
 
 
+class Leak(msgspec.Struct, frozen=True, kw_only=True):
+    """A way in which a model could know what it must not.
+
+    `kind`: `duplicates` (rows held out that are in train too), `foretells` (a column that tells the outcome apart alone; `figure` is its AUC),
+    `time` (times after the decision), `group` (keys with rows on both sides). Else `figure` is the share `rows` of `of`. `refused` is false
+    when a contract explains it.
+    """
+
+    kind: str
+    column: str
+    rows: int
+    of: int
+    figure: float
+    reason: str
+    refused: bool = True
+
+
 class Interval(msgspec.Struct, frozen=True):
     """A mean with the bounds of its confidence interval, in the charter's currency."""
 
@@ -101,7 +118,8 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     """Everything the gates may look at. `holdout_rows` and `looks` are 0 when the run did not get that far.
 
-    `tables` maps each table read or made to its version. `predictions` is the table of scored holdout rows.
+    `tables` maps each table read or made to its version. `predictions` is the table of scored holdout rows. `leaks` is null when the examples were
+    not searched for them.
     """
 
     steps: tuple[StepOutcome, ...] = ()
@@ -114,3 +132,4 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     looks: int = 0
     metrics: dict[str, float] = {}
     problems: tuple[dict[str, Any], ...] = ()
+    leaks: tuple[Leak, ...] | None = None

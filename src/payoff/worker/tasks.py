@@ -193,7 +193,8 @@ def writable(text):
 
 def exit_code(error):
     """What a step that exits said; a text may hold anything, and the traceback has it."""
-    return f"exit code {error.code!r}" if error.code is None or isinstance(error.code, int) else "exit code 1, with a message"
+    code = error.code
+    return f"exit code {code!r}" if code is None or isinstance(code, int) else "exit code 1, with a message"
 
 
 def without_ours(told):

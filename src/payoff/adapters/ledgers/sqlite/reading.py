@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _SHOWN = 12
+_LONG_AGO = "1970-01-01T00:00:00.000Z"
 
 
 class Readout(msgspec.Struct, frozen=True, kw_only=True):
@@ -125,11 +126,11 @@ def number_of(connection: sqlite3.Connection, run: str) -> int | None:
 
 
 def entry(connection: sqlite3.Connection, path: Path, run: str) -> Entry:
-    """A run's record, checked against its hash."""
+    """A run's record, checked against its hash, and that against its neighbours."""
     number, previous, digest, body = connection.execute(
         "select number, previous, hash, cast(body as blob) from entries where run = ?", (run,)
     ).fetchone()
-    if chain.of_entry(previous, body) != digest:
+    if chain.of_entry(previous, body) != digest or not _linked(connection, number, previous, digest):
         raise chain.broken(path, f"record {number} (run {run})")
     try:
         record = wire.decode(body, RunRecord)
@@ -142,6 +143,17 @@ def entry(connection: sqlite3.Connection, path: Path, run: str) -> Entry:
             remedy="uv tool upgrade payoff",
         ) from error
     return Entry(number=number, previous=previous, hash=digest, record=record)
+
+
+def _linked(connection: sqlite3.Connection, number: int, previous: str, digest: str) -> bool:
+    """Whether the record before has the hash that this one names, and the one after names this one's: none was made anew or taken out."""
+    before = connection.execute(
+        "select hash from entries where number < ? order by number desc limit 1", (number,)
+    ).fetchone()
+    after = connection.execute(
+        "select previous from entries where number > ? order by number limit 1", (number,)
+    ).fetchone()
+    return previous == (before[0] if before else chain.START) and (after is None or after[0] == digest)
 
 
 def one(connection: sqlite3.Connection, path: Path, project: str, name: str) -> Readout:
@@ -162,11 +174,15 @@ def one(connection: sqlite3.Connection, path: Path, project: str, name: str) -> 
 def summaries(connection: sqlite3.Connection, project: str, limit: int) -> tuple[Summary, ...]:
     """The newest runs, newest first, those without a record among them."""
     rows = connection.execute(
-        "select body, exists(select 1 from journal j where j.run = e.run and j.event = 'tracked') from entries e "
+        "select run, previous, hash, cast(body as blob), "
+        "exists(select 1 from journal j where j.run = e.run and j.event = 'tracked') from entries e "
         "where project = ? order by number desc limit ?",
         (project, limit),
     )
-    finished = [_summary(body, tracked=bool(tracked)) for body, tracked in rows]
+    finished = [
+        _summary(body, tracked=bool(tracked)) if chain.of_entry(previous, body) == digest else _changed(connection, run)
+        for run, previous, digest, body, tracked in rows
+    ]
     merged = sorted(
         [*finished, *_unfinished(connection, project, limit)], key=lambda s: (s.started, s.run), reverse=True
     )
@@ -192,6 +208,13 @@ def _summary(body: bytes, *, tracked: bool) -> Summary:
         reason=reason,
         tracked=tracked,
     )
+
+
+def _changed(connection: sqlite3.Connection, run: str) -> Summary:
+    """What a list shows of a record that is not what was written: nothing that it says."""
+    (began,) = connection.execute("select min(at) from journal where run = ?", (run,)).fetchone()
+    reason = f"its record was changed by something else than Payoff: payoff show {run}"
+    return Summary(run=run, status="failed", started=began or _LONG_AGO, seconds=0.0, reason=reason, tracked=True)
 
 
 def _unfinished(connection: sqlite3.Connection, project: str, limit: int, run: str | None = None) -> list[Summary]:
