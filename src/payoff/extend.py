@@ -27,12 +27,23 @@ from payoff.records.charter import (
     Decision,
     Objective,
     OutcomeSpec,
+    SegmentSpec,
     Signed,
     SplitSpec,
     Stop,
 )
 from payoff.records.contract import Column, Contract, TableCheck
-from payoff.records.evidence import CheckResult, Evidence, Gain, Interval, Leak, StepOutcome, Valuation, Verdict
+from payoff.records.evidence import (
+    CheckResult,
+    Evidence,
+    Gain,
+    GroupValue,
+    Interval,
+    Leak,
+    StepOutcome,
+    Valuation,
+    Verdict,
+)
 from payoff.records.finding import Finding, Place
 from payoff.records.project import Environment, Git, Input, Project, SourceSpec, Step, Tracking
 from payoff.records.run import Entry, EnvironmentUsed, RunRecord, Summary
@@ -63,6 +74,7 @@ __all__ = [
     "Gain",
     "GateSpec",
     "Git",
+    "GroupValue",
     "Identity",
     "Input",
     "Interval",
@@ -81,6 +93,7 @@ __all__ = [
     "Refused",
     "Remembered",
     "RunRecord",
+    "SegmentSpec",
     "Signed",
     "Source",
     "SourceSpec",

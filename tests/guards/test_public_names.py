@@ -19,9 +19,9 @@ PUBLIC = {"__version__", "columns", "log_metric", "step"}
 EXTEND = {
     "Accept", "Artifact", "Bug", "Cell", "Charter", "CheckResult", "Column", "CommonSolution", "Contract", "Costs", "Decision",
     "Engine", "Entry", "Environment", "EnvironmentUsed", "Evidence", "Executor", "Failure", "Field", "Finding", "Gain", "GateSpec",
-    "Git", "Identity", "Input", "Interval", "InvalidInput", "Leak", "Ledger", "Money", "Objective", "Observer", "OutcomeSpec",
+    "Git", "GroupValue", "Identity", "Input", "Interval", "InvalidInput", "Leak", "Ledger", "Money", "Objective", "Observer", "OutcomeSpec",
     "OutsideError", "PayoffError", "Place", "Project", "Readout", "Refused", "Remembered", "RunRecord", "Source", "SourceSpec",
-    "Signed", "SplitSpec", "State", "Step", "StepOutcome", "Stop", "Store", "Summary", "TableCheck", "Task", "TaskInput", "TaskResult",
+    "SegmentSpec", "Signed", "SplitSpec", "State", "Step", "StepOutcome", "Stop", "Store", "Summary", "TableCheck", "Task", "TaskInput", "TaskResult",
     "Tracker", "Tracking", "UserError", "Valuation", "Verdict", "Where", "silent",
 }  # fmt: skip
 # Ports and records that authors of adapters do not meet.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from payoff.base.errors import UserError, Where
+from payoff.base.text import did_you_mean
 from payoff.data.names import column, value
 
 if TYPE_CHECKING:
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from payoff.records.charter import Charter
     from payoff.records.contract import Contract
 
+FEWEST, _MANY = 20, 30
 MOST, COLUMNS = 12, 12  # values of a column, columns
 _NUMBERS = ("int", "uint", "float", "double", "halffloat")
 _WORDS = ("string", "large_string", "bool", "dictionary")
@@ -49,6 +52,38 @@ def labels(
         return {}
     answer = query("select " + ", ".join(f"{sql} as {column(name)}" for name, sql in kept.items()) + " from holdout")
     return {name: answer[name].to_numpy().astype(str) for name in kept}
+
+
+def named(charter: Charter, rows: Artifact, query: Callable[[str], pa.Table]) -> dict[str, Any]:
+    """Per column of the charter's segments the group of each row (n,) as text, of a table `holdout`.
+
+    Words with many values keep the most frequent; groups of fewer than 20 rows are put together as `other`: they say nothing, and could
+    point to a person. Raises `UserError` for a column that is not there.
+    """
+    if not charter.segments:
+        return {}
+    kinds = {field.name: field.type for field in rows.fields}
+    parts = {}
+    for each in charter.segments:
+        if each.column not in kinds:
+            raise UserError(
+                f"{charter.decision.examples} has no column {each.column!r}, which the charter names under [segments]",
+                code="PO-D022",
+                expected=did_you_mean(each.column, list(kinds)),
+                remedy=f"correct the name in {charter.file}, or make {charter.decision.examples} deliver {each.column}",
+                where=Where(charter.file),
+            )
+        bounds: list[Any] = list(each.cut)
+        if kinds[each.column].startswith(_NUMBERS) and not bounds:
+            asked = f"select quantile_disc({column(each.column)}, [0.25, 0.5, 0.75]) as q from holdout"
+            bounds = sorted(set(query(asked)["q"][0].as_py() or ()))
+        group = _quarter(each.column, bounds) if bounds else _value(each.column)
+        kept = f"select {group} from holdout group by 1 having count(*) >= {FEWEST} order by count(*) desc, 1 limit {_MANY}"
+        parts[each.column] = f"case when {group} in ({kept}) then {group} else 'other' end"
+    listed = ", ".join(f"{sql} as {column(name)}" for name, sql in parts.items())
+    numbered = "(select *, row_number() over () as payoff_place from holdout)"
+    answer = query(f"select {listed} from {numbered} order by payoff_place")
+    return {name: answer[name].to_numpy().astype(str) for name in parts}
 
 
 def _value(name: str) -> str:

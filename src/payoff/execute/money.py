@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from payoff.data import predictions
-from payoff.value import valuation
+from payoff.value import fairness, valuation
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import pyarrow as pa
 
@@ -27,25 +29,38 @@ def value(
     *,
     looked: int,
     holdout: str,
+    labels: Mapping[str, Any],
 ) -> tuple[Valuation, pa.RecordBatchReader]:
     """Judge the predictions, value the decisions, and answer with the valuation and the table of scored rows.
 
-    `rows` is the answer of `expressions.payoff_query`, `scores` the model's table, in the same order of rows.
+    `rows` is the answer of `expressions.payoff_query`, `scores` the model's table, `labels` the groups of the charter's segments, all in the
+    same order of rows.
     """
     chance = predictions.probabilities(charter, step, scores, classes, rows=rows.num_rows)
     codes = {name: code for code, name in enumerate(charter.outcomes)}
     actions = {name: code for code, name in enumerate(charter.actions)}
+    outcomes = _coded(rows["outcome"], codes)
+    clusters = _clusters(rows["cluster"]) if "cluster" in rows.column_names else None
     valued = valuation.value_holdout(
         charter,
         probabilities={name: each.to_numpy() for name, each in chance.items()},
         payoffs={(c.action, c.outcome): rows[f"payoff:{c.action}:{c.outcome}"].to_numpy() for c in charter.cells},
-        outcomes=_coded(rows["outcome"], codes),
+        outcomes=outcomes,
         rules={s.name: _coded(rows[f"rule:{s.name}"], actions) for s in charter.common_solutions if s.sql is not None},
         looked=looked,
         holdout=holdout,
-        clusters=_clusters(rows["cluster"]) if "cluster" in rows.column_names else None,
+        clusters=clusters,
     )
-    return valued.valuation, _table(charter, rows, chance, valued.actions, valued.payoffs)
+    groups = fairness.by_group(
+        valued,
+        outcomes,
+        labels,
+        per_year=charter.decision.per_year,
+        seed=valuation.seed_of(holdout),
+        clusters=clusters,
+    )
+    found = msgspec.structs.replace(valued.valuation, groups=groups)
+    return found, _table(charter, rows, chance, valued.actions, valued.payoffs)
 
 
 def get_ready(charter: Charter, holdout: Artifact) -> None:

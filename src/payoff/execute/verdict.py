@@ -107,7 +107,7 @@ def look(context: Context) -> int:
 
 def value(context: Context, stage: Value) -> Handler:
     """Decide and count the money; the scored rows become the table of predictions."""
-    from payoff.data import expressions  # brings sqlglot; the value room brings numpy
+    from payoff.data import expressions, groups  # bring sqlglot; the value room brings numpy
     from payoff.execute import money
 
     project, kit = context.project, context.kit
@@ -129,7 +129,10 @@ def value(context: Context, stage: Value) -> Handler:
         rows = kit.engine.query(sql, files)
         expressions.refuse_unusable(charter, rows)
         predicted = kit.engine.query("select * from scores", files)
-        valued, reader = money.value(charter, stage.step, rows, predicted, classes, looked=looked, holdout=holdout.id)
+        labels = groups.named(charter, holdout, lambda sql: kit.engine.query(sql, files))
+        valued, reader = money.value(
+            charter, stage.step, rows, predicted, classes, looked=looked, holdout=holdout.id, labels=labels
+        )
         kit.engine.write(reader, output)
         return valued, context.keep_table(output)
 

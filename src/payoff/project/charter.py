@@ -21,16 +21,20 @@ from payoff.records.charter import (
     Decision,
     Objective,
     OutcomeSpec,
+    SegmentSpec,
     Signed,
     SplitSpec,
     Stop,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from payoff.project.files import Reading
     from payoff.project.toml import Document, Path
 
 TAKEN = ("model", "perfect")
+_TWO = 2
 _AMOUNT = re.compile(r"\s*([+-]?[0-9]+(?:[_,][0-9]{3})*(?:\.[0-9]+)?)\s*([A-Za-z]{3}|[€$£¥])\s*")
 _AMOUNT_BEHIND = re.compile(r"\s*([A-Z]{3}|[€$£¥])\s*([+-]?[0-9]+(?:[_,][0-9]{3})*(?:\.[0-9]+)?)\s*")
 _SYMBOLS = {"€": "EUR", "$": "USD", "£": "GBP", "¥": "JPY"}
@@ -93,7 +97,7 @@ def _charter(document: Document, cells: tuple[Cell, ...]) -> Charter:
                 column=outcome["column"],
                 positive=outcome["positive"],
                 means=outcome["means"],
-                name=outcome.get("name", outcome["column"]),
+                name=outcome_name(outcome, dict.fromkeys(cell.outcome for cell in cells)),
             ),
             per_year=decision["per_year"],
             at=decision.get("at"),
@@ -130,6 +134,7 @@ def _charter(document: Document, cells: tuple[Cell, ...]) -> Charter:
             else None,
         ),
         signed=_signed(table.get("signed")),
+        segments=_segments(table.get("segments", {})),
         file=FILE,
         digest="",
     )
@@ -146,6 +151,29 @@ def _costs(table: dict[str, Any]) -> Costs:
         run_per_year=Decimal(table.get("run_per_year", 0)),
         years=None if years is None else float(years),
     )
+
+
+def outcome_name(outcome: dict[str, Any], names: Iterable[str]) -> str:
+    """The name of the outcome in focus: of two its own name (default: the column's), of more the value itself."""
+    if len(list(names)) > _TWO:
+        return str(outcome["positive"])
+    return str(outcome.get("name", outcome["column"]))
+
+
+def _segments(table: dict[str, Any]) -> tuple[SegmentSpec, ...]:
+    return tuple(
+        SegmentSpec(
+            column=column,
+            cut=tuple(float(bound) for bound in each.get("cut", ())),
+            min_gain_per_year=_amount(each.get("min_gain_per_year")),
+            max_error_gap=None if each.get("max_error_gap") is None else float(each["max_error_gap"]),
+        )
+        for column, each in table.items()
+    )
+
+
+def _amount(value: Any) -> Decimal | None:
+    return None if value is None else Decimal(value)
 
 
 def _date(value: str | dt.date) -> str:
@@ -251,28 +279,42 @@ class _Rules:
         return known.results
 
     def outcomes(self, cells: tuple[Cell, ...]) -> None:
-        """Exactly two outcomes, one of them the named one."""
-        outcome = self.table["decision"]["outcome"]
-        name = outcome.get("name", outcome["column"])
+        """The named outcome and its opposite; or, of more than two, one for every value of the outcome's column."""
         names = list(dict.fromkeys(cell.outcome for cell in cells))
+        name = outcome_name(self.table["decision"]["outcome"], names)
         if not cells:
             return
-        if name not in names:
-            near = text.nearest(name, names)
-            self.error(
-                "PO-C003",
-                f"no payoff cell has the outcome {name!r}",
-                ("payoff",),
-                f"cells as ACTION.{name}: the positive outcome's name is decision.outcome.name (default: its column)",
-                f'rename {near} to {name}, or say decision.outcome.name = "{near}",' if near else f"add ACTION.{name}",
-            )
-        elif len(names) != 2:
+        many = len(names) > _TWO
+        if many and isinstance(self.table["decision"]["outcome"]["positive"], bool):
             self.error(
                 "PO-C003",
                 f"the payoff cells name {text.count(len(names), 'outcome')}: {', '.join(names)}",
                 ("payoff",),
-                f"exactly two: {name} and one name for its opposite",
-                "use one name for the opposite in every action" if len(names) > 1 else "add the cells of the opposite",
+                "exactly two for a column that is true or false: the outcome and one name for its opposite",
+                "use one name for the opposite in every action",
+            )
+        elif name not in names:
+            near = text.nearest(name, names)
+            what = (
+                "positive is one of them"
+                if many
+                else "the positive outcome's name is decision.outcome.name (default: its column)"
+            )
+            key = "decision.outcome.positive" if many else "decision.outcome.name"
+            self.error(
+                "PO-C003",
+                f"no payoff cell has the outcome {name!r}",
+                ("payoff",),
+                f"cells as ACTION.{name}: {what}",
+                f'rename {near} to {name}, or say {key} = "{near}",' if near else f"add ACTION.{name}",
+            )
+        elif len(names) < _TWO:
+            self.error(
+                "PO-C003",
+                f"the payoff cells name {text.count(len(names), 'outcome')}: {', '.join(names)}",
+                ("payoff",),
+                f"{name} and one name for its opposite, or one for every value of the column",
+                "add the cells of the opposite",
             )
 
     def signature(self) -> None:

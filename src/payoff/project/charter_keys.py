@@ -102,6 +102,23 @@ SPEC = Section(
             },
             "the kill rule",
         ),
+        "segments": Section(
+            {},
+            "groups of decisions that the money and the errors are looked at by, one table for each column",
+            other=Section(
+                {
+                    "cut": Key("numbers", "where a number is cut into groups (default: at its quartiles)"),
+                    "min_gain_per_year": Key("number", "refused when a group surely gains less a year than this"),
+                    "max_error_gap": Key(
+                        "number",
+                        "refused when a group's error rate surely differs from the others' by more (0 to 1)",
+                        low=0,
+                        high=1,
+                    ),
+                },
+                "the groups of one column; the limits are gates",
+            ),
+        ),
         "signed": Section(
             {
                 "by": Key("text", "who: the objective's owner", required=True),

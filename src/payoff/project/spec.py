@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from payoff.project.files import Reading
     from payoff.project.toml import Document, Path
 
-Kind = Literal["text", "integer", "number", "boolean", "date", "money", "scalar", "texts"]
+Kind = Literal["text", "integer", "number", "boolean", "date", "money", "scalar", "texts", "numbers"]
 
 _SAYS: dict[Kind, str] = {
     "text": 'text in quotes, as "customers"',
@@ -26,6 +26,7 @@ _SAYS: dict[Kind, str] = {
     "money": 'a number, an amount as "5 EUR", or an SQL expression in quotes',
     "scalar": "text, a whole number, or true/false",
     "texts": 'a list of texts, as ["train"]',
+    "numbers": "a list of numbers, as [30, 45, 60]",
 }
 _JSON: dict[Kind, dict[str, Any]] = {
     "text": {"type": "string", "minLength": 1},
@@ -36,6 +37,7 @@ _JSON: dict[Kind, dict[str, Any]] = {
     "money": {"type": ["number", "string"]},
     "scalar": {"type": ["string", "integer", "boolean"]},
     "texts": {"type": "array", "items": {"type": "string"}},
+    "numbers": {"type": "array", "items": {"type": "number"}},
 }
 
 
@@ -190,6 +192,8 @@ def fits(kind: Kind, value: Any) -> bool:
             return isinstance(value, (str, bool, int))
         case "texts":
             return isinstance(value, list) and all(isinstance(item, str) for item in value)
+        case "numbers":
+            return isinstance(value, list) and all(fits("number", item) for item in value)
         case _:
             assert_never(kind)
 

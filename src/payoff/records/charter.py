@@ -91,6 +91,15 @@ class Stop(msgspec.Struct, frozen=True):
     unless_upper_bound_above: Decimal | None = None
 
 
+class SegmentSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """A column whose values (numbers: cut at `cut`, else at the quartiles) are groups that money and errors are looked at by, with limits."""
+
+    column: str
+    cut: tuple[float, ...] = ()
+    min_gain_per_year: Decimal | None = None
+    max_error_gap: float | None = None
+
+
 class Signed(msgspec.Struct, frozen=True):
     """Who stands for this version of the charter, since when (ISO date), and why it may go on."""
 
@@ -113,6 +122,7 @@ class Charter(msgspec.Struct, frozen=True, kw_only=True):
     accept: Accept
     stop: Stop
     signed: Signed | None = None
+    segments: tuple[SegmentSpec, ...] = ()
     file: str
     digest: str
 

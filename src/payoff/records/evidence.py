@@ -78,12 +78,29 @@ class Gain(msgspec.Struct, frozen=True, kw_only=True):
     confidence: float
 
 
+class GroupValue(msgspec.Struct, frozen=True, kw_only=True):
+    """A group of decisions: what the model gains on it a year over the best common solution (before running cost), and how often it is wrong.
+
+    `wrong` is the share (0-1) of decisions for which another action would have brought more, `gap` that share minus the others'. `missed`
+    and `false_alarms` are the same share among rows with the outcome in focus and among all others.
+    """
+
+    column: str
+    value: str
+    rows: int
+    gain: Interval
+    wrong: Interval
+    gap: Interval
+    missed: float | None = None
+    false_alarms: float | None = None
+
+
 class Valuation(msgspec.Struct, frozen=True, kw_only=True):
     """Money over the holdout. `per_decision` and `per_year` map model, perfect and every common solution to intervals.
 
     `confidence` is the nominal one, `adjusted` the one used after counting the looks. `exact` maps the same names to the exact
     total over the holdout (decimal text) where every payoff in it is a fixed number of cents. `shares` maps each
-    alternative to the share of decisions per action. `best` is the best common solution.
+    alternative to the share of decisions per action. `best` is the best common solution. `groups` are those of the charter's segments.
     """
 
     currency: str
@@ -101,6 +118,7 @@ class Valuation(msgspec.Struct, frozen=True, kw_only=True):
     method: str = ""
     resamples: int = 0
     metrics: dict[str, float] = {}
+    groups: tuple[GroupValue, ...] = ()
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):

@@ -31,12 +31,13 @@ class Valued:
     """A valuation with the decisions behind it.
 
     `actions` (n,): codes of the model's actions in the charter's order; `payoffs` (n, a): the money of each action given the row's
-    real outcome. The model's money is `payoffs[row, actions[row]]`.
+    real outcome; `common` (n,): the money of the best common solution. The model's money is `payoffs[row, actions[row]]`.
     """
 
     valuation: Valuation
     actions: Codes
     payoffs: Floats
+    common: Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +113,7 @@ def value_holdout(
     totals = {name: exact.total(cells, codes, outcomes, money[name]) for name, codes in actions.items()}
 
     adjusted = looks.adjusted_confidence(charter.accept.confidence, looked)
-    own, differences = _estimates(charter, money, totals, confidence=adjusted, seed=_seed(holdout), clusters=clusters)
+    own, differences = _estimates(charter, money, totals, confidence=adjusted, seed=seed_of(holdout), clusters=clusters)
     alternatives = [solution.name for solution in charter.common_solutions]
     best = max(alternatives, key=lambda name: totals[name].amount)
     needed = _rows_needed(money[MODEL] - money[best], clusters, confidence=adjusted)
@@ -134,15 +135,18 @@ def value_holdout(
         resamples=intervals.RESAMPLES,
         metrics={"rows_needed": float(needed)} | quality.metrics(chance, outcomes),
     )
-    return Valued(valuation=valuation, actions=actions[MODEL], payoffs=decide.in_hindsight(cube, outcomes))
+    return Valued(
+        valuation=valuation, actions=actions[MODEL], payoffs=decide.in_hindsight(cube, outcomes), common=money[best]
+    )
 
 
 def get_ready(holdout: str, rows: int) -> None:
     """Do of `value_holdout` what needs no prediction yet, for rows that share no clusters."""
-    intervals.get_ready(rows, seed=_seed(holdout))
+    intervals.get_ready(rows, seed=seed_of(holdout))
 
 
-def _seed(holdout: str) -> int:
+def seed_of(holdout: str) -> int:
+    """What seeds the resampling of a holdout."""
     return int(hashing.of_text(holdout)[:12], 16)
 
 

@@ -1,0 +1,111 @@
+"""Whole runs under charters of other kinds: more than two outcomes, groups with limits."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pyarrow.parquet as pq
+import pytest
+
+if TYPE_CHECKING:
+    from conftest import Light
+
+THREE = """
+class Fitted:
+    classes_ = ["leaves", "pauses", "stays"]
+
+    def __init__(self, slope):
+        self.slope = slope
+
+    def predict_proba(self, rows):
+        columns = (rows.column(name).to_pylist() for name in ("calls_to_support", "late_payments", "tenure"))
+        chances = [1 / (1 + math.exp(3.4 - self.slope * c - 0.7 * l + 0.012 * t)) for c, l, t in zip(*columns)]
+        return [[0.6 * chance, 0.4 * chance, 1 - chance] for chance in chances]
+"""
+
+
+def three_outcomes(light: Light) -> None:
+    """Who cancels leaves or pauses; each has its own money, and there are three actions."""
+    light.change(
+        "sql/examples.sql",
+        "churned, name",
+        "case when not churned then 'stays' when customer_id % 5 < 3 then 'leaves' else 'pauses' end as fate, name",
+    )
+    pipeline = (light.root / "pipeline.py").read_text()
+    start, end = pipeline.index("class Fitted"), pipeline.index("@step\ndef rates")
+    light.write(
+        "pipeline.py",
+        (pipeline[:start] + THREE.lstrip() + "\n\n" + pipeline[end:]).replace(
+            '("churned", "count")', '("fate", "count")'
+        ),
+    )
+    light.change("charter.toml", 'column = "churned", positive = true', 'column = "fate", positive = "leaves"')
+    payoff = (light.root / "charter.toml").read_text()
+    start, end = payoff.index("[payoff]"), payoff.index("[common_solutions]")
+    cells = """[payoff]
+currency = "EUR"
+offer.leaves = "0.3 * lifetime_value - 5"
+offer.pauses = -5
+offer.stays = -5
+letter.leaves = "0.1 * lifetime_value - 1"
+letter.pauses = 4
+letter.stays = -1
+nothing.leaves = 0
+nothing.pauses = 0
+nothing.stays = 0
+
+"""
+    light.write("charter.toml", payoff[:start] + cells + payoff[end:])
+
+
+def test_three_outcomes_and_three_actions(light: Light) -> None:
+    three_outcomes(light)
+    answer = light.run()
+    assert set(answer["shares"]["model"]) == {"offer", "letter", "nothing"}
+    assert answer["per_year"]["perfect"]["mean"] > answer["per_year"]["model"]["mean"] > 0
+    assert "auc" not in answer["metrics"], "that of two outcomes"
+    file = light.root / "out.parquet"
+    light.payoff("show", "latest", "--predictions", str(file))
+
+    rows = pq.read_table(file).to_pylist()
+    assert set(rows[0]) == {
+        "id",
+        "outcome",
+        "action",
+        "p_leaves",
+        "p_pauses",
+        "p_stays",
+        "payoff_offer",
+        "payoff_letter",
+        "payoff_nothing",
+    }
+    assert sum(r[f"payoff_{r['action']}"] for r in rows) / len(rows) == pytest.approx(
+        answer["per_decision"]["model"]["mean"], abs=1e-9
+    )
+    said = light.payoff("worth", "latest", code=None)
+    assert "How good must it be?" in said
+
+
+def test_an_outcome_that_no_payoff_names_is_told(light: Light) -> None:
+    three_outcomes(light)
+    light.change("charter.toml", 'positive = "leaves"', 'positive = "goes"')
+    assert "PO-C003" in light.payoff("check", code=2)
+    light.change("charter.toml", 'positive = "goes"', 'positive = "leaves"')
+    light.change("sql/examples.sql", "else 'pauses' end", "when customer_id % 5 = 3 then 'pauses' else 'returns' end")
+    answer = light.run(code=2)
+    assert [each["code"] for each in answer["errors"]] == ["PO-D033"]
+
+
+def test_groups_with_limits_are_judged(light: Light) -> None:
+    light.append(
+        "charter.toml",
+        "\n[segments.calls_to_support]\ncut = [1, 3]\nmin_gain_per_year = -1000000\nmax_error_gap = 0.9\n",
+    )
+    passed = light.run()
+    assert "groups" in {each["gate"] for each in passed["verdicts"] if each["passed"]}
+    light.change("charter.toml", "max_error_gap = 0.9", "max_error_gap = 0.01")
+    refused = light.run(code=1)
+    (verdict,) = [each for each in refused["verdicts"] if each["gate"] == "groups"]
+    assert "calls_to_support" in verdict["reason"]
+    light.change("charter.toml", "[segments.calls_to_support]", "[segments.calls_to_suport]")
+    assert "PO-D022" in light.payoff("run", code=2)
