@@ -20,6 +20,7 @@ from payoff.ports.tracker import Tracker
 from payoff.records.artifact import Artifact, Field, Identity
 from payoff.records.charter import (
     Accept,
+    CapacitySpec,
     Cell,
     Charter,
     CommonSolution,
@@ -54,6 +55,7 @@ __all__ = [
     "Accept",
     "Artifact",
     "Bug",
+    "CapacitySpec",
     "Cell",
     "Charter",
     "CheckResult",

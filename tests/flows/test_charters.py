@@ -109,3 +109,35 @@ def test_groups_with_limits_are_judged(light: Light) -> None:
     assert "calls_to_support" in verdict["reason"]
     light.change("charter.toml", "[segments.calls_to_support]", "[segments.calls_to_suport]")
     assert "PO-D022" in light.payoff("run", code=2)
+
+
+CAPACITY = """
+[capacity]
+action = "offer"
+at_most = 50
+per = "week"
+"""
+
+
+def test_at_most_so_many_a_week(light: Light) -> None:
+    light.append("charter.toml", CAPACITY)
+    answer = light.run(code=None)
+    share = 50 * 52 / 60_000
+    shares = answer["shares"]
+    for name in ("model", "everyone", "perfect"):
+        assert shares[name]["offer"] <= share + 1e-9, name
+    assert shares["everyone"]["offer"] == pytest.approx(share, abs=1e-3), "as many as there is room for"
+    assert answer["per_year"]["model"]["mean"] < light.first["per_year"]["model"]["mean"]
+    assert answer["per_year"]["model"]["mean"] > answer["per_year"]["alternatives"]["callers"]["mean"]
+    said = light.payoff("worth", "latest", code=None)
+    assert "offer a week" in said, "the capacity is an assumption"
+    light.change("charter.toml", "at_most = 50", "at_most = 50\nwithin = 'calls_to_support'")
+    wider = light.run(code=None)
+    assert wider["shares"]["model"]["offer"] > shares["model"]["offer"]
+
+
+def test_a_capacity_that_says_nothing_is_told(light: Light) -> None:
+    light.append("charter.toml", CAPACITY.replace("at_most = 50\n", ""))
+    assert "PO-C014" in light.payoff("check", code=2)
+    light.change("charter.toml", 'action = "offer"\nper', 'action = "ofer"\nat_most = 5\nper')
+    assert "PO-C007" in light.payoff("check", code=2)

@@ -29,6 +29,7 @@ from payoff.records.charter import (
 from payoff.value import decide, exact
 from payoff.value.quality import metrics
 from payoff.value.size import rows_needed
+from payoff.value.rows import Rows
 from payoff.value.valuation import Valued, value_holdout
 
 CELLS = {("call", "yes"): "9.90", ("call", "no"): "-1.10", ("nothing", "yes"): "0", ("nothing", "no"): "0"}
@@ -57,10 +58,12 @@ def valued(chance: np.ndarray, outcomes: np.ndarray, looked: int = 1, **changes:
     n = len(outcomes)
     return value_holdout(
         charter(**changes),
-        probabilities={"yes": chance, "no": 1 - chance},
-        payoffs={key: np.full(n, float(x)) for key, x in CELLS.items()},
-        outcomes=outcomes,
-        rules={},
+        Rows(
+            chances={"yes": chance, "no": 1 - chance},
+            payoffs={key: np.full(n, float(x)) for key, x in CELLS.items()},
+            outcomes=outcomes,
+            rules={},
+        ),
         looked=looked,
         holdout="h",
     )
@@ -123,9 +126,11 @@ def test_an_amount_that_is_no_money_is_refused_without_being_shown(amount: float
     payoffs["call", "yes"][2] = amount
     with pytest.raises(UserError, match="call.yes is no amount of money for 1 row"):
         value_holdout(
-            charter(), probabilities={"yes": np.full(4, 0.5), "no": np.full(4, 0.5)}, payoffs=payoffs,
-            outcomes=np.array([0, 1, 0, 1]), rules={}, looked=1, holdout="h",
-        )  # fmt: skip
+            charter(),
+            Rows(chances={"yes": np.full(4, 0.5), "no": np.full(4, 0.5)}, payoffs=payoffs, outcomes=np.array([0, 1, 0, 1]), rules={}),
+            looked=1,
+            holdout="h",
+        )
 
 
 @pytest.mark.parametrize("names", [("model", "everyone"), ("perfect", "everyone"), ("same", "same")])

@@ -13,15 +13,17 @@ from hypothesis import strategies as st
 
 from payoff.records.charter import Cell, CommonSolution, Costs
 from payoff.testing.samples import sample_charter as sample
-from payoff.value import breakeven, carriers, decide, prospect, sensitivity
+from payoff.value import decide
+from payoff.value.worth import breakeven, carriers, prospect, sensitivity
+from payoff.value.rows import Rows
 
 
-def bank(rows: int = 4000, rate: float = 0.2, seed: int = 1) -> breakeven.Rows:
+def bank(rows: int = 4000, rate: float = 0.2, seed: int = 1) -> breakeven.Scored:
     """A call costs 1; one in five brings 6. Calling everybody earns 0.2 a decision, nobody 0, perfect foresight 1."""
     outcomes = (np.random.default_rng(seed).random(rows) >= rate).astype(np.int64)
     outcomes[: round(rows * rate)], outcomes[round(rows * rate) :] = 0, 1
     cube = np.tile(np.array([[[5.0, -1.0], [0.0, 0.0]]]), (rows, 1, 1))
-    return breakeven.Rows(cube, outcomes, decide.in_hindsight(cube, outcomes)[:, 0])
+    return breakeven.Scored(cube, outcomes, decide.in_hindsight(cube, outcomes)[:, 0])
 
 
 # -- how good must it be
@@ -72,7 +74,7 @@ def test_the_simulated_score_has_the_quality_it_claims() -> None:
 def test_a_better_model_earns_more(rate: float, win: float, cost: float) -> None:
     outcomes = (np.arange(3000) >= 3000 * rate).astype(np.int64)
     cube = np.tile(np.array([[[win, -cost], [0.0, 0.0]]]), (3000, 1, 1))
-    curve = breakeven.break_even(breakeven.Rows(cube, outcomes, np.zeros(3000)), asked=1.0, per_year=1, seed=2).curve
+    curve = breakeven.break_even(breakeven.Scored(cube, outcomes, np.zeros(3000)), asked=1.0, per_year=1, seed=2).curve
     money = [each.per_year for each in curve]
     assert all(later >= earlier - 0.02 * win for earlier, later in zip(money, money[1:], strict=False))
 
@@ -99,7 +101,7 @@ def before(*, build: str = "0", run: str = "0", asked: str = "0", rows: int = 40
     accept = msgspec.structs.replace(charter.accept, min_gain_per_year=Decimal(asked))
     charter = msgspec.structs.replace(charter, decision=decision, accept=accept)
     payoffs = {(c.action, c.outcome): np.full(rows, float(c.amount or 0)) for c in charter.cells}
-    return prospect.prospect(charter, payoffs=payoffs, outcomes=table.outcomes, rules={}, seed=3)
+    return prospect.prospect(charter, Rows(payoffs=payoffs, outcomes=table.outcomes, rules={}), seed=3)
 
 
 def test_the_ceiling_is_perfect_foresight_minus_the_best_common_solution() -> None:

@@ -54,7 +54,7 @@ def payoff_query(
 ) -> str:
     """SQL over the table `holdout` (or other `rows`, SQL for FROM): per row `id`, `outcome` (its name), `payoff:<action>:<outcome>` (DOUBLE) and `rule:<solution>` (text).
 
-    When rows are split by something that several may share, `cluster` names what they share.
+    When rows are split by something that several may share, `cluster` names what they share; `within` names the groups that have a capacity.
 
     Raises `InvalidInput` with everything that is wrong with the charter's expressions.
     """
@@ -68,6 +68,8 @@ def payoff_query(
         parts.append(f"cast({sql} as double) as {column(f'payoff:{cell.action}:{cell.outcome}')}")
     if charter.split.by != "time" and charter.split.on != decision.id:
         parts.append(f"{column(charter.split.on)} as cluster")
+    if charter.capacity is not None and charter.capacity.within is not None:
+        parts.append(f"coalesce(cast({column(charter.capacity.within)} as varchar), '') as within")
     rules = [solution for solution in charter.common_solutions if solution.sql is not None]
     parts += [f"cast(({rule.sql}) as varchar) as {column(f'rule:{rule.name}')}" for rule in rules]
     return f"select {', '.join(parts)} from {rows}"

@@ -46,6 +46,7 @@ def compile_split(charter: Charter, columns: Sequence[str], features: Sequence[s
         (decision.outcome.column, "decision.outcome.column"),
         (split.on, "split.on"),
         (decision.at or decision.id, "decision.at"),
+        ((charter.capacity.within if charter.capacity else None) or decision.id, "capacity.within"),
     ):
         if name not in columns:
             raise UserError(

@@ -8,6 +8,7 @@ import msgspec
 
 from payoff.data import predictions
 from payoff.value import fairness, valuation
+from payoff.value.rows import Rows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -37,27 +38,15 @@ def value(
     same order of rows.
     """
     chance = predictions.probabilities(charter, step, scores, classes, rows=rows.num_rows)
-    codes = {name: code for code, name in enumerate(charter.outcomes)}
-    actions = {name: code for code, name in enumerate(charter.actions)}
-    outcomes = _coded(rows["outcome"], codes)
-    clusters = _clusters(rows["cluster"]) if "cluster" in rows.column_names else None
-    valued = valuation.value_holdout(
-        charter,
-        probabilities={name: each.to_numpy() for name, each in chance.items()},
-        payoffs={(c.action, c.outcome): rows[f"payoff:{c.action}:{c.outcome}"].to_numpy() for c in charter.cells},
-        outcomes=outcomes,
-        rules={s.name: _coded(rows[f"rule:{s.name}"], actions) for s in charter.common_solutions if s.sql is not None},
-        looked=looked,
-        holdout=holdout,
-        clusters=clusters,
-    )
+    made = rows_of(charter, rows, chance)
+    valued = valuation.value_holdout(charter, made, looked=looked, holdout=holdout)
     groups = fairness.by_group(
         valued,
-        outcomes,
+        made.outcomes,
         labels,
         per_year=charter.decision.per_year,
         seed=valuation.seed_of(holdout),
-        clusters=clusters,
+        clusters=made.clusters,
     )
     found = msgspec.structs.replace(valued.valuation, groups=groups)
     return found, _table(charter, rows, chance, valued.actions, valued.payoffs)
@@ -67,6 +56,19 @@ def get_ready(charter: Charter, holdout: Artifact) -> None:
     """What can be done of `value` before there are predictions."""
     if charter.split.by == "time" or charter.split.on == charter.decision.id:
         valuation.get_ready(holdout.id, holdout.rows or 0)
+
+
+def rows_of(charter: Charter, rows: pa.Table, chances: Mapping[str, pa.ChunkedArray] | None = None) -> Rows:
+    """The answer of `expressions.payoff_query` as numbers, with a model's probabilities where there are some."""
+    actions = {name: code for code, name in enumerate(charter.actions)}
+    return Rows(
+        payoffs={(c.action, c.outcome): rows[f"payoff:{c.action}:{c.outcome}"].to_numpy() for c in charter.cells},
+        outcomes=_coded(rows["outcome"], {name: code for code, name in enumerate(charter.outcomes)}),
+        rules={s.name: _coded(rows[f"rule:{s.name}"], actions) for s in charter.common_solutions if s.sql is not None},
+        chances={name: each.to_numpy() for name, each in (chances or {}).items()},
+        clusters=_clusters(rows["cluster"]) if "cluster" in rows.column_names else None,
+        within=_clusters(rows["within"]) if "within" in rows.column_names else None,
+    )
 
 
 def _clusters(column: pa.ChunkedArray) -> Any:

@@ -10,9 +10,10 @@ from payoff.base import hashing
 from payoff.data import expressions, groups, knobs, known
 from payoff.data import split as splitting
 from payoff.data.names import column
+from payoff.execute import money
 from payoff.records.artifact import Artifact
-from payoff.value import explain, prospect
-from payoff.value.codes import encode
+from payoff.value.valuation import seed_of
+from payoff.value.worth import explain, prospect
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -37,15 +38,8 @@ def before(project: Project, kit: Kit, examples: Artifact) -> Prospect:
     sql = expressions.payoff_query(charter, examples.columns, contracts, rows=f"({queries.rest})")
     answer = kit.engine.query(sql, files)
     expressions.refuse_unusable(charter, answer)
-    rows = _rows(charter, answer)
-    return prospect.prospect(
-        charter,
-        payoffs=rows.payoffs,
-        outcomes=rows.outcomes,
-        rules=rows.rules,
-        clusters=rows.clusters,
-        seed=int(hashing.of_text(examples.id)[:12], 16),
-    )
+    seed = int(hashing.of_text(examples.id)[:12], 16)
+    return prospect.prospect(charter, money.rows_of(charter, answer), seed=seed)
 
 
 def after(record: RunRecord, kit: Kit, contracts: Iterable[Contract]) -> Findings | None:
@@ -69,11 +63,11 @@ def after(record: RunRecord, kit: Kit, contracts: Iterable[Contract]) -> Finding
     return explain.explain(
         charter,
         valuation,
-        _rows(charter, answer, predictions),
+        money.rows_of(charter, answer, {name: predictions[f"p_{name}"] for name in charter.outcomes}),
         run=record.run,
         labels=groups.labels(charter, contracts, holdout, query),
         numbers=[_number(charter, knob, query) for knob in knobs.knobs(charter)],
-        seed=int(hashing.of_text(holdout.id)[:12], 16),
+        seed=seed_of(holdout.id),
     )
 
 
@@ -90,25 +84,3 @@ def _holdout(record: RunRecord) -> Artifact | None:
     split = next((stage for stage in record.stages if stage.name == "split"), None)
     kept = split.extra.get("holdout") if split else None
     return msgspec.convert(kept, Artifact) if kept else None
-
-
-def _rows(charter: Charter, answer: pa.Table, predictions: pa.Table | None = None) -> explain.Rows:
-    outcomes = {name: code for code, name in enumerate(charter.outcomes)}
-    actions = {name: code for code, name in enumerate(charter.actions)}
-    clusters = None
-    if "cluster" in answer.column_names:
-        clusters = answer["cluster"].combine_chunks().dictionary_encode().indices.to_numpy()
-    chances = (
-        {name: predictions[f"p_{name}"].to_numpy() for name in charter.outcomes} if predictions is not None else {}
-    )
-    return explain.Rows(
-        chances=chances,
-        payoffs={(c.action, c.outcome): answer[f"payoff:{c.action}:{c.outcome}"].to_numpy() for c in charter.cells},
-        outcomes=encode(answer["outcome"].to_numpy(), outcomes),
-        rules={
-            each.name: encode(answer[f"rule:{each.name}"].to_numpy(), actions)
-            for each in charter.common_solutions
-            if each.sql is not None
-        },
-        clusters=clusters,
-    )

@@ -11,7 +11,7 @@ from payoff.base.text import count
 from payoff.data import split
 from payoff.records.worth import Budget, Past
 from payoff.value import looks
-from payoff.value.prospect import interval
+from payoff.value.worth.prospect import interval
 
 if TYPE_CHECKING:
     from payoff.flows.opening import Opened

@@ -14,6 +14,7 @@ from payoff.project import spec, toml
 from payoff.project.charter_keys import FILE, SPEC
 from payoff.records.charter import (
     Accept,
+    CapacitySpec,
     Cell,
     Charter,
     CommonSolution,
@@ -55,6 +56,7 @@ def read(reading: Reading) -> tuple[Charter, Document] | None:
         checker.outcomes(cells)
         checker.split()
         checker.signature()
+        checker.capacity({cell.action for cell in cells})
     if isinstance(table.get("common_solutions"), dict):
         checker.common_solutions({cell.action for cell in cells})
     if any(finding.severity == "error" for finding in reading.findings[before:]):
@@ -135,6 +137,7 @@ def _charter(document: Document, cells: tuple[Cell, ...]) -> Charter:
         ),
         signed=_signed(table.get("signed")),
         segments=_segments(table.get("segments", {})),
+        capacity=_capacity(table.get("capacity"), list(dict.fromkeys(cell.action for cell in cells))),
         file=FILE,
         digest="",
     )
@@ -158,6 +161,21 @@ def outcome_name(outcome: dict[str, Any], names: Iterable[str]) -> str:
     if len(list(names)) > _TWO:
         return str(outcome["positive"])
     return str(outcome.get("name", outcome["column"]))
+
+
+def _capacity(table: dict[str, Any] | None, actions: list[str]) -> CapacitySpec | None:
+    if table is None:
+        return None
+    others = [action for action in actions if action != table["action"]]
+    return CapacitySpec(
+        action=table["action"],
+        otherwise=table.get("otherwise", others[0]),
+        per=table["per"],
+        at_most=table.get("at_most"),
+        budget=Decimal(table.get("budget", 0)),
+        cost=Decimal(table.get("cost", 1)),
+        within=table.get("within"),
+    )
 
 
 def _segments(table: dict[str, Any]) -> tuple[SegmentSpec, ...]:
@@ -328,6 +346,24 @@ class _Rules:
                 "the signature of the objective's owner",
                 f'let {owner} decide, and write by = "{owner}"',
             )
+
+    def capacity(self, actions: set[str]) -> None:
+        """One of at_most and budget; actions that exist."""
+        table = self.table.get("capacity")
+        if table is None:
+            return
+        for key in ("action", "otherwise"):
+            if key in table and table[key] not in actions:
+                self._unknown_action("[capacity]", table[key], ("capacity", key), actions)
+        others = actions - {table["action"]}
+        edit = "keep one of the two"
+        if ("at_most" in table) == ("budget" in table) or ("budget" in table) != ("cost" in table):
+            expected = "at_most = 500, or budget = 10000 with cost = 5"
+            self.error("PO-C014", "[capacity] does not say how many", ("capacity",), expected, edit)
+        elif table.get("otherwise") == table["action"] or ("otherwise" not in table and len(others) > 1):
+            expected = f"otherwise = one of {', '.join(sorted(others))}"
+            what = "[capacity] does not say what those get that cannot be served"
+            self.error("PO-C014", what, ("capacity",), expected, "add otherwise")
 
     def split(self) -> None:
         """What each kind of split needs and does not take."""

@@ -102,6 +102,20 @@ SPEC = Section(
             },
             "the kill rule",
         ),
+        "capacity": Section(
+            {
+                "action": Key("text", "the action that not everybody can have", required=True),
+                "at_most": Key("integer", "how many can have it in each period", low=0),
+                "budget": Key("number", "instead of at_most: the money there is in each period", low=0),
+                "cost": Key("number", "with budget: what the action costs each time", low=0),
+                "per": Key("text", "the period", required=True, choices=("day", "week", "month", "quarter", "year")),
+                "within": Key("text", "a column: each of its values has this capacity of its own"),
+                "otherwise": Key(
+                    "text", "what a common solution does with those it cannot serve (default: the only other action)"
+                ),
+            },
+            "how many decisions can get an action; the model, the common solutions and perfect foresight all keep to it",
+        ),
         "segments": Section(
             {},
             "groups of decisions that the money and the errors are looked at by, one table for each column",

@@ -100,6 +100,20 @@ class SegmentSpec(msgspec.Struct, frozen=True, kw_only=True):
     max_error_gap: float | None = None
 
 
+class CapacitySpec(msgspec.Struct, frozen=True, kw_only=True):
+    """An action that not everybody can have: `at_most` so many, or what a `budget` pays at a `cost` each, `per` period (for each value of
+    the column `within`). `otherwise` is what a rule does with those it cannot serve.
+    """
+
+    action: str
+    otherwise: str
+    per: Literal["day", "week", "month", "quarter", "year"]
+    at_most: int | None = None
+    budget: Decimal = Decimal(0)
+    cost: Decimal = Decimal(1)
+    within: str | None = None
+
+
 class Signed(msgspec.Struct, frozen=True):
     """Who stands for this version of the charter, since when (ISO date), and why it may go on."""
 
@@ -123,6 +137,7 @@ class Charter(msgspec.Struct, frozen=True, kw_only=True):
     stop: Stop
     signed: Signed | None = None
     segments: tuple[SegmentSpec, ...] = ()
+    capacity: CapacitySpec | None = None
     file: str
     digest: str
 

@@ -11,9 +11,9 @@ import numpy as np
 
 from payoff.base import hashing
 from payoff.records.evidence import Gain, Interval, Valuation
-from payoff.value import decide, exact, intervals, looks, quality, size
+from payoff.value import capacity, decide, exact, intervals, looks, quality, size
 from payoff.value.acceptable import MODEL, PERFECT, refuse_amounts, refuse_few, refuse_names
-from payoff.value.prospect import common_actions, cube_of, shares
+from payoff.value.rows import common_actions, cube_of, shares
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from payoff.records.charter import Charter
+    from payoff.value.rows import Rows
 
     Floats = NDArray[np.float64]
     Codes = NDArray[np.int64]
@@ -55,37 +56,19 @@ class Estimate:
         return Interval(mean, mean + self.below * times, mean + self.above * times)
 
 
-def value_holdout(
-    charter: Charter,
-    *,
-    probabilities: Mapping[str, Floats],
-    payoffs: Mapping[tuple[str, str], Floats],
-    outcomes: Codes,
-    rules: Mapping[str, Codes],
-    looked: int,
-    holdout: str,
-    clusters: Codes | None = None,
-) -> Valued:
+def value_holdout(charter: Charter, rows: Rows, *, looked: int, holdout: str) -> Valued:
     """Decide for every row by expected payoff and count the money, the model's and everyone else's on the same rows.
 
     Parameters
     ----------
     charter
-        The actions, outcomes, common solutions, volume, costs and what is asked for.
-    probabilities : per outcome (n,)
-        0-1, adding up to 1 in each row.
-    payoffs : per (action, outcome) (n,)
-        Money per decision in the charter's currency.
-    outcomes : (n,)
-        Codes in the order of `charter.outcomes`.
-    rules : per common solution given by SQL (n,)
-        The codes of its actions, in the order of `charter.actions`.
+        The actions, outcomes, common solutions, volume, costs, capacity and what is asked for.
+    rows
+        The holdout, with the model's probabilities.
     looked : int
         Looks at this holdout, this one included.
     holdout : str
         Names the holdout and seeds the resampling: the same holdout and predictions give the same intervals.
-    clusters : (n,), optional
-        Codes of rows that belong together, see `intervals.bootstrap`.
 
     Raises
     ------
@@ -103,11 +86,14 @@ def value_holdout(
     fact favours the common solutions, so that the gain over it errs against the model.
     """
     refuse_names(charter)
-    refuse_amounts(charter, payoffs)
+    outcomes, clusters = rows.outcomes, rows.clusters
+    refuse_amounts(charter, rows.payoffs)
     refuse_few(charter, len(outcomes), clusters)
-    cube = cube_of(charter, payoffs)
-    chance = np.stack([probabilities[o] for o in charter.outcomes], axis=1)
-    actions = _decisions(charter, chance, cube, outcomes, rules)
+    cube = cube_of(charter, rows.payoffs)
+    chance = np.stack([rows.chances[o] for o in charter.outcomes], axis=1)
+    limit = capacity.of(charter, len(outcomes), rows.within)
+    common = common_actions(charter, rows, limit, seed_of(holdout))
+    actions = _decisions(chance, cube, outcomes, common, limit)
     money = {name: decide.realised(cube, codes, outcomes) for name, codes in actions.items()}
     cells = [[charter.cell(a, o).amount for o in charter.outcomes] for a in charter.actions]
     totals = {name: exact.total(cells, codes, outcomes, money[name]) for name, codes in actions.items()}
@@ -151,11 +137,11 @@ def seed_of(holdout: str) -> int:
 
 
 def _decisions(
-    charter: Charter, chance: Floats, cube: Floats, outcomes: Codes, rules: Mapping[str, Codes]
+    chance: Floats, cube: Floats, outcomes: Codes, common: Mapping[str, Codes], limit: capacity.Capacity | None
 ) -> dict[str, Codes]:
     """The action of each row for model, every common solution and perfect foresight, in this order."""
-    actions = {MODEL: decide.choose(decide.expected(chance, cube))} | common_actions(charter, rules, len(outcomes))
-    actions[PERFECT], _ = decide.perfect(cube, outcomes)
+    actions = {MODEL: capacity.choose(decide.expected(chance, cube), limit), **common}
+    actions[PERFECT] = capacity.choose(decide.in_hindsight(cube, outcomes), limit)
     return actions
 
 

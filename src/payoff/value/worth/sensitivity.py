@@ -12,11 +12,14 @@ import numpy as np
 
 from payoff.records.worth import Assumption
 from payoff.value import decide
+from payoff.value.capacity import choose
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
+
+    from payoff.value.capacity import Capacity
 
     Floats = NDArray[np.float64]
     Codes = NDArray[np.int64]
@@ -29,7 +32,8 @@ _HALVINGS = 10
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What the verdict was computed from: chances (n, k), payoffs (n, a, k), outcomes (n,), each common solution's actions (n,).
+    """What the verdict was computed from: chances (n, k), payoffs (n, a, k), outcomes (n,), the actions (n,) that each common solution asks for,
+    the capacity, and what seeds who of them is served.
 
     `errors_below` is how many standard errors the verdict's lower bound lay below its mean (it takes skewness and looks into account).
     """
@@ -43,6 +47,22 @@ class Case:
     run_per_year: float
     asked: float
     errors_below: float
+    capacity: Capacity | None = None
+    seed: int = 0
+
+    def decided(self) -> Codes:
+        """The model's actions (n,)."""
+        return choose(decide.expected(self.chance, self.cube), self.capacity)
+
+    def served(self, name: str) -> Codes:
+        """The actions (n,) of a common solution, within the capacity."""
+        wished = self.common[name]
+        return wished if self.capacity is None else self.capacity.limit(wished, self.seed)
+
+    def with_volume(self, factor: float) -> Case:
+        """So many times the decisions a year, of which the same number can be served."""
+        limit = None if self.capacity is None or not factor else self.capacity.scaled(1 / factor)
+        return dataclasses.replace(self, per_year=round(self.per_year * factor), capacity=limit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +138,8 @@ def _nearest(flips: Callable[[float], bool], stays: float, turns: float) -> floa
 
 def _difference(case: Case) -> Floats:
     """The model's money minus the best common solution's, per decision."""
-    model = decide.realised(case.cube, decide.choose(decide.expected(case.chance, case.cube)), case.outcomes)
-    others = [decide.realised(case.cube, actions, case.outcomes) for actions in case.common.values()]
+    model = decide.realised(case.cube, case.decided(), case.outcomes)
+    others = [decide.realised(case.cube, case.served(name), case.outcomes) for name in case.common]
     return model - max(others, key=lambda money: float(money.sum()))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 from typing import TYPE_CHECKING
 
@@ -11,11 +11,14 @@ import numpy as np
 
 from payoff.records.worth import BreakEven, Quality
 from payoff.value import decide
+from payoff.value.capacity import choose
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
+
+    from payoff.value.capacity import Capacity
 
     Floats = NDArray[np.float64]
     Codes = NDArray[np.int64]
@@ -27,17 +30,18 @@ _HALVINGS = 12
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
+class Scored:
     """What a simulated model decides on: payoffs (n, a, k) in money per decision, outcomes (n,) as codes, the base money (n,) of the best
-    common solution.
+    common solution, the capacity of the rows.
     """
 
     payoffs: Floats
     outcomes: Codes
     common: Floats
+    capacity: Capacity | None = None
 
 
-def break_even(rows: Rows, *, asked: float, per_year: int, seed: int) -> BreakEven:
+def break_even(rows: Scored, *, asked: float, per_year: int, seed: int) -> BreakEven:
     """The curve of money over quality, and the least quality whose gain a year over the common solution reaches `asked` (money a year).
 
     A score of quality `auc` is simulated: with d = the normal quantile of `auc`, each row gets for each outcome a signal that is normal with
@@ -78,12 +82,14 @@ def _least(at: Callable[[float], Quality], curve: tuple[Quality, ...], asked: fl
 class _Score:
     """Fixed noise over the rows, as often as makes the answer steady."""
 
-    def __init__(self, rows: Rows, seed: int) -> None:
+    def __init__(self, rows: Scored, seed: int) -> None:
         rng = np.random.default_rng([seed, 3])
         n, k = len(rows.outcomes), rows.payoffs.shape[2]
         if n > _MOST:
             chosen = np.sort(rng.choice(n, _MOST, replace=False))
-            rows = Rows(rows.payoffs[chosen], rows.outcomes[chosen], rows.common[chosen])
+            rows = Scored(
+                rows.payoffs[chosen], rows.outcomes[chosen], rows.common[chosen], _thinned(rows.capacity, chosen, n)
+            )
             n = _MOST
         self.rows = rows
         self.noise = [rng.normal(size=(n, k)) for _ in range(math.ceil(_ROWS / n))]
@@ -131,4 +137,11 @@ class _Score:
         log -= log.max(axis=1, keepdims=True)
         chance = np.exp(log)
         chance /= chance.sum(axis=1, keepdims=True)
-        return decide.choose(decide.expected(chance, self.rows.payoffs))
+        return choose(decide.expected(chance, self.rows.payoffs), self.rows.capacity)
+
+
+def _thinned(capacity: Capacity | None, chosen: Codes, rows: int) -> Capacity | None:
+    if capacity is None:
+        return None
+    groups = None if capacity.groups is None else capacity.groups[chosen]
+    return replace(capacity.scaled(len(chosen) / rows), groups=groups)

@@ -8,16 +8,18 @@ import numpy as np
 
 from payoff.records.evidence import Interval
 from payoff.records.worth import Prospect
-from payoff.value import breakeven, decide, intervals
+from payoff.value import capacity, decide, intervals
 from payoff.value.acceptable import PERFECT, refuse_amounts, refuse_few, refuse_names
+from payoff.value.rows import common_actions, cube_of, shares
+from payoff.value.worth import breakeven
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
     from payoff.records.charter import Charter
     from payoff.records.evidence import Gain
+    from payoff.value.rows import Rows
 
     Floats = NDArray[np.float64]
     Codes = NDArray[np.int64]
@@ -25,34 +27,8 @@ if TYPE_CHECKING:
 YEARS = 3.0  # a model's life when the charter says nothing
 
 
-def cube_of(charter: Charter, payoffs: Mapping[tuple[str, str], Floats]) -> Floats:
-    """Payoffs per (action, outcome) as one array (n, a, k), in the charter's order."""
-    return np.stack([np.stack([payoffs[a, o] for o in charter.outcomes], axis=1) for a in charter.actions], axis=1)
-
-
-def common_actions(charter: Charter, rules: Mapping[str, Codes], rows: int) -> dict[str, Codes]:
-    """The action of each row under every common solution, in the charter's order."""
-    return {
-        each.name: rules[each.name]
-        if each.action is None
-        else np.full(rows, charter.actions.index(each.action), dtype=np.int64)
-        for each in charter.common_solutions
-    }
-
-
-def prospect(
-    charter: Charter,
-    *,
-    payoffs: Mapping[tuple[str, str], Floats],
-    outcomes: Codes,
-    rules: Mapping[str, Codes],
-    seed: int,
-    clusters: Codes | None = None,
-) -> Prospect:
+def prospect(charter: Charter, rows: Rows, *, seed: int) -> Prospect:
     """What the common solutions and perfect foresight are worth on these rows, and how good a model must be to pay.
-
-    Parameters: `payoffs` per (action, outcome) (n,), money per decision; `outcomes` (n,) codes in the charter's order; `rules` per common
-    solution given by SQL (n,), codes of actions; `clusters` (n,) codes of rows that belong together, see `intervals.bootstrap`.
 
     A model must bring `run_per_year` plus the larger of the promised gain and `build / years`: what it costs and what it was promised for.
     It should not be built when even the upper bound of (perfect foresight - best common solution) is below that.
@@ -60,11 +36,13 @@ def prospect(
     Raises `UserError` and `Refused` as `valuation.value_holdout` does.
     """
     refuse_names(charter)
-    refuse_amounts(charter, payoffs)
+    outcomes, clusters = rows.outcomes, rows.clusters
+    refuse_amounts(charter, rows.payoffs)
     refuse_few(charter, len(outcomes), clusters)
-    cube = cube_of(charter, payoffs)
-    actions = common_actions(charter, rules, len(outcomes))
-    actions[PERFECT], _ = decide.perfect(cube, outcomes)
+    cube = cube_of(charter, rows.payoffs)
+    limit = capacity.of(charter, len(outcomes), rows.within)
+    actions = common_actions(charter, rows, limit, seed)
+    actions[PERFECT] = capacity.choose(decide.in_hindsight(cube, outcomes), limit)
     money = {name: decide.realised(cube, codes, outcomes) for name, codes in actions.items()}
     names = [solution.name for solution in charter.common_solutions]
     best = max(names, key=lambda name: float(money[name].sum()))
@@ -77,7 +55,7 @@ def prospect(
     costs, promised = charter.costs, float(charter.accept.min_gain_per_year)
     run, build, years = float(costs.run_per_year), float(costs.build), costs.years or YEARS
     asked = run + max(promised, build / years)
-    rows = breakeven.Rows(cube, outcomes, money[best])
+    scored = breakeven.Scored(cube, outcomes, money[best], limit)
     counts = np.bincount(outcomes, minlength=len(charter.outcomes))
     return Prospect(
         currency=charter.currency,
@@ -95,7 +73,7 @@ def prospect(
         promised=promised,
         build=ceiling.high >= asked,
         payback_years=payback(build, ceiling.mean - run),
-        break_even=breakeven.break_even(rows, asked=asked, per_year=year, seed=seed),
+        break_even=breakeven.break_even(scored, asked=asked, per_year=year, seed=seed),
         base_rates={name: float(count) / len(outcomes) for name, count in zip(charter.outcomes, counts, strict=True)},
         method=f"paired studentised bootstrap (bootstrap-t), {intervals.RESAMPLES:,} resamples"
         + ("" if clusters is None else " of whole groups"),
@@ -110,12 +88,6 @@ def times(each: Interval, factor: float) -> Interval:
 def interval(gain: Gain) -> Interval:
     """A gain without what it is over."""
     return Interval(gain.mean, gain.low, gain.high)
-
-
-def shares(names: tuple[str, ...], codes: Codes) -> dict[str, float]:
-    """The share of the rows that each action gets."""
-    counts = np.bincount(codes, minlength=len(names))
-    return {name: float(count) / len(codes) for name, count in zip(names, counts, strict=True)}
 
 
 def payback(build: float, gain: float) -> float | None:

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from payoff.records.worth import Findings
-from payoff.value import carriers, decide, prospect, sensitivity
+from payoff.value import capacity, decide
+from payoff.value.rows import common_actions, cube_of
+from payoff.value.worth import carriers, prospect, sensitivity
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
     from payoff.records.charter import Charter
     from payoff.records.evidence import Valuation
+    from payoff.value.rows import Rows
 
     Floats = NDArray[np.float64]
     Codes = NDArray[np.int64]
@@ -33,19 +36,6 @@ class Number:
     asked: Callable[[float], Sequence[Floats]]
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Rows:
-    """Scored rows: `chances` per outcome (n,), 0-1; `payoffs` per (action, outcome) (n,), money per decision; `outcomes` (n,) codes; `rules`
-    per common solution given by SQL (n,), codes of actions; `clusters` (n,) codes of rows that belong together.
-    """
-
-    chances: Mapping[str, Floats]
-    payoffs: Mapping[tuple[str, str], Floats]
-    outcomes: Codes
-    rules: Mapping[str, Codes]
-    clusters: Codes | None
-
-
 def explain(
     charter: Charter,
     valuation: Valuation,
@@ -60,15 +50,15 @@ def explain(
 
     Parameters: `labels` per column (n,) groups of rows; `numbers` those of the payoffs.
     """
-    case = _case(charter, scored)
+    case = _case(charter, scored, seed)
     expectation = decide.expected(case.chance, case.cube)
-    actions = decide.choose(expectation)
-    theirs = case.common[valuation.best]
+    actions, theirs = case.decided(), case.served(valuation.best)
     rows = np.arange(len(actions))
     common = decide.realised(case.cube, theirs, case.outcomes)
     difference = decide.realised(case.cube, actions, case.outcomes) - common
     advantage = expectation[rows, actions] - expectation[rows, theirs]
-    _, best = decide.perfect(case.cube, case.outcomes)
+    known = decide.in_hindsight(case.cube, case.outcomes)
+    best = decide.realised(case.cube, capacity.choose(known, case.capacity), case.outcomes)
     low = valuation.difference_per_decision[valuation.best].low
     case = dataclasses.replace(case, errors_below=sensitivity.errors_below(difference, low, case.clusters))
     how: dict[str, Any] = {"confidence": valuation.adjusted, "seed": seed, "clusters": scored.clusters}
@@ -87,17 +77,19 @@ def explain(
     )
 
 
-def _case(charter: Charter, scored: Rows) -> sensitivity.Case:
+def _case(charter: Charter, scored: Rows, seed: int) -> sensitivity.Case:
     return sensitivity.Case(
         chance=np.stack([scored.chances[name] for name in charter.outcomes], axis=1),
-        cube=prospect.cube_of(charter, scored.payoffs),
+        cube=cube_of(charter, scored.payoffs),
         outcomes=scored.outcomes,
-        common=prospect.common_actions(charter, scored.rules, len(scored.outcomes)),
+        common=common_actions(charter, scored, None, seed),
         clusters=scored.clusters,
         per_year=charter.decision.per_year,
         run_per_year=float(charter.costs.run_per_year),
         asked=float(charter.accept.min_gain_per_year),
         errors_below=0.0,
+        capacity=capacity.of(charter, len(scored.outcomes), scored.within),
+        seed=seed,
     )
 
 
@@ -105,12 +97,16 @@ def _moves(charter: Charter, case: sensitivity.Case, numbers: Sequence[Number]) 
     found = []
     for each in numbers:
         cells = [(charter.actions.index(action), charter.outcomes.index(outcome)) for action, outcome in each.cells]
-        number = sensitivity.PayoffNumber(case, cells, each.asked)
-        found.append(sensitivity.Moved(each.name, each.value, each.line, number.to))
+        found.append(
+            sensitivity.Moved(each.name, each.value, each.line, sensitivity.PayoffNumber(case, cells, each.asked).to)
+        )
     year, cost = charter.decision.per_year, float(charter.costs.run_per_year)
-    found.append(
-        sensitivity.Moved("decisions a year", year, 0, lambda f: dataclasses.replace(case, per_year=round(year * f)))
-    )
+    found.append(sensitivity.Moved("decisions a year", year, 0, case.with_volume))
+    if case.capacity is not None and charter.capacity is not None:
+        limit, spec = case.capacity, charter.capacity
+        number = float(spec.at_most if spec.at_most is not None else spec.budget)
+        name = f"{spec.action} a {spec.per}" if spec.at_most is not None else f"budget a {spec.per}"
+        found.append(sensitivity.Moved(name, number, 0, lambda f: dataclasses.replace(case, capacity=limit.scaled(f))))
     if cost:
         found.append(
             sensitivity.Moved(

@@ -1,0 +1,102 @@
+"""When not everybody can have an action: 500 calls a week, a budget a month, per branch."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from payoff.value import decide
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from payoff.records.charter import Charter
+
+    Floats = NDArray[np.float64]
+    Codes = NDArray[np.int64]
+
+PERIODS = {"day": 365, "week": 52, "month": 12, "quarter": 4, "year": 1}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Capacity:
+    """How many of the rows may get the action with code `scarce`; `otherwise` is what those get that a rule cannot serve.
+
+    `places` is the number for each of the groups that `groups` (n,) has codes of (one group without it).
+    """
+
+    scarce: int
+    otherwise: int
+    places: Floats
+    groups: Codes | None = None
+
+    def choose(self, worth: Floats) -> Codes:
+        """The action of each row (n,) by what each is worth (n, a): the scarce one goes where it adds the most to the best other action.
+
+        Nobody gets it where another action is worth as much. Of equals the first rows come first.
+        """
+        actions = decide.choose(worth)
+        others = worth.copy()
+        others[:, self.scarce] = -np.inf
+        second = decide.choose(others)
+        rows = np.arange(len(worth))
+        advantage = worth[rows, self.scarce] - worth[rows, second]
+        wished = actions == self.scarce
+        order = np.lexsort((rows, -advantage))
+        return np.where(wished & ~self._served(wished, order), second, actions)
+
+    def limit(self, actions: Codes, seed: int) -> Codes:
+        """The actions (n,) of a rule: where it asks for more than there is, who comes first is chance."""
+        wished = actions == self.scarce
+        order = np.random.default_rng([seed, 4]).permutation(len(actions))
+        return np.where(wished & ~self._served(wished, order), self.otherwise, actions)
+
+    def scaled(self, factor: float) -> Capacity:
+        """The same with more or fewer places."""
+        return dataclasses.replace(self, places=self.places * factor)
+
+    def _served(self, wished: NDArray[np.bool_], order: Codes) -> NDArray[np.bool_]:
+        """Who is served when those who wish come in an order."""
+        groups = np.zeros(len(wished), dtype=np.int64) if self.groups is None else self.groups
+        coming = order[wished[order]]
+        queue = groups[coming]
+        sorting = np.argsort(queue, kind="stable")
+        starts = np.concatenate([[0], np.cumsum(np.bincount(queue, minlength=len(self.places)))[:-1]])
+        place = np.empty(len(coming), dtype=np.int64)
+        place[sorting] = np.arange(len(coming)) - starts[queue[sorting]]
+        served = np.zeros(len(wished), dtype=bool)
+        served[coming] = place < np.floor(self.places[queue] + 1e-9)
+        return served
+
+
+def of(charter: Charter, rows: int, within: Codes | None = None) -> Capacity | None:
+    """The charter's capacity on so many rows, which stand for a year's decisions; None when everybody can have everything.
+
+    `within` (n,) are codes of the groups that each have the capacity. The rows are taken to come evenly over the year: a week with many
+    good cases is served like one with few.
+
+    >>> from payoff.testing.samples import sample_charter
+    >>> of(sample_charter(), 1000) is None
+    True
+    """
+    limit = charter.capacity
+    if limit is None:
+        return None
+    number = float(limit.at_most if limit.at_most is not None else math.floor(limit.budget / limit.cost))
+    a_year = number * PERIODS[limit.per]
+    groups = 1 if within is None else int(within.max(initial=-1)) + 1
+    share = a_year / charter.decision.per_year if charter.decision.per_year else 1.0
+    return Capacity(
+        scarce=charter.actions.index(limit.action),
+        otherwise=charter.actions.index(limit.otherwise),
+        places=np.full(max(1, groups), share * rows),
+        groups=within,
+    )
+
+
+def choose(worth: Floats, capacity: Capacity | None) -> Codes:
+    """The action with the highest worth, within the capacity where there is one."""
+    return decide.choose(worth) if capacity is None else capacity.choose(worth)

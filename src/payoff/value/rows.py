@@ -1,0 +1,67 @@
+"""Rows of decisions as numbers: what every computation of the value room starts from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from payoff.records.charter import Charter
+    from payoff.value.capacity import Capacity
+
+    Floats = NDArray[np.float64]
+    Codes = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """n decisions.
+
+    payoffs : per (action, outcome) (n,)
+        Money per decision in the charter's currency.
+    outcomes : (n,)
+        Codes in the order of `charter.outcomes`.
+    rules : per common solution given by SQL (n,)
+        The codes of its actions, in the order of `charter.actions`.
+    chances : per outcome (n,)
+        The model's probabilities, 0-1, adding up to 1 in each row; none without a model.
+    clusters : (n,), optional
+        Codes of rows that belong together, see `intervals.bootstrap`.
+    within : (n,), optional
+        Codes of groups that have a capacity of their own, see `capacity.of`.
+    """
+
+    payoffs: Mapping[tuple[str, str], Floats]
+    outcomes: Codes
+    rules: Mapping[str, Codes]
+    chances: Mapping[str, Floats] = field(default_factory=dict)
+    clusters: Codes | None = None
+    within: Codes | None = None
+
+
+def cube_of(charter: Charter, payoffs: Mapping[tuple[str, str], Floats]) -> Floats:
+    """Payoffs per (action, outcome) as one array (n, a, k), in the charter's order."""
+    return np.stack([np.stack([payoffs[a, o] for o in charter.outcomes], axis=1) for a in charter.actions], axis=1)
+
+
+def common_actions(charter: Charter, rows: Rows, limit: Capacity | None, seed: int) -> dict[str, Codes]:
+    """The action of each row under every common solution, in the charter's order; within the capacity where there is one."""
+    found = {
+        each.name: rows.rules[each.name]
+        if each.action is None
+        else np.full(len(rows.outcomes), charter.actions.index(each.action), dtype=np.int64)
+        for each in charter.common_solutions
+    }
+    return found if limit is None else {name: limit.limit(codes, seed) for name, codes in found.items()}
+
+
+def shares(names: tuple[str, ...], codes: Codes) -> dict[str, float]:
+    """The share of the rows that each action gets."""
+    counts = np.bincount(codes, minlength=len(names))
+    return {name: float(count) / len(codes) for name, count in zip(names, counts, strict=True)}
