@@ -27,7 +27,7 @@ class Ratio:
     def __str__(self) -> str:
         mark = "ok  " if self.ratio <= self.aim else "MISS"
         return (
-            f"{mark} {self.name:<44} {self.ratio:6.2f}x (aim {self.aim:g}x, p95 {self.worst:.2f}x) "
+            f"{mark} {self.name:<44} {self.ratio:6.3g}x (aim {self.aim:g}x, p95 {self.worst:.3g}x) "
             f"{self.ours * 1000:9.1f} ms against {self.base * 1000:9.1f} ms: {self.against}"
         )
 
