@@ -10,7 +10,7 @@ from payoff.cli.render.run import bar, cut, fold, table
 
 if TYPE_CHECKING:
     from payoff.records.evidence import Interval
-    from payoff.records.worth import Assumption, Findings, Prospect, Quality, Segment, Worth
+    from payoff.records.worth import Assumption, Budget, Findings, Prospect, Quality, Segment, Worth
 
 _MOST, _SEGMENTS = 8, 6
 
@@ -250,13 +250,20 @@ def flip(each: Assumption) -> str:
 
 def _budget(answer: Worth) -> list[str]:
     budget = answer.budget
-    wide = f"The next look has an interval {budget.widening:.2f} times as wide as the first."
-    lines = [f"The holdout has been looked at {count(budget.looks, 'time')}. {wide}"]
+    lines = [looked(budget)]
     if budget.left is not None:
         lines.append(f"{count(max(0, budget.left), 'look')} left until the charter's kill rule asks for a decision.")
     if budget.stopped:
         lines.append(budget.stopped)
     return [fold(line, "") for line in lines]
+
+
+def looked(budget: Budget) -> str:
+    """How often the holdout was looked at, and what that makes of the next interval."""
+    if not budget.looks:
+        return "The holdout has not been looked at."
+    wide = f"The next look has an interval {budget.widening:.2f} times as wide as the first."
+    return f"The holdout has been looked at {count(budget.looks, 'time')}. {wide}"
 
 
 def _history(answer: Worth) -> list[str]:

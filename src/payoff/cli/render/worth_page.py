@@ -352,7 +352,7 @@ def _holdout(answer: Worth) -> str:
     return f"""<section>
 <h2>The holdout is a budget</h2>
 <p>Some decisions of the past are kept from every model, to judge it by. Each look at them makes luck more likely, so each look must be surer.
-They have been looked at {count(budget.looks, "time")}. The next look has an interval {budget.widening:.2f} times as wide as the first.{left}</p>
+{worth.looked(budget)}{left}</p>
 {stopped}
 </section>"""
 

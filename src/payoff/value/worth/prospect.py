@@ -14,7 +14,6 @@ from payoff.value.rows import common_actions, cube_of, shares
 from payoff.value.worth import breakeven
 
 if TYPE_CHECKING:
-
     from numpy.typing import NDArray
 
     from payoff.records.charter import Charter
