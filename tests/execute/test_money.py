@@ -59,14 +59,20 @@ def valued(folder: Path, split: SplitSpec) -> Valuation:
     rng = np.random.default_rng(2)
     yes = np.repeat(rng.random(100) < 0.4, 9)
     holdout = pa.table(
-        {"id": np.arange(900), "house": [f"H{n // 9}" for n in range(900)], "worth": np.full(900, 4.0), "yes": yes}
+        {
+            "id": np.arange(900),
+            "house": [f"H{n // 9}" for n in range(900)],
+            "worth": np.full(900, 4.0),
+            "yes": yes,
+            "day": pa.array((np.arange(900) // 9).astype("datetime64[D]")),
+        }
     )
     scores = pa.table({"score": np.full(900, 0.4)})
     files = {"holdout": folder / "holdout.arrow"}
     engine.write(holdout.to_reader(), files["holdout"])
     made = charter(split)
     rows = engine.query(expressions.payoff_query(made, holdout.column_names), files)
-    return money.value(made, STEP, rows, scores, None, looked=1, holdout="h")[0]
+    return money.value(made, STEP, rows, scores, None, looked=1, holdout="h", labels={})[0]
 
 
 @pytest.mark.parametrize("by", ["hash", "group"])
@@ -75,3 +81,13 @@ def test_rows_split_by_what_they_share_are_drawn_together(tmp_path: Path, by: st
     shared = valued(tmp_path, SplitSpec(by=by, on="house", holdout=0.5)).per_decision["all"]  # type: ignore[arg-type]
     assert shared.mean == alone.mean
     assert shared.high - shared.low == pytest.approx(3 * (alone.high - alone.low), rel=0.15)
+
+
+def test_rows_split_by_time_are_drawn_with_their_neighbours(tmp_path: Path) -> None:
+    """Nine decisions of a day say the same; blocks of ten neighbours see that."""
+    alone = valued(tmp_path, SplitSpec(by="hash", on="id", holdout=0.5))
+    timely = valued(tmp_path, SplitSpec(by="time", on="day", from_="1970-01-01"))
+    assert "blocks of neighbours in time" in timely.method
+    one, other = alone.per_decision["all"], timely.per_decision["all"]
+    assert one.mean == other.mean
+    assert other.high - other.low > 1.8 * (one.high - one.low)

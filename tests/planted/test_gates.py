@@ -12,6 +12,7 @@ import pytest
 from payoff.base.errors import Bug
 from payoff.gates import beats_baseline, contract, holdout_size
 from payoff.ports.gate import judge
+from payoff.records.charter import Costs
 from payoff.records.evidence import CheckResult, Evidence
 
 _spec = importlib.util.spec_from_file_location(
@@ -121,3 +122,54 @@ def test_a_gate_that_stumbles_is_our_bug() -> None:
 
     with pytest.raises(Bug, match="stumbled"):
         judge(Evidence(), samples.charter(), {"x": (contract.GATE, stumbling)})
+
+
+# -- models that look good and are not
+
+
+def lets_pass(chance: np.ndarray, outcomes: np.ndarray, looked: int = 1) -> bool:
+    """Under a charter that asks for any gain at all, from a model that costs nothing."""
+    valuation = samples.valued(chance, outcomes, looked, costs=Costs()).valuation
+    verdict = beats_baseline.judge(Evidence(valuation=valuation), samples.charter())
+    assert verdict is not None
+    return verdict.passed
+
+
+def tenth(rng: np.random.Generator) -> np.ndarray:
+    """One in ten is worth a call, exactly: calling everybody and calling nobody are worth the same."""
+    return rng.permutation((np.arange(1500) >= 150).astype(np.int64))
+
+
+def test_two_hundred_worthless_models_do_not_find_one_lucky_enough() -> None:
+    """Each is as good as calling whom a coin chooses; the luckiest of 200 must not pass at its look."""
+    rng = np.random.default_rng(21)
+    outcomes = tenth(rng)
+    lucky = 0
+    for look in range(1, 201):
+        chance = np.where(rng.random(1500) < 0.5, 0.9, 0.01)
+        lucky += lets_pass(chance, outcomes, look)
+    assert lucky == 0
+
+
+def test_without_counting_looks_one_would_have_passed() -> None:
+    """The planted luck is real: judged as if each look were the first, some of the same 200 pass."""
+    rng = np.random.default_rng(21)
+    outcomes = tenth(rng)
+    lucky = sum(lets_pass(np.where(rng.random(1500) < 0.5, 0.9, 0.01), outcomes) for _ in range(200))
+    assert lucky > 0
+
+
+def test_a_model_that_is_nearly_always_right_and_loses_money_is_refused() -> None:
+    """Saying no to everybody is right in nine of ten cases, and worth no more than calling nobody."""
+    rng = np.random.default_rng(22)
+    outcomes = (rng.random(4000) >= 0.12).astype(np.int64)
+    accurate = np.full(4000, 0.02)
+    assert (outcomes == 1).mean() > 0.85
+    assert not lets_pass(accurate, outcomes)
+
+
+@pytest.mark.parametrize("look", [1, 20])
+def test_a_good_model_passes(look: int) -> None:
+    rng = np.random.default_rng(23)
+    chance = rng.beta(0.4, 3.0, 8000)
+    assert lets_pass(chance, (rng.random(8000) >= chance).astype(np.int64), look)

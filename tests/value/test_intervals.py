@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from payoff.value.intervals import bootstrap, get_ready
 from payoff.value.looks import adjusted_confidence
+from payoff.value.rows import blocks
 
 SPREAD = 1.2  # of the logarithm of balances: the bank's clients have a standard deviation of twice the mean
 
@@ -109,3 +110,23 @@ def test_more_looks_ask_for_more_confidence(confidence: float, looks: int) -> No
 def test_senseless_confidence_is_refused(confidence: float, looks: int) -> None:
     with pytest.raises(ValueError, match="confidence"):
         adjusted_confidence(confidence, looks)
+
+
+def test_neighbours_in_time_are_drawn_together() -> None:
+    """Money that hangs together from one decision to the next: rows alone claim too much, blocks come near what they promise."""
+    rng = np.random.default_rng(12)
+    inside = {"rows": 0, "blocks": 0}
+    rounds = 100
+    for _ in range(rounds):
+        noise = rng.normal(size=1500)
+        series = np.empty(1500)
+        series[0] = noise[0] / np.sqrt(1 - 0.5**2)
+        for step in range(1, 1500):
+            series[step] = 0.5 * series[step - 1] + noise[step]
+        moments = rng.permutation(1500).astype(np.float64)
+        values = series[moments.astype(int)][:, None]  # rows in another order than that of time
+        for name, clusters in (("rows", None), ("blocks", blocks(moments))):
+            _, low, high = bootstrap(values, confidence=0.95, seed=1, clusters=clusters, resamples=1000)
+            inside[name] += bool(low[0] < 0 < high[0])
+    assert inside["rows"] / rounds < 0.85
+    assert inside["blocks"] / rounds > 0.88

@@ -54,7 +54,7 @@ def payoff_query(
 ) -> str:
     """SQL over the table `holdout` (or other `rows`, SQL for FROM): per row `id`, `outcome` (its name), `payoff:<action>:<outcome>` (DOUBLE) and `rule:<solution>` (text).
 
-    When rows are split by something that several may share, `cluster` names what they share; `within` names the groups that have a capacity.
+    When rows are split by something that several may share, `cluster` names what they share; when by time, `moment` is its second; `within` names the groups that have a capacity.
 
     Raises `InvalidInput` with everything that is wrong with the charter's expressions.
     """
@@ -66,7 +66,9 @@ def payoff_query(
     for cell in charter.cells:
         sql = str(cell.amount) if cell.amount is not None else f"({cell.sql})"
         parts.append(f"cast({sql} as double) as {column(f'payoff:{cell.action}:{cell.outcome}')}")
-    if charter.split.by != "time" and charter.split.on != decision.id:
+    if charter.split.by == "time":
+        parts.append(f"epoch(cast({column(charter.split.on)} as timestamp)) as moment")
+    elif charter.split.on != decision.id:
         parts.append(f"{column(charter.split.on)} as cluster")
     if charter.capacity is not None and charter.capacity.within is not None:
         parts.append(f"coalesce(cast({column(charter.capacity.within)} as varchar), '') as within")

@@ -8,7 +8,7 @@ import msgspec
 
 from payoff.data import predictions
 from payoff.value import fairness, valuation
-from payoff.value.rows import Rows
+from payoff.value.rows import Rows, blocks
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -54,7 +54,7 @@ def value(
 
 def get_ready(charter: Charter, holdout: Artifact) -> None:
     """What can be done of `value` before there are predictions."""
-    if charter.split.by == "time" or charter.split.on == charter.decision.id:
+    if charter.split.by != "time" and charter.split.on == charter.decision.id:
         valuation.get_ready(holdout.id, holdout.rows or 0)
 
 
@@ -66,9 +66,16 @@ def rows_of(charter: Charter, rows: pa.Table, chances: Mapping[str, pa.ChunkedAr
         outcomes=_coded(rows["outcome"], {name: code for code, name in enumerate(charter.outcomes)}),
         rules={s.name: _coded(rows[f"rule:{s.name}"], actions) for s in charter.common_solutions if s.sql is not None},
         chances={name: each.to_numpy() for name, each in (chances or {}).items()},
-        clusters=_clusters(rows["cluster"]) if "cluster" in rows.column_names else None,
+        clusters=_units(rows),
         within=_clusters(rows["within"]) if "within" in rows.column_names else None,
     )
+
+
+def _units(rows: pa.Table) -> Any:
+    """Codes of what is drawn together: what rows share, or neighbours in time."""
+    if "moment" in rows.column_names:
+        return blocks(rows["moment"].to_numpy())
+    return _clusters(rows["cluster"]) if "cluster" in rows.column_names else None
 
 
 def _clusters(column: pa.ChunkedArray) -> Any:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _RENAMED = {"gitignore": ".gitignore"}
 _SCHEMAS = ("payoff", "charter")
+INTERVIEW = "_interview"
 
 
 def _quiet(_line: str) -> None:
@@ -28,12 +29,13 @@ def _quiet(_line: str) -> None:
 
 def init(request: InitRequest, tell: Callable[[str], None] = _quiet) -> InitAnswer:
     """Write the template's files, lock the environment, make the template's data, commit. What fails leaves no half project behind."""
-    template = _template(request.template)
+    template = _folder().joinpath(INTERVIEW) if request.template == INTERVIEW else _template(request.template)
     folder = Path(request.directory).absolute()
     was_there = _refuse_full(folder)
     folder.mkdir(parents=True, exist_ok=True)
     try:
         files = _write(template, folder)
+        files += _write_over(folder, request.files)
         tell("locking the environment")
         _uv(folder, "lock")
         if (folder / "make_data.py").exists():
@@ -48,10 +50,10 @@ def init(request: InitRequest, tell: Callable[[str], None] = _quiet) -> InitAnsw
     shown = f"'{shown}'" if " " in shown else shown
     return InitAnswer(
         directory=str(folder),
-        template=request.template,
+        template=request.template.strip("_"),
         files=tuple(sorted([*files, "uv.lock"])),
         commit=commit,
-        next=(f"cd {shown}", "payoff check", "payoff run"),
+        next=(f"cd {shown}", "payoff check", "payoff worth" if request.template == INTERVIEW else "payoff run"),
     )
 
 
@@ -123,6 +125,20 @@ def _write(template: Traversable, folder: Path) -> list[str]:
         path.write_text(schema_text(name), encoding="utf-8")
         written.append(f"schemas/{name}.schema.json")
     return written
+
+
+def _write_over(folder: Path, files: dict[str, str]) -> list[str]:
+    for name, text in files.items():
+        title = folder.name.replace("\\", "\\\\").replace('"', '\\"')
+        (folder / name).write_text(text.replace("{{name}}", title), encoding="utf-8")
+    return list(files)
+
+
+def columns_of(file: str) -> list[str]:
+    """The columns of a data file, for whoever has to name one."""
+    from payoff.wiring import assemble  # only for an interview
+
+    return list(assemble.file(file).schema().names)
 
 
 def _make_data(folder: Path) -> None:

@@ -47,7 +47,7 @@ def project(reading: Reading) -> Project | None:
         return None
     environments = lock.read(reading, settings.environments)
     graph = Graph(reading, declared, settings.sources, contracts, why, document)
-    if not declared:
+    if not declared and (why is None or why.model_step):
         _no_steps(reading)
     graph.check(settings.environments)
     if why is None:

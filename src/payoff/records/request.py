@@ -50,10 +50,11 @@ class RunAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class InitRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a project is to be made, and from which template."""
+    """Where a project is to be made, and from which template; `files` (name -> text) are written over the template's."""
 
     directory: str
     template: str = "starter"
+    files: dict[str, str] = {}
 
 
 class InitAnswer(msgspec.Struct, frozen=True, kw_only=True):

@@ -117,7 +117,9 @@ def value_holdout(charter: Charter, rows: Rows, *, looked: int, holdout: str) ->
         best=best,
         exact={name: str(total.fixed) for name, total in totals.items() if total.exact},
         shares={name: shares(charter.actions, codes) for name, codes in actions.items()},
-        method=_method(looked, clusters),
+        method=_method(
+            looked, clusters, "blocks of neighbours in time" if charter.split.by == "time" else "whole groups"
+        ),
         resamples=intervals.RESAMPLES,
         metrics={"rows_needed": float(needed)} | quality.metrics(chance, outcomes),
     )
@@ -186,8 +188,8 @@ def _rows_needed(difference: Floats, clusters: Codes | None, *, confidence: floa
     return -(-needed * len(difference) // len(sizes))
 
 
-def _method(looked: int, clusters: Codes | None) -> str:
-    drawn = "" if clusters is None else " of whole groups"
+def _method(looked: int, clusters: Codes | None, units: str) -> str:
+    drawn = "" if clusters is None else f" of {units}"
     seen = (
         "first look at this holdout"
         if looked == 1

@@ -9,16 +9,18 @@ from typing import TYPE_CHECKING, Any
 from payoff.base.errors import PayoffError, Where
 from payoff.ports.kit import Kit
 from payoff.records.finding import Finding, from_error
+from payoff.records.project import SourceSpec
 from payoff.wiring import entry_points, options
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from payoff.records.project import Project, SourceSpec
+    from payoff.ports.source import Source
+    from payoff.records.project import Project
 
 CONFIG = "payoff.toml"
 # What a project uses that names nothing else: everything embedded, in the project's own folder.
-DEFAULTS = {"engine": "duckdb", "store": "local", "executor": "local", "ledger": "sqlite"}
+DEFAULTS = {"engine": "duckdb", "store": "local", "executor": "local", "ledger": "sqlite", "source": "files"}
 
 
 def assemble(project: Project) -> Kit:
@@ -47,6 +49,13 @@ def only_ledger(root: Path, section: Mapping[str, Any]) -> Kit:
         },
         {},
     )
+
+
+def file(path: str) -> Source:
+    """A source that reads one file, of no project."""
+    spec = SourceSpec(table="examples", kind=DEFAULTS["source"], options={"path": str(Path(path).absolute())})
+    source: Source = _source(spec, Path.cwd())
+    return source
 
 
 def problems(project: Project) -> list[Finding]:

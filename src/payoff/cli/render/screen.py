@@ -29,6 +29,13 @@ def err(text: str) -> None:
     _write(sys.stderr, text)
 
 
+def prompt(text: str) -> None:
+    """Write the beginning of a line that somebody will end."""
+    if sys.stderr is not None:
+        sys.stderr.write(text.translate(_HIDDEN))
+        sys.stderr.flush()
+
+
 def result(text: str) -> None:
     """Write a result whose first line is what matters to standard output."""
     text = text.translate(_HIDDEN)

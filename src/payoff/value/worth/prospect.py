@@ -75,7 +75,13 @@ def prospect(charter: Charter, rows: Rows, *, seed: int) -> Prospect:
         break_even=breakeven.break_even(scored, asked=asked, per_year=year, seed=seed),
         base_rates={name: float(count) / len(outcomes) for name, count in zip(charter.outcomes, counts, strict=True)},
         method=f"paired studentised bootstrap (bootstrap-t), {intervals.RESAMPLES:,} resamples"
-        + ("" if clusters is None else " of whole groups"),
+        + (
+            ""
+            if clusters is None
+            else " of blocks of neighbours in time"
+            if charter.split.by == "time"
+            else " of whole groups"
+        ),
     )
 
 
