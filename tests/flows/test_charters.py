@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow.parquet as pq
@@ -103,6 +104,10 @@ def test_groups_with_limits_are_judged(light: Light) -> None:
     )
     passed = light.run()
     assert "groups" in {each["gate"] for each in passed["verdicts"] if each["passed"]}
+    assert {each["value"] for each in passed["groups"]} == {"up to 1", "1 to 3", "above 3"}
+    assert sum(each["rows"] for each in passed["groups"]) == passed["holdout"]["rows"]
+    assert "Groups that the charter names" in light.payoff("show")
+    assert "Groups that the charter names" in Path(passed["report"]).read_text()
     light.change("charter.toml", "max_error_gap = 0.9", "max_error_gap = 0.01")
     refused = light.run(code=1)
     (verdict,) = [each for each in refused["verdicts"] if each["gate"] == "groups"]

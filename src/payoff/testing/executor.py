@@ -282,7 +282,7 @@ class ExecutorSuite:
         assert (failure.kind, failure.signal) == ("killed", signal.SIGSEGV)
         assert self.value(self.done(executor, task, "answer")) == 42
 
-    @pytest.mark.parametrize(("function", "said"), [("ends", "3"), ("exits", "enough")])
+    @pytest.mark.parametrize(("function", "said"), [("ends", "3"), ("exits", "exit code 1")])
     def test_ending_the_process_is_a_failure(self, executor: Executor, task: Task, function: str, said: str) -> None:
         failure = self.failed(executor, task, function)
         assert failure.kind == "exit"

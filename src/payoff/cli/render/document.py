@@ -87,6 +87,7 @@ def _money(record: RunRecord) -> dict[str, Any]:
         "best": value.best,
         "shares": value.shares,
         "exact": value.exact,
+        "groups": value.groups,
         "holdout": holdout,
     }
 

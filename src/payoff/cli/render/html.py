@@ -6,6 +6,7 @@ no script run.
 
 from __future__ import annotations
 
+import functools
 import re
 from html import escape
 from typing import TYPE_CHECKING
@@ -17,6 +18,8 @@ from payoff.cli.render.amounts import percent as spaced
 from payoff.cli.render.page import page
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from payoff.records.evidence import Interval
     from payoff.records.request import RunAnswer
     from payoff.records.run import RunRecord
@@ -37,6 +40,7 @@ def report(record: RunRecord, answer: RunAnswer | None = None) -> str:
             _ladder(record),
             _verdicts(record),
             _shares(record),
+            _groups(record),
             appendix.used(record),
             appendix.steps(record),
             appendix.measured(record),
@@ -264,6 +268,40 @@ def _shares(record: RunRecord) -> str:
 {rows}
 </tbody></table></div>
 </section>"""
+
+
+def _groups(record: RunRecord) -> str:
+    value = record.valuation
+    if value is None or not value.groups:
+        return ""
+    rows = [
+        (
+            f"{each.column}: {each.value}",
+            f"{each.rows:,}",
+            _with_bounds(each.gain, functools.partial(_gained, grain(each.gain))),
+            _with_bounds(each.wrong, percent),
+            "" if each.missed is None else percent(each.missed),
+            "" if each.false_alarms is None else percent(each.false_alarms),
+        )
+        for each in value.groups
+    ]
+    outcome = record.charter.decision.outcome.name if record.charter else "the outcome"
+    head = (
+        "Group", "Decisions", f"Gain, {value.currency} a year", "Turned out wrong", f"of “{outcome}”", "of all others",
+    )  # fmt: skip
+    return f"""<section>
+<h2>Groups that the charter names</h2>
+{appendix.grid(head, rows)}
+<p class="soft">Gain: more than “{escape(value.gain.over)}”, before running cost. Wrong: another action would have brought more. All intervals hold together.</p>
+</section>"""
+
+
+def _gained(step: float, value: float) -> str:
+    return amount(value, step, sign=True)
+
+
+def _with_bounds(each: Interval, said: Callable[[float], str]) -> str:
+    return f"{said(each.mean)} ({said(each.low)} to {said(each.high)})"
 
 
 def _broken(record: RunRecord) -> str:

@@ -24,7 +24,7 @@ def text(answer: RunAnswer) -> str:
     record = answer.record
     parts = [[words.headline(record), _status(answer)]]
     if not answer.unchanged:
-        parts += [_ladder(record), _verdicts(record), _broken(record), _failed(record), _steps(record)]
+        parts += [_ladder(record), _verdicts(record), _groups(record), _broken(record), _failed(record), _steps(record)]
     else:
         parts += [_verdicts(record)]
     parts += [_look(answer)]
@@ -90,6 +90,26 @@ def _verdicts(record: RunRecord) -> list[str]:
         if not verdict.passed and verdict.remedy:
             lines.append(fold(f"Try: {verdict.remedy}", "             "))
     return ["Verdicts", *lines] if lines else []
+
+
+def _groups(record: RunRecord) -> list[str]:
+    value = record.valuation
+    if value is None or not value.groups:
+        return []
+    shown = value.groups[:_MOST]
+    rows = [
+        (
+            f"{each.column} {cut(each.value, 24)}",
+            f"{each.rows:,}",
+            amount(each.gain.mean, grain(each.gain), sign=True),
+            f"{amount(each.gain.low, grain(each.gain), sign=True)} … {amount(each.gain.high, grain(each.gain), sign=True)}",
+            percent(each.wrong.mean),
+        )
+        for each in shown
+    ]
+    more = [f"  and {len(value.groups) - len(shown):,} more in the report"] if len(value.groups) > len(shown) else []
+    head = ("group", "decisions", f"{value.currency} a year", "interval", "turned out wrong")
+    return [f'Groups that the charter names, against "{value.gain.over}"', *table(head, rows), *more]
 
 
 def _broken(record: RunRecord) -> list[str]:
