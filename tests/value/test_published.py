@@ -37,6 +37,6 @@ def test_costs_of_each_kind_of_decision(hit: object, false_alarm: object, left_a
     money = decide.realised(cube, ACTIONS, OUTCOMES)
     assert money.sum() == -cost
     fixed = all(isinstance(each, int) for each in (hit, false_alarm, left_alone, missed))
-    cells = [[Decimal(-int(x)) if fixed else None for x in row] for row in cube[0].tolist()]
+    cells = [[Decimal(int(x)) if fixed else None for x in row] for row in cube[0].tolist()]
     total = exact.total(cells, ACTIONS, OUTCOMES, money)
     assert (float(total.amount), total.exact) == (-cost, fixed)
