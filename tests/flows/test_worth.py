@@ -81,6 +81,7 @@ def test_a_run_without_a_value_is_told(light: Light) -> None:
     light.change("pipeline.py", "return Fitted(slope)", "raise ValueError('no')")
     light.run(code=2)
     assert "PO-R121" in light.payoff("worth", "latest", code=2)
+    assert "PO-R123" in light.payoff("worth", "--html", "/proc/nowhere/page.html", code=2)
 
 
 def test_predictions_give_the_same_money(light: Light) -> None:

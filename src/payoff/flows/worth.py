@@ -62,7 +62,17 @@ def _with_page(opened: Opened, request: WorthRequest, answer: Worth, page: Calla
         return answer
     about = f"worth-{answer.findings.run}" if answer.findings else "worth"
     path = Path(request.page).absolute() if request.page else opened.root / ".payoff" / "reports" / f"{about}.html"
-    write_atomically(path, page(answer, now()))
+    try:
+        write_atomically(path, page(answer, now()))
+    except OSError as error:
+        if not request.page:
+            raise
+        raise UserError(
+            f"the page cannot be written to {request.page}: {error.strerror}",
+            code="PO-R123",
+            expected="a file in a folder that can be written to",
+            remedy="payoff worth --html FILE with another place, or without --html",
+        ) from error
     return msgspec.structs.replace(answer, page=str(path))
 
 
@@ -99,8 +109,13 @@ def _unmade(record: RunRecord, name: str) -> Exception:
 
 
 def _no_value(record: RunRecord) -> UserError:
+    why = (
+        "it made tables and judged nothing"
+        if record.status == "passed"
+        else f"it was {record.status} before the model was judged"
+    )
     return UserError(
-        f"run {record.run} has no value: it was {record.status} before the model was judged",
+        f"run {record.run} has no value: {why}",
         code="PO-R121",
         expected="a run that got to its verdict",
         remedy="payoff runs, and name one that has an amount of money; payoff worth alone needs no run",
