@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from payoff.cli.outcome import exit_code
-from payoff.cli.render import amounts, findings
+from payoff.cli.render import amounts, findings, html
 from payoff.cli.render import run as screens
 from payoff.records.evidence import Interval, StepOutcome
 from payoff.records.finding import Finding, Place
@@ -191,3 +191,25 @@ def test_init_names_the_next_commands() -> None:
         )
     )
     assert "cd bank\n  payoff run" in text
+
+
+@pytest.mark.parametrize(
+    ("figures", "said"),
+    [
+        ({"calibration_slope": 0.5, "calibration_in_the_large": 0.001, "base_rate": 0.1}, "too extreme (slope 0.50"),
+        ({"calibration_slope": 1.6, "calibration_in_the_large": 0.001, "base_rate": 0.1}, "too timid"),
+        ({"calibration_slope": 1.0, "calibration_in_the_large": 0.03, "base_rate": 0.1}, "too high on average (13.0 % for 10.0 %)"),
+        ({"calibration_slope": 1.0, "calibration_in_the_large": -0.03, "base_rate": 0.1}, "too low on average"),
+        ({"calibration_slope": 0.95, "calibration_in_the_large": 0.005, "base_rate": 0.1}, ""),
+        ({}, ""),
+    ],
+)
+def test_chances_that_are_far_off_are_told(records: dict[str, RunRecord], figures: dict[str, float], said: str) -> None:
+    record = records["passed"]
+    assert record.valuation is not None
+    record = replace(record, valuation=replace(record.valuation, metrics=figures))
+    text = " ".join(screens.text(RunAnswer(record=record)).split())
+    page = html.report(record)
+    assert ("chances are" in text) == ("chances are" in page) == bool(said)
+    assert said in text
+

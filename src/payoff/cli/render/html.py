@@ -243,7 +243,13 @@ def _verdicts(record: RunRecord) -> str:
 <ul class="verdicts">
 {chr(10).join(items)}
 </ul>
+{_calibration(record)}
 </section>"""
+
+
+def _calibration(record: RunRecord) -> str:
+    said = words.calibration(record)
+    return f'<p class="todo">{typeset(said)}</p>' if said else ""
 
 
 def _shares(record: RunRecord) -> str:

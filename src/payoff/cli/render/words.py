@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, NamedTuple
 
 from payoff.base.text import count
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 
 MODEL, PERFECT = "model", "perfect"
 _YEARS, _NEVER = 24, 240  # months from which on years are said, and from which on nobody waits
+
+
+_FLAT, _OFF, _ERRORS = 0.75, 0.1, 3.0  # see calibration
 
 
 class Rung(NamedTuple):
@@ -65,6 +69,30 @@ def reason(record: RunRecord) -> str:
 
 def _are(number: int) -> str:
     return "is" if number == 1 else "are"
+
+
+def calibration(record: RunRecord) -> str:
+    """What is wrong with the model's chances, when they are far from what happened; nothing when they are near or unknown.
+
+    Slope and mean of a logistic recalibration on the holdout (Cox 1958); far is a slope outside 0.75 to 1.33, or a mean off by
+    a tenth and by more than three standard errors of the share that was seen.
+    """
+    figures = record.valuation.metrics if record.valuation else {}
+    slope, off, rate = (figures.get(name) for name in ("calibration_slope", "calibration_in_the_large", "base_rate"))
+    faults = []
+    if slope is not None and not _FLAT < slope < 1 / _FLAT:
+        way = "too extreme" if slope < 1 else "too timid"
+        faults.append(f"{way} (slope {slope:.2f}, 1 is right)")
+    rows = record.valuation.rows if record.valuation else 0
+    if off is not None and rate and abs(off) > max(_OFF * rate, _ERRORS * math.sqrt(rate * (1 - rate) / max(rows, 1))):
+        way = "high" if off > 0 else "low"
+        faults.append(f"too {way} on average ({(rate + off) * 100:.1f} % for {rate * 100:.1f} %)")
+    if not faults:
+        return ""
+    return (
+        f"The model's chances are {' and '.join(faults)}: decisions by expected money are worse for it. Calibrate them in the model's own"
+        " step, on train alone (scikit-learn: CalibratedClassifierCV)."
+    )
 
 
 def meaning(record: RunRecord) -> str:
