@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from payoff.plan import build, explain, keys
+from payoff.plan import build, explain, keys, stages
 from payoff.plan.stages import Plan
 from payoff.records.artifact import Artifact
 from payoff.records.charter import (
@@ -77,7 +77,9 @@ def project(**changes: Any) -> Project:
         contracts=(),
         sources=(SourceSpec(table="customers", kind="files", options={"path": "c.csv"}),),
         environments=(
-            Environment(name="default", folder=".", python="3.11", packages={"numpy": "2.0", "six": "1.16"}, digest="e1"),
+            Environment(
+                name="default", folder=".", python="3.11", packages={"numpy": "2.0", "six": "1.16"}, digest="e1"
+            ),
             Environment(name="train", folder="train", python="3.11", packages={"torch": "2.13"}, digest="t1"),
         ),
         steps=(
@@ -98,8 +100,11 @@ class Memory:
     def __init__(self) -> None:
         self.by_key: dict[str, Remembered] = {}
         self.latest: dict[str, Remembered] = {}
+        self.too_few = ""
 
-    def plan(self, given_project: Project, version: str | None = "v1", only: tuple[str, ...] = (), **parameters: Any) -> Plan:
+    def plan(
+        self, given_project: Project, version: str | None = "v1", only: tuple[str, ...] = (), **parameters: Any
+    ) -> Plan:
         values = {s.name: {**s.parameters, **parameters.get(s.name, {})} for s in given_project.steps}
         world = build.World(
             sources={s.table: ({"kind": "files"}, version) for s in given_project.sources},
@@ -109,7 +114,9 @@ class Memory:
         )
         return build.build(given_project, State(latest=self.latest), world, build.Request(parameters=values, only=only))
 
-    def run(self, given_project: Project, version: str | None = "v1", content: str = "", **parameters: Any) -> list[str]:
+    def run(
+        self, given_project: Project, version: str | None = "v1", content: str = "", **parameters: Any
+    ) -> list[str]:
         """Run to the end: stages that may run are decided when what they need is there; answers what ran."""
         ran = []
         while True:
@@ -121,6 +128,9 @@ class Memory:
             key = keys.key(stage.name, stage.facts)
             output = Artifact(id=f"{content or key}-{stage.name}", kind="table", file="", bytes=0)
             extra = {"holdout": {"id": f"holdout-{content or key}"}} if stage.name == "split" else {}
+            extra |= (
+                {"rows": {"id": f"rows-{content or key}"}, "too few": self.too_few} if stage.name == "set aside" else {}
+            )
             done = Remembered(step=stage.name, key=key, run="r", output=output, facts=stage.facts, extra=extra)
             self.by_key[key] = self.latest[stage.name] = done
             ran.append(stage.name)
@@ -137,7 +147,18 @@ def test_a_first_run_does_everything_in_an_order_that_can_be_run() -> None:
     plan = Memory().plan(project())
     names = [stage.name for stage in plan.stages]
     assert set(names) == {
-        "read:customers", "step:clean", "step:examples", "split", "step:model", "step:chart", "leaks", "score", "value",
+        "read:customers",
+        "step:clean",
+        "step:examples",
+        "split",
+        "step:model",
+        "step:chart",
+        "leaks",
+        "score",
+        "value",
+        "set aside",
+        "fit:model",
+        "try out",
     }
     for position, stage in enumerate(plan.stages):
         assert set(stage.needs) <= set(names[:position])
@@ -203,6 +224,29 @@ def test_the_same_model_valued_after_another_is_valued_again(memory: Memory) -> 
     """The looks at the holdout grew in between, so the interval is another."""
     memory.run(project(), model={"max_iter": 400})
     assert [s.name for s in memory.plan(project()).stages if s.state != "reuse"] == ["value"]
+
+
+def test_what_lies_between_train_and_the_model_is_made_again_without_what_is_set_aside() -> None:
+    steps = (step("examples", "clean"), step("scale", "train"), step("extra", "clean"), step("model", "scale", "extra"))
+    changed = project(steps=(project().steps[0], *steps))
+    plan = Memory().plan(changed)
+    again = [stage for stage in plan.stages if isinstance(stage, stages.Refit)]
+    assert [stage.name for stage in again] == ["fit:scale", "fit:model"]
+    assert again[0].inputs == {"train": "fit:train"}
+    assert again[1].inputs == {"scale": "fit:scale", "extra": "extra"}
+    assert set(again[1].needs) == {"fit:scale", "step:extra"}
+    assert not [stage for stage in plan.stages if stage.name == "fit:extra"], "it has nothing to do with train"
+
+
+def test_nothing_is_set_aside_where_the_charter_says_so_or_where_it_said_nothing() -> None:
+    never = project(charter=msgspec.structs.replace(charter(), recalibrate="never"))
+    assert not {"set aside", "fit:model", "try out"} & {stage.name for stage in Memory().plan(never).stages}
+    memory = Memory()
+    memory.too_few = "3 rows"
+    memory.run(project())
+    plan = memory.plan(project())
+    assert plan.nothing_to_do
+    assert "fit:model" not in {stage.name for stage in plan.stages}
 
 
 def test_every_stage_can_be_explained() -> None:

@@ -56,22 +56,22 @@ def compile_split(charter: Charter, columns: Sequence[str], features: Sequence[s
                 remedy=f"correct {what} in {charter.file}, or make {decision.examples} deliver {name}",
                 where=Where(charter.file),
             )
-    held = _held(charter)
+    condition = held(charter)
     table = column(decision.examples)
     chosen = ", ".join(column(name) for name in features)
     identity, outcome = column(decision.id), column(decision.outcome.column)
     census = (
         f"select count(*) as rows, count({identity}) as ids, count(distinct {identity}) as distinct_ids,"
         f" count({outcome}) as outcomes, count({column(split.on)}) as keys,"
-        f" count(*) filter ({held}) as held, count(distinct {outcome}) filter ({held}) as held_kinds,"
-        f" count(distinct {outcome}) filter (not {held}) as train_kinds,"
-        f" count(*) filter ({held} and {positive(charter)}) as held_positive,"
-        f" count(*) filter (not {held} and {positive(charter)}) as train_positive from {table}"
+        f" count(*) filter ({condition}) as held, count(distinct {outcome}) filter ({condition}) as held_kinds,"
+        f" count(distinct {outcome}) filter (not {condition}) as train_kinds,"
+        f" count(*) filter ({condition} and {positive(charter)}) as held_positive,"
+        f" count(*) filter (not {condition} and {positive(charter)}) as train_positive from {table}"
     )
     return SplitQueries(
-        train=f"select {chosen} from {table} where not {held} order by {identity}",
-        holdout=f"select * from {table} where {held} order by {identity}",
-        rest=f"select * from {table} where not {held} order by {identity}",
+        train=f"select {chosen} from {table} where not {condition} order by {identity}",
+        holdout=f"select * from {table} where {condition} order by {identity}",
+        rest=f"select * from {table} where not {condition} order by {identity}",
         census=census,
         charter=charter,
         examples=decision.examples,
@@ -97,15 +97,18 @@ def holdout_identity(charter: Charter, examples: Artifact) -> str:
     return hashing.of_json([examples.id, msgspec.to_builtins(charter.split), charter.decision.id])
 
 
-def _held(charter: Charter) -> str:
+def held(charter: Charter) -> str:
     """The condition that a row is in the holdout: by a share of hashed keys (MD5, so that no engine's own hash matters), or by time."""
     split = charter.split
-    on = column(split.on)
     if split.by == "time":
-        return f"({on} >= {value(split.from_)})"
-    below = round((split.holdout or 0.0) * _BUCKETS)
-    key = f"md5({value(split.salt)} || '|' || cast({on} as varchar))"
-    return f"(cast('0x' || substr({key}, 1, 12) as bigint) % {_BUCKETS} < {below})"
+        return f"({column(split.on)} >= {value(split.from_)})"
+    return by_share(split.on, split.holdout or 0.0, split.salt)
+
+
+def by_share(on: str, share: float, salt: str) -> str:
+    """The condition that holds for a share (0-1) of the values of a column."""
+    key = f"md5({value(salt)} || '|' || cast({column(on)} as varchar))"
+    return f"(cast('0x' || substr({key}, 1, 12) as bigint) % {_BUCKETS} < {round(share * _BUCKETS)})"
 
 
 def positive(charter: Charter) -> str:

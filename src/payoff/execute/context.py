@@ -8,7 +8,7 @@ import msgspec
 
 from payoff.base.clock import stopwatch
 from payoff.plan import keys
-from payoff.plan.stages import Audit, Call, Check, Read, Score, Split, Transform, Value
+from payoff.plan.stages import Audit, Call, Check, Read, Refit, Score, SetAside, Split, Transform, TryOut, Value
 from payoff.records.artifact import Artifact, Field
 from payoff.records.evidence import CheckResult, Leak, StepOutcome, Valuation
 from payoff.records.state import Remembered
@@ -144,7 +144,7 @@ def label(stage: Stage) -> str:
     match stage:
         case Transform() | Call():
             return stage.step.name
-        case Read() | Check() | Split() | Audit() | Score() | Value():
+        case Read() | Check() | Split() | Audit() | SetAside() | Refit() | Score() | TryOut() | Value():
             return stage.name
 
 

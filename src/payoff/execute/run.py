@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any, assert_never
 import msgspec
 
 from payoff.base.errors import OutsideError, PayoffError
-from payoff.execute import steps, tables, verdict
+from payoff.execute import aside, predict, steps, tables, verdict
 from payoff.execute.context import Context, label
 from payoff.execute.schedule import Node, Scheduler
 from payoff.plan import graph
-from payoff.plan.stages import Audit, Call, Check, Read, Score, Split, Transform, Value
+from payoff.plan.stages import Audit, Call, Check, Read, Refit, Score, SetAside, Split, Transform, TryOut, Value
 from payoff.records.evidence import Evidence, StepOutcome
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
 
     from payoff.execute.context import Sandbox, Work
     from payoff.plan.stages import Plan, Stage
@@ -80,7 +80,7 @@ def _prepare(context: Context) -> None:
         stage.step.environment
         for stage in context.plan.stages
         if stage.state != "reuse"
-        and (isinstance(stage, Call | Score) or (isinstance(stage, Transform) and stage.step.kind == "python"))
+        and (isinstance(stage, Call | Score | TryOut) or (isinstance(stage, Transform) and stage.step.kind == "python"))
     }
     for name in sorted(names):
         environment = context.project.environment(name)
@@ -119,7 +119,12 @@ def _nodes(context: Context) -> list[Node]:
                 nodes.append(Node(name=name, needs=needs, start=start, shown=stage.step.name))
     for stage in context.plan.stages:
         needs, soft = _needs(stage, stages, compiled)
-        nodes.append(Node(name=stage.name, needs=needs, soft=soft, start=_handler(context, stage), shown=label(stage)))
+        # Without what is set aside there is a verdict still.
+        after = tuple(name for name in needs if isinstance(stage, Value) and isinstance(stages.get(name), TryOut))
+        needs = tuple(name for name in needs if name not in after)
+        made = Node(name=stage.name, needs=needs, soft=soft, start=_handler(context, stage), shown=label(stage))
+        made.after = after
+        nodes.append(made)
     return nodes
 
 
@@ -138,7 +143,7 @@ def _needs(stage: Stage, stages: dict[str, Stage], compiled: set[str]) -> tuple[
     return stage.needs, ()
 
 
-def _handler(context: Context, stage: Stage) -> functools.partial[Generator[Sandbox | Work, Any, StepOutcome]]:
+def _handler(context: Context, stage: Stage) -> Callable[[], Generator[Sandbox | Work, Any, StepOutcome]]:
     match stage:
         case Read():
             return functools.partial(tables.read, context, stage)
@@ -154,8 +159,14 @@ def _handler(context: Context, stage: Stage) -> functools.partial[Generator[Sand
             return functools.partial(tables.split, context, stage)
         case Audit():
             return functools.partial(tables.audit, context, stage)
+        case SetAside():
+            return functools.partial(aside.set_aside, context, stage)
+        case Refit():
+            return functools.partial(aside.refit, context, stage)
         case Score():
             return functools.partial(verdict.score, context, stage)
+        case TryOut():
+            return functools.partial(aside.try_out, context, stage)
         case Value():
             return functools.partial(verdict.value, context, stage)
         case _:
@@ -166,7 +177,7 @@ def _train(context: Context, stage: Call) -> Generator[Sandbox | Work, Any, Step
     """Run the model's step; a sandbox gets ready for scoring meanwhile, and we for judging."""
     score = next((each for each in context.plan.stages if isinstance(each, Score)), None)
     if score is not None and stage.state == "run":
-        task = verdict.score_task(context, score)
+        task = predict.task_of(context, score)
         context.kit.executor.prepare(task.environment, _unheard, soon=task)
         threading.Thread(target=verdict.get_ready, args=(context,), daemon=True).start()
     return steps.call(context, stage)
@@ -182,7 +193,11 @@ def _result(context: Context, *, interrupted: bool) -> Result:
         outcomes.append((stage, context.outcomes.get(f"compile:{label(stage)}", outcome)))
     own = tuple(o for stage, o in outcomes if isinstance(stage, Call | Transform))
     project = context.project
-    made = {n: a for n, a in context.artifacts.items() if a.kind == "table" and n not in {"holdout", "scores"}}
+    made = {
+        n: a
+        for n, a in context.artifacts.items()
+        if a.kind == "table" and n not in {"holdout", "scores"} and ":" not in n
+    }
     metrics = {f"{o.name}.{name}": value for o in own for name, value in o.metrics.items()}
     metrics |= {name: value for o in own for name, value in o.metrics.items()}
     metrics |= context.valuation.metrics if context.valuation else {}

@@ -30,6 +30,7 @@ class Node(msgspec.Struct, kw_only=True):
     start: Any
     shown: str
     soft: tuple[str, ...] = ()  # may start when these have written their table, before it is stored
+    after: tuple[str, ...] = ()  # may start when these have ended, well or not
 
 
 class Scheduler:
@@ -74,6 +75,8 @@ class Scheduler:
                     progress = True
 
     def _ready(self, node: Node) -> bool:
+        if any(name in self.nodes and name not in self.ended for name in node.after):
+            return False
         return all(self.ended.get(name) for name in node.needs if name in self.nodes) and all(
             self.ended.get(name) or name.partition(":")[2] in self.context.early
             for name in node.soft

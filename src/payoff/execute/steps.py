@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
+from payoff.base import hashing
 from payoff.base.errors import OutsideError
 from payoff.execute.context import Context, Sandbox, Work, fields
 from payoff.execute.failures import at_source, at_step, raise_failure
@@ -24,6 +28,7 @@ if TYPE_CHECKING:
     Handler = Generator[Sandbox | Work, Any, StepOutcome]
 
 
+_NUMBERS = itertools.count()  # a step between train and the model may be compiled twice at a time
 _PAUSE = 0.005  # seconds between two looks whether an input that is being stored is there
 
 
@@ -61,27 +66,7 @@ def call(context: Context, stage: Call) -> Handler:
         if hit := context.again(stage, facts):
             context.artifacts[step.name] = hit.output
             return context.reused(stage, hit)
-    output = context.kit.store.scratch(step.name)
-    task = Task(
-        id=stage.name,
-        kind="call",
-        step=step.name,
-        environment=environment_of(context, step),
-        root=context.project.root,
-        module=step.module,
-        function=step.function,
-        inputs=tuple(
-            TaskInput(name=each.name, form=each.form, path=str(context.file(each.name)), columns=each.columns)
-            for each in step.inputs
-        ),
-        parameters=context.plan.parameters.get(step.name, {}),
-        output=str(output),
-        seed=step.seed,
-        deterministic=step.deterministic,
-        threads=step.threads,
-        options={"output_form": step.output},
-    )
-    result: TaskResult = yield Sandbox(task)
+    result: TaskResult = yield Sandbox(call_task(context, stage.name, step, {}))
     if result.failure:
         raise_failure(step, result.failure, result.log)
     artifact = yield from keep(context, step.name, result)
@@ -89,8 +74,49 @@ def call(context: Context, stage: Call) -> Handler:
         if any(f"step:{name}" in context.errors for name in early):
             raise InputLost(step)
         yield Work(lambda: time.sleep(_PAUSE))
-    context.artifacts[step.name] = artifact
+    context.artifacts[step.name] = artifact = identified(context, step, artifact, result, {})
     return context.done(stage, facts_of(context, step), artifact, result=result)
+
+
+def identified(
+    context: Context, step: Step, artifact: Artifact, result: TaskResult, instead: dict[str, str]
+) -> Artifact:
+    """An object of a class of the project's own is what its pickle says and what its class does: that is in the step's code, or came with
+    an object that the step took.
+    """
+    if not result.extra.get("own_classes"):
+        return artifact
+    taken = [context.artifacts[instead.get(each.name, each.name)] for each in step.inputs]
+    code = [step.code, *(each.id for each in taken if each.kind == "object")]
+    return msgspec.structs.replace(artifact, id=hashing.of_json([artifact.id, *code]))
+
+
+def call_task(context: Context, name: str, step: Step, instead: dict[str, str]) -> Task:
+    """The call of a step's function; `instead` names the tables that stand in for some of its inputs."""
+    return Task(
+        id=name,
+        kind="call",
+        step=step.name,
+        environment=environment_of(context, step),
+        root=context.project.root,
+        module=step.module,
+        function=step.function,
+        inputs=tuple(
+            TaskInput(
+                name=each.name,
+                form=each.form,
+                path=str(context.file(instead.get(each.name, each.name))),
+                columns=each.columns,
+            )
+            for each in step.inputs
+        ),
+        parameters=context.plan.parameters.get(step.name, {}),
+        output=str(context.kit.store.scratch(step.name)),
+        seed=step.seed,
+        deterministic=step.deterministic,
+        threads=step.threads,
+        options={"output_form": step.output},
+    )
 
 
 def keep(context: Context, name: str, result: TaskResult) -> Generator[Sandbox | Work, Any, Artifact]:
@@ -112,9 +138,19 @@ def transform(context: Context, stage: Transform) -> Handler:
     if hit := context.again(stage, facts):
         context.artifacts[step.name] = hit.output
         return context.reused(stage, hit)
-    shapes = {each.name: context.artifacts[each.name].fields for each in step.inputs}
+    sql, artifact = yield from query(context, step, {})
+    context.artifacts[step.name] = artifact
+    return context.done(stage, facts, artifact, extra={"sql": sql})
+
+
+def query(
+    context: Context, step: Step, instead: dict[str, str]
+) -> Generator[Sandbox | Work, Any, tuple[str, Artifact]]:
+    """Run a lazy step's query; `instead` names the tables that stand in for some of its inputs."""
+    names = {each.name: instead.get(each.name, each.name) for each in step.inputs}
+    shapes = {name: context.artifacts[of].fields for name, of in names.items()}
     sql = context.compiled.get(step.name) or (yield from compile_step(context, step, shapes))
-    files = {each.name: context.file(each.name) for each in step.inputs}
+    files = {name: context.file(of) for name, of in names.items()}
     output = context.kit.store.scratch(step.name)
 
     def work() -> Artifact:
@@ -123,8 +159,7 @@ def transform(context: Context, stage: Transform) -> Handler:
         return context.keep_table(output)
 
     artifact = yield Work(work)
-    context.artifacts[step.name] = artifact
-    return context.done(stage, facts, artifact, extra={"sql": sql})
+    return sql, artifact
 
 
 def _settled(context: Context, step: Step, sql: str) -> str:
@@ -143,7 +178,7 @@ def compile_step(
     if step.sql is not None:
         return step.sql
     task = Task(
-        id=f"compile:{step.name}",
+        id=f"compile:{step.name}:{next(_NUMBERS)}",
         kind="compile",
         step=step.name,
         environment=environment_of(context, step),

@@ -184,7 +184,8 @@ def _counted_before(context: Context, split_hit: Remembered) -> bool:
     if last is None:
         return False
     inputs = last.facts.get("inputs", {})
-    same = value_facts(context.project, inputs.get("predictions", ""), split_hit.extra["holdout"]["id"])
+    tried = inputs.get("set aside", "")
+    same = value_facts(context.project, inputs.get("predictions", ""), split_hit.extra["holdout"]["id"], tried)
     return same == last.facts
 
 

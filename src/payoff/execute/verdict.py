@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import importlib
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from payoff.execute import aside, predict
 from payoff.execute.context import Context, Sandbox, Work
-from payoff.execute.failures import raise_failure
-from payoff.execute.steps import environment_of
 from payoff.plan import graph
 from payoff.plan.build import score_facts, value_facts
-from payoff.records.artifact import Artifact
 from payoff.records.evidence import Valuation
-from payoff.records.project import Form
-from payoff.records.task import Task, TaskInput, TaskResult
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
     from payoff.plan.stages import Score, Value
+    from payoff.records.artifact import Artifact
     from payoff.records.evidence import StepOutcome
 
     Handler = Generator[Sandbox | Work, Any, StepOutcome]
@@ -29,50 +25,17 @@ if TYPE_CHECKING:
 
 def score(context: Context, stage: Score) -> Handler:
     """Let the model predict the holdout's features in its own sandbox; the look is written down before it is taken."""
-    project, kit, step = context.project, context.kit, stage.step
+    project, step = context.project, stage.step
     model, holdout = context.artifacts[step.name], context.artifacts["holdout"]
     facts = score_facts(project, model.id, holdout.id)
     if hit := context.again(stage, facts):
         context.artifacts["scores"] = hit.output
         return context.reused(stage, hit)
     look(context)
-    train = context.artifacts[graph.TRAIN]
-    outcome = project.charter.decision.outcome.column
-    features = tuple(name for name in train.columns if name != outcome)
-    form: Form = next((each.form for each in step.inputs if each.name == graph.TRAIN), "pandas")
-    task = msgspec.structs.replace(
-        score_task(context, stage),
-        inputs=(
-            TaskInput(name="model", form="object", path=str(context.file(step.name))),
-            TaskInput(name="rows", form=form, path=str(context.file("holdout")), columns=features),
-        ),
-        output=str(kit.store.scratch("scores")),
-        options={"feature_columns": list(features)},
-    )
-    result: TaskResult = yield Sandbox(task)
-    if result.failure:
-        raise_failure(step, result.failure, result.log, scoring=True)
-    artifact: Artifact = yield Work(lambda: context.keep_table(Path(result.file)))
+    result, artifact = yield from predict.rows(context, stage, model=step.name, table="holdout")
     context.artifacts["scores"] = artifact
-    extra = {"form": form, "environment": step.environment}
+    extra = {"form": predict.form(step), "environment": step.environment}
     return context.done(stage, facts, artifact, result=result, extra=extra)
-
-
-def score_task(context: Context, stage: Score) -> Task:
-    """The scoring of a model that may not be there yet."""
-    step = stage.step
-    return Task(
-        id=stage.name,
-        kind="score",
-        step=step.name,
-        environment=environment_of(context, step),
-        root=context.project.root,
-        module=step.module,
-        function=step.function,
-        seed=step.seed,
-        deterministic=step.deterministic,
-        threads=step.threads,
-    )
 
 
 def get_ready(context: Context) -> None:
@@ -99,6 +62,8 @@ def look(context: Context) -> int:
     subject = split.holdout_identity(charter, context.artifacts[charter.decision.examples])
     context.holdout_rows = holdout.rows or 0
     model = context.artifacts[charter.model_step].id
+    if charter.recalibrate == "never":  # other probabilities, other decisions
+        model += " as it is"
     context.looks = context.kit.ledger.journal(
         context.project.id, context.run, "look", {"subject": subject, "model": model}
     )
@@ -113,7 +78,8 @@ def value(context: Context, stage: Value) -> Handler:
     project, kit = context.project, context.kit
     charter = project.charter
     holdout, scores = context.artifacts["holdout"], context.artifacts["scores"]
-    facts = value_facts(project, scores.id, holdout.id)
+    tried = context.artifacts.get(graph.TRIED)
+    facts = value_facts(project, scores.id, holdout.id, tried.id if tried else "")
     if stage.state == "reuse" and stage.hit is not None:
         context.valuation = msgspec.convert(stage.hit.extra["valuation"], Valuation)
         context.holdout_rows, context.looks = context.valuation.rows, context.valuation.looks
@@ -122,6 +88,7 @@ def value(context: Context, stage: Value) -> Handler:
     looked = look(context)
     sql = expressions.payoff_query(charter, holdout.columns, project.contracts)
     files = {"holdout": context.file("holdout"), "scores": context.file("scores")}
+    trial = aside.trial(context)
     classes = context.outcomes["score"].extra.get("classes")
     output = kit.store.scratch("predictions")
 
@@ -131,7 +98,12 @@ def value(context: Context, stage: Value) -> Handler:
         predicted = kit.engine.query("select * from scores", files)
         labels = groups.named(charter, holdout, lambda sql: kit.engine.query(sql, files))
         valued, reader = money.value(
-            charter, stage.step, rows, predicted, classes, looked=looked, holdout=holdout.id, labels=labels
+            charter,
+            stage.step,
+            money.Scored(rows, predicted, classes, trial()),
+            looked=looked,
+            holdout=holdout.id,
+            labels=labels,
         )
         kit.engine.write(reader, output)
         return valued, context.keep_table(output)

@@ -63,7 +63,7 @@ def after(record: RunRecord, kit: Kit, contracts: Iterable[Contract]) -> Finding
     return explain.explain(
         charter,
         valuation,
-        money.rows_of(charter, answer, {name: predictions[f"p_{name}"] for name in charter.outcomes}),
+        money.rows_of(charter, answer, {name: predictions[f"p_{name}"].to_numpy() for name in charter.outcomes}),
         run=record.run,
         labels=groups.labels(charter, contracts, holdout, query),
         numbers=[_number(charter, knob, query) for knob in knobs.knobs(charter)],

@@ -8,7 +8,21 @@ import msgspec
 
 from payoff.base import hashing
 from payoff.plan import graph, keys
-from payoff.plan.stages import Audit, Call, Check, Plan, Read, Score, Split, Stage, Transform, Value
+from payoff.plan.stages import (
+    Audit,
+    Call,
+    Check,
+    Plan,
+    Read,
+    Refit,
+    Score,
+    SetAside,
+    Split,
+    Stage,
+    Transform,
+    TryOut,
+    Value,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -20,6 +34,7 @@ if TYPE_CHECKING:
 
 S = TypeVar("S", bound=Stage)
 AUDIT_RULES = 1  # grows with the rules of data.leaks: what was searched before is searched again
+ASIDE_RULES = 1  # grows with the rules of data.aside
 
 
 class World(msgspec.Struct, frozen=True, kw_only=True):
@@ -134,8 +149,47 @@ class _Builder:
         known = bool(self.contents.get(model) and holdout)
         score = Score(name="score", needs=(f"step:{model}", "split", *checks), step=step)
         self._add(score, facts, "predictions", known=known)
-        facts = value_facts(self.project, self.contents.get("predictions", ""), holdout)
-        self._add(Value(name="value", needs=("score",), step=step), facts, None, known=known, latest_only=True)
+        tried = self._try_out(step, checks)
+        known = known and (not tried or graph.TRIED in self.contents)
+        facts = value_facts(
+            self.project, self.contents.get("predictions", ""), holdout, self.contents.get(graph.TRIED, "")
+        )
+        value = Value(name="value", needs=("score", *tried), step=step)
+        self._add(value, facts, None, known=known, latest_only=True)
+
+    def _try_out(self, step: Step, checks: tuple[str, ...]) -> tuple[str, ...]:
+        """The model's second fit and its predictions, for which a part of train is set aside; the stages whose end the verdict waits for."""
+        charter = self.project.charter
+        examples = self.contents.get(charter.decision.examples, "")
+        derived = graph.made_of_train(self.project)
+        if charter.recalibrate == "never" or step not in derived:
+            return ()
+        aside = SetAside(name="set aside", examples=charter.decision.examples, needs=("split",))
+        self._add(aside, aside_facts(self.project, examples), f"{graph.FIT}{graph.TRAIN}", known=bool(examples))
+        hit = self.by_name["set aside"].hit
+        if hit is not None and hit.extra.get("too few"):
+            return ()
+        again = {graph.TRAIN: f"{graph.FIT}{graph.TRAIN}"} | {each.name: f"{graph.FIT}{each.name}" for each in derived}
+        for each in derived:
+            inputs = {i.name: again.get(i.name, i.name) for i in each.inputs}
+            contents = {name: self.contents.get(made, "") for name, made in inputs.items()}
+            facts = keys.step_facts(
+                each,
+                self.project.environment(each.environment),
+                self.request.parameters.get(each.name, {}),
+                contents,
+                self.world.system,
+            )
+            needs = [n for i in each.inputs if i.name not in again for n in self._needs(i.name)]
+            needs += ["set aside" if n == graph.TRAIN else again[n] for n in inputs if n in again]
+            needs += checks if each is step else ()
+            stage = Refit(name=again[each.name], needs=tuple(dict.fromkeys(needs)), step=each, inputs=inputs)
+            self._add(stage, facts, again[each.name], known=all(contents.values()))
+        rows = str(hit.extra["rows"]["id"]) if hit is not None else ""
+        fitted = self.contents.get(again[step.name], "")
+        trial = TryOut(name="try out", needs=(again[step.name],), step=step)
+        self._add(trial, score_facts(self.project, fitted, rows), graph.TRIED, known=bool(fitted and rows))
+        return ("try out",)
 
     # -- shared
 
@@ -243,6 +297,11 @@ def audit_facts(project: Project, train: str, holdout: str) -> dict[str, Any]:
     }
 
 
+def aside_facts(project: Project, examples: str) -> dict[str, Any]:
+    """What the part of train that is set aside depends on."""
+    return split_facts(project, examples) | {"rules": ASIDE_RULES}
+
+
 def score_facts(project: Project, model: str, holdout: str) -> dict[str, Any]:
     """What the predictions depend on."""
     step = project.step(project.charter.model_step)
@@ -255,11 +314,11 @@ def score_facts(project: Project, model: str, holdout: str) -> dict[str, Any]:
     }
 
 
-def value_facts(project: Project, predictions: str, holdout: str) -> dict[str, Any]:
-    """What the valuation depends on, the number of looks apart."""
+def value_facts(project: Project, predictions: str, holdout: str, tried: str) -> dict[str, Any]:
+    """What the valuation depends on, the number of looks apart. `tried` are the predictions for what was set aside of train."""
     columns = [column for contract in project.contracts for column in contract.columns]
     return {
-        "inputs": {"predictions": predictions, "holdout": holdout},
+        "inputs": {"predictions": predictions, "holdout": holdout, "set aside": tried},
         "charter": project.charter.digest,
         "currencies": sorted([column.name, column.currency] for column in columns if column.currency),
         "known after": sorted({column.name for column in columns if column.known == "after"}),

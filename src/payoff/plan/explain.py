@@ -4,7 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, assert_never
 
-from payoff.plan.stages import Audit, Call, Check, Plan, Read, Score, Split, Stage, Transform, Value
+from payoff.plan.stages import (
+    Audit,
+    Call,
+    Check,
+    Plan,
+    Read,
+    Refit,
+    Score,
+    SetAside,
+    Split,
+    Stage,
+    Transform,
+    TryOut,
+    Value,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -26,8 +40,14 @@ def line(stage: Stage) -> str:
             return f"split {stage.examples} into train and holdout"
         case Audit():
             return "search train and holdout for what a model must not know"
+        case SetAside():
+            return "set a part of train aside, to see there how far the model can be trusted"
+        case Refit():
+            return f"run {stage.step.name} once more, without what was set aside"
         case Score():
             return f"let {stage.step.name} predict the holdout: one look at it"
+        case TryOut():
+            return f"let the second {stage.step.name} predict what was set aside"
         case Value():
             return "decide and value: model, common solutions, perfect foresight"
         case _:

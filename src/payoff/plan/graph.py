@@ -8,6 +8,8 @@ if TYPE_CHECKING:
     from payoff.records.project import Project, Step
 
 TRAIN = "train"
+# What is left of train when a part was set aside, and what is made of it (no name of a user's: those are identifiers).
+FIT, ASIDE, TRIED = "fit:", "aside:rows", "aside:scores"
 
 
 def needed_steps(project: Project, only: tuple[str, ...] = ()) -> tuple[Step, ...]:
@@ -45,6 +47,17 @@ def sources_of(project: Project, steps: tuple[Step, ...], *, split: bool = True)
 def consumers(steps: tuple[Step, ...], table: str) -> tuple[Step, ...]:
     """The steps that take a table."""
     return tuple(step for step in steps if any(each.name == table for each in step.inputs))
+
+
+def made_of_train(project: Project) -> tuple[Step, ...]:
+    """The steps from train to the model, the model's own last: those that would come out otherwise with another train."""
+    derived: list[Step] = []
+    names = {TRAIN}
+    for step in needed_steps(project, (project.charter.model_step,)):
+        if any(each.name in names for each in step.inputs):
+            derived.append(step)
+            names.add(step.name)
+    return tuple(derived)
 
 
 def compiled_early(project: Project, steps: tuple[Step, ...]) -> frozenset[str]:

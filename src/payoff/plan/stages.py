@@ -50,6 +50,19 @@ class Call(_Stage, frozen=True, kw_only=True):
     step: Step
 
 
+class SetAside(_Stage, frozen=True, kw_only=True):
+    """Cut train once more: a part is set aside, on which a model fitted to the rest is compared with what happened."""
+
+    examples: str
+
+
+class Refit(_Stage, frozen=True, kw_only=True):
+    """A step between train and the model, or the model's own, once more: on what is left of train."""
+
+    step: Step
+    inputs: dict[str, str]
+
+
 class Split(_Stage, frozen=True, kw_only=True):
     """Cut the examples into `train` and the holdout."""
 
@@ -66,13 +79,19 @@ class Score(_Stage, frozen=True, kw_only=True):
     step: Step
 
 
+class TryOut(_Stage, frozen=True, kw_only=True):
+    """Let the model's second fit predict what was set aside of train."""
+
+    step: Step
+
+
 class Value(_Stage, frozen=True, kw_only=True):
     """Decisions and money over the holdout."""
 
     step: Step
 
 
-Stage = Read | Check | Transform | Call | Split | Audit | Score | Value
+Stage = Read | Check | Transform | Call | Split | Audit | SetAside | Refit | Score | TryOut | Value
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):

@@ -124,6 +124,7 @@ def _charter(document: Document, cells: tuple[Cell, ...]) -> Charter:
             salt=split.get("salt", ""),
         ),
         model_step=table.get("model", {}).get("step", ""),
+        recalibrate=table.get("model", {}).get("recalibrate", "when poor"),
         costs=_costs(table.get("costs", {})),
         accept=Accept(
             confidence=float(accept.get("confidence", 0.95)),

@@ -77,7 +77,14 @@ SPEC = Section(
             required=True,
         ),
         "model": Section(
-            {"step": Key("text", "the step that makes the model", required=True)},
+            {
+                "step": Key("text", "the step that makes the model", required=True),
+                "recalibrate": Key(
+                    "text",
+                    "whether its probabilities are corrected when a part of train, set aside, shows that they are off (default: when poor)",
+                    choices=("when poor", "never"),
+                ),
+            },
             "the model; left out until there is one: payoff worth says what one could be worth",
         ),
         "costs": Section(

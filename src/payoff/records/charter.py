@@ -138,6 +138,7 @@ class Charter(msgspec.Struct, frozen=True, kw_only=True):
     signed: Signed | None = None
     segments: tuple[SegmentSpec, ...] = ()
     capacity: CapacitySpec | None = None
+    recalibrate: Literal["when poor", "never"] = "when poor"
     file: str
     digest: str
 

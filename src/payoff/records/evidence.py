@@ -95,6 +95,25 @@ class GroupValue(msgspec.Struct, frozen=True, kw_only=True):
     false_alarms: float | None = None
 
 
+class Calibration(msgspec.Struct, frozen=True, kw_only=True):
+    """How far the model's probabilities could be trusted on `rows` of train that a second fit of it was kept from.
+
+    `p_value` is that of a likelihood ratio test that they need no correction. Where `applied`, each probability p of an outcome became
+    exp(weight * log p + intercept), with p at least `floor`, divided by the sum over the outcomes; `weights` and `intercepts` are by outcome.
+    `log_loss` and `corrected_log_loss` (nats) are those of the rows set aside. `reason` says why nothing was found out, where that is so.
+    """
+
+    rows: int = 0
+    applied: bool = False
+    p_value: float | None = None
+    weights: dict[str, float] = {}
+    intercepts: dict[str, float] = {}
+    floor: float = 0.0
+    log_loss: float | None = None
+    corrected_log_loss: float | None = None
+    reason: str = ""
+
+
 class Valuation(msgspec.Struct, frozen=True, kw_only=True):
     """Money over the holdout. `per_decision` and `per_year` map model, perfect and every common solution to intervals.
 
@@ -119,6 +138,7 @@ class Valuation(msgspec.Struct, frozen=True, kw_only=True):
     resamples: int = 0
     metrics: dict[str, float] = {}
     groups: tuple[GroupValue, ...] = ()
+    calibration: Calibration | None = None
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):

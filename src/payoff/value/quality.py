@@ -69,8 +69,10 @@ def _recalibration(chance: Floats, positive: NDArray[np.bool_]) -> tuple[float, 
     odds = np.log(clipped / (1 - clipped))
     if odds.max() - odds.min() < 1e-9:
         return None
+    centre, spread = float(odds.mean()), float(odds.std())
+    odds = (odds - centre) / spread
     design = np.stack([np.ones_like(odds), odds], axis=1)
-    line = np.array([0.0, 1.0])
+    line = np.zeros(2)  # from chance alone Newton's steps do not overshoot, however extreme the odds are
     for _ in range(_STEPS):
         fitted = 1 / (1 + np.exp(-np.clip(design @ line, -30, 30)))
         weight = fitted * (1 - fitted)
@@ -80,5 +82,6 @@ def _recalibration(chance: Floats, positive: NDArray[np.bool_]) -> tuple[float, 
         change = np.linalg.solve(matrix, design.T @ (positive - fitted))
         line += np.clip(change, -2, 2)
         if np.abs(change).max() < 1e-8:
-            return float(line[0]), float(line[1])
+            slope = float(line[1]) / spread
+            return float(line[0]) - slope * centre, slope
     return None

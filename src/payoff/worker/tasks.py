@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import json
+import mmap
 import os
 import pickle
 import sys
@@ -109,7 +110,24 @@ def call(task):
         return {"kind": "table", "file": forms.write(table, task["output"] + ".arrow")}
     if wanted not in ("object", None):
         raise Unfit("type", f"its annotation promises {forms.TITLES[wanted]}, it returned {type(value).__name__}")
-    return {"kind": "object", "file": write_object(value, task["output"] + ".pickle"), "python_type": name_of(value)}
+    file = write_object(value, task["output"] + ".pickle")
+    extra = {"own_classes": True} if names_own_modules(file, task["root"]) else {}
+    return {"kind": "object", "file": file, "python_type": name_of(value), "extra": extra}
+
+
+def names_own_modules(file, root):
+    """Whether a pickle names a module of the project: it has not the code of such a class in it, so that it is less than the object.
+
+    The names are searched for as a pickle writes a short text (a false alarm costs nothing but a result that is made again).
+    """
+    root = os.path.abspath(root) + os.sep
+    own = []
+    for name, module in list(sys.modules.items()):
+        path = getattr(module, "__file__", None) or ""
+        if path.startswith(root) and ".payoff" not in path and "site-packages" not in path:
+            own.append(name.encode())
+    with open(file, "rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        return any(data.find(b"\x8c" + bytes([len(name)]) + name) >= 0 for name in own if len(name) < 256)
 
 
 def compile_query(task):

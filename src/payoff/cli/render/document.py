@@ -88,6 +88,7 @@ def _money(record: RunRecord) -> dict[str, Any]:
         "shares": value.shares,
         "exact": value.exact,
         "groups": value.groups,
+        "calibration": value.calibration,
         "holdout": holdout,
     }
 

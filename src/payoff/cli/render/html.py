@@ -248,8 +248,8 @@ def _verdicts(record: RunRecord) -> str:
 
 
 def _calibration(record: RunRecord) -> str:
-    said = words.calibration(record)
-    return f'<p class="todo">{typeset(said)}</p>' if said else ""
+    said = [("soft", words.correction(record, whole=True)), ("todo", words.calibration(record))]
+    return "".join(f'<p class="{kind}">{typeset(text)}</p>' for kind, text in said if text)
 
 
 def _shares(record: RunRecord) -> str:

@@ -38,7 +38,9 @@ def _status(answer: RunAnswer) -> str:
         return (
             f"{sign} {words.status(record)} · nothing to do: unchanged since run {record.run} ({when(record.finished)})"
         )
-    meaning = " ".join(part for part in (words.meaning(record), words.calibration(record)) if part)
+    meaning = " ".join(
+        part for part in (words.meaning(record), words.correction(record), words.calibration(record)) if part
+    )
     line = f"{sign} {words.status(record)} · run {record.run} · {duration(record.seconds)}"
     return f"{line}\n{fold(meaning, '  ')}" if meaning else line
 

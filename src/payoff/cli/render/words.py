@@ -95,6 +95,26 @@ def calibration(record: RunRecord) -> str:
     )
 
 
+def correction(record: RunRecord, *, whole: bool = False) -> str:
+    """What was done about the model's chances; with `whole` also that nothing had to be done, or why nobody knows."""
+    found = record.valuation.calibration if record.valuation else None
+    if found is None:
+        return ""
+    rows = count(found.rows, "row")
+    if found.applied and found.log_loss is not None and found.corrected_log_loss is not None:
+        return (
+            f"The model's chances were corrected: fitted without {rows} of train, it was off there (log loss {found.log_loss:.4f},"
+            f" {found.corrected_log_loss:.4f} when corrected). The holdout had no part in it; decisions and money are with the corrected chances."
+        )
+    if not whole:
+        return ""
+    if found.reason:
+        return f"Whether the model's chances need a correction could not be found out on train: {found.reason}."
+    return (
+        f"The model's chances need no correction: fitted without {rows} of train, they agreed with what happened there."
+    )
+
+
 def meaning(record: RunRecord) -> str:
     """What the amount means for the decision whether to use the model."""
     value = record.valuation
