@@ -28,6 +28,7 @@ from payoff.records.charter import (
     Decision,
     Objective,
     OutcomeSpec,
+    QuantitySpec,
     SegmentSpec,
     Signed,
     SplitSpec,
@@ -35,6 +36,7 @@ from payoff.records.charter import (
 )
 from payoff.records.contract import Column, Contract, TableCheck
 from payoff.records.evidence import (
+    Calibration,
     CheckResult,
     Evidence,
     Gain,
@@ -55,6 +57,7 @@ __all__ = [
     "Accept",
     "Artifact",
     "Bug",
+    "Calibration",
     "CapacitySpec",
     "Cell",
     "Charter",
@@ -91,6 +94,7 @@ __all__ = [
     "PayoffError",
     "Place",
     "Project",
+    "QuantitySpec",
     "Readout",
     "Refused",
     "Remembered",

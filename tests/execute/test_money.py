@@ -72,7 +72,7 @@ def valued(folder: Path, split: SplitSpec) -> Valuation:
     engine.write(holdout.to_reader(), files["holdout"])
     made = charter(split)
     rows = engine.query(expressions.payoff_query(made, holdout.column_names), files)
-    return money.value(made, STEP, rows, scores, None, looked=1, holdout="h", labels={})[0]
+    return money.value(made, STEP, money.Scored(rows, scores, None, None), looked=1, holdout="h", labels={})[0]
 
 
 @pytest.mark.parametrize("by", ["hash", "group"])

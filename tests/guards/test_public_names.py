@@ -17,10 +17,10 @@ HOUSE = Path(payoff.__file__).parent
 PUBLIC = {"__version__", "columns", "log_metric", "step"}
 # To take a name out of here is to break somebody's adapter: deprecate it first.
 EXTEND = {
-    "Accept", "Artifact", "Bug", "CapacitySpec", "Cell", "Charter", "CheckResult", "Column", "CommonSolution", "Contract", "Costs", "Decision",
+    "Accept", "Artifact", "Bug", "Calibration", "CapacitySpec", "Cell", "Charter", "CheckResult", "Column", "CommonSolution", "Contract", "Costs", "Decision",
     "Engine", "Entry", "Environment", "EnvironmentUsed", "Evidence", "Executor", "Failure", "Field", "Finding", "Gain", "GateSpec",
     "Git", "GroupValue", "Identity", "Input", "Interval", "InvalidInput", "Leak", "Ledger", "Money", "Objective", "Observer", "OutcomeSpec",
-    "OutsideError", "PayoffError", "Place", "Project", "Readout", "Refused", "Remembered", "RunRecord", "Source", "SourceSpec",
+    "OutsideError", "PayoffError", "Place", "Project", "QuantitySpec", "Readout", "Refused", "Remembered", "RunRecord", "Source", "SourceSpec",
     "SegmentSpec", "Signed", "SplitSpec", "State", "Step", "StepOutcome", "Stop", "Store", "Summary", "TableCheck", "Task", "TaskInput", "TaskResult",
     "Tracker", "Tracking", "UserError", "Valuation", "Verdict", "Where", "silent",
 }  # fmt: skip

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from payoff.project import charter
+from payoff.project import charter, charter_rules
 
 if TYPE_CHECKING:
     from conftest import Written
@@ -63,7 +63,7 @@ def test_an_amount_with_its_currency(written: Written) -> None:
 def test_amounts_are_exact(value: Decimal, behind: bool) -> None:
     for spelled in (f"{value}", f"{value:,}"):
         text = f"EUR {spelled}" if behind else f"{spelled} EUR"
-        assert charter.amount(text) == (value, "EUR")
+        assert charter_rules.amount(text) == (value, "EUR")
 
 
 def test_numbers_are_exact(written: Written) -> None:

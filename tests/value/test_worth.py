@@ -101,7 +101,8 @@ def before(*, build: str = "0", run: str = "0", asked: str = "0", rows: int = 40
     accept = msgspec.structs.replace(charter.accept, min_gain_per_year=Decimal(asked))
     charter = msgspec.structs.replace(charter, decision=decision, accept=accept)
     payoffs = {(c.action, c.outcome): np.full(rows, float(c.amount or 0)) for c in charter.cells}
-    return prospect.prospect(charter, Rows(payoffs=payoffs, outcomes=table.outcomes, rules={}), seed=3)
+    rows = Rows(payoffs=payoffs, outcomes=table.outcomes, rules={})
+    return prospect.prospect(charter, rows, prospect.simulated(charter, rows, seed=3), seed=3)
 
 
 def test_the_ceiling_is_perfect_foresight_minus_the_best_common_solution() -> None:
@@ -146,18 +147,25 @@ def case(asked: float = 100.0) -> sensitivity.Case:
     odds = 0.25 * np.exp(1.5 * score - 1.125)
     chance = odds / (1 + odds)
     common = {"all": np.zeros(5000, np.int64), "none": np.ones(5000, np.int64)}
+    chances = np.stack([chance, 1 - chance], axis=1)
     found = sensitivity.Case(
-        chance=np.stack([chance, 1 - chance], axis=1), cube=rows.payoffs, outcomes=rows.outcomes, common=common,
+        known=decide.in_hindsight(rows.payoffs, rows.outcomes), expected=decide.expected(chances, rows.payoffs), common=common,
         clusters=None, per_year=1000, run_per_year=50.0, asked=asked, errors_below=1.96,
     )  # fmt: skip
     return found
 
 
+def chance_of(start: sensitivity.Case) -> np.ndarray:
+    """Of calling, 6 p - 1 is expected."""
+    return np.asarray((start.expected[:, 0] + 1) / 6)
+
+
 def win(start: sensitivity.Case) -> sensitivity.Moved:
     def to(factor: float) -> sensitivity.Case:
-        cube = start.cube.copy()
-        cube[:, 0, 0] = 6 * factor - 1
-        return dataclasses.replace(start, cube=cube)
+        known, expected = start.known.copy(), start.expected.copy()
+        known[:, 0] = np.where(start.known[:, 0] > 0, 6 * factor - 1, -1)
+        expected[:, 0] = chance_of(start) * 6 * factor - 1
+        return dataclasses.replace(start, known=known, expected=expected)
 
     return sensitivity.Moved("the win", 6.0, 7, to)
 
@@ -182,12 +190,11 @@ def test_the_verdict_flips_where_it_is_said_to() -> None:
 
 
 def _model(start: sensitivity.Case) -> np.ndarray:
-    wins = start.chance[:, 0] * 5 - start.chance[:, 1] > 0
-    return np.where(wins, np.where(start.outcomes == 0, 5.0, -1.0), 0.0)
+    return np.where(chance_of(start) * 6 - 1 > 0, start.known[:, 0], 0.0)
 
 
 def _best(start: sensitivity.Case) -> np.ndarray:
-    return np.where(start.outcomes == 0, 5.0, -1.0)
+    return np.asarray(start.known[:, 0])
 
 
 def test_what_matters_most_comes_first_and_what_never_flips_last() -> None:
@@ -204,7 +211,7 @@ def test_what_matters_most_comes_first_and_what_never_flips_last() -> None:
 
 def test_an_amount_that_cannot_be_counted_flips_nothing() -> None:
     start = case()
-    broken = sensitivity.Moved("divisor", 1.0, 0, lambda f: dataclasses.replace(start, cube=start.cube / f if f else start.cube * np.nan))
+    broken = sensitivity.Moved("divisor", 1.0, 0, lambda f: dataclasses.replace(start, known=start.known / (f or np.nan)))
     with np.errstate(invalid="ignore"):
         (found,) = sensitivity.assumptions(start, [broken])
     assert found.flips_at != 0.0

@@ -47,7 +47,9 @@ def compile_aside(charter: Charter, features: Sequence[str]) -> AsideQueries:
 
 
 def census(charter: Charter, table: str) -> str:
-    """SQL over such a table: how many `rows` it has of each `outcome`."""
+    """SQL over such a table: how many `rows` it has of each `outcome` (of all together where it is a quantity)."""
+    if charter.quantity is not None:
+        return f"select '' as outcome, count(*) as rows from {column(table)}"
     return f"select {outcome_sql(charter)} as outcome, count(*) as rows from {column(table)} group by 1"
 
 
@@ -56,7 +58,7 @@ def too_few(charter: Charter, fit: dict[str, int], rows: dict[str, int]) -> str:
     number = sum(rows.values())
     if number < FEWEST or not fit:
         return f"{count(number, 'row')} of train could be set aside, {FEWEST} say something"
-    for name in charter.outcomes:
+    for name in charter.outcomes:  # none where the outcome is a quantity
         if rows.get(name, 0) < FEWEST_EACH or fit.get(name, 0) < FEWEST_EACH:
             least = min(rows.get(name, 0), fit.get(name, 0))
             return f"{count(least, 'row')} with the outcome {name} on one side of the cut, {FEWEST_EACH} say something"

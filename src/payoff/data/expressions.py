@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import sqlglot
 from sqlglot import exp
@@ -15,11 +16,11 @@ from payoff.data.names import column, value
 from payoff.records.finding import Finding, from_error
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     import pyarrow as pa
 
-    from payoff.records.charter import Charter
+    from payoff.records.charter import Charter, QuantitySpec
     from payoff.records.contract import Contract
 
 _UNSTEADY = (
@@ -30,6 +31,7 @@ _FORBIDDEN = re.compile(
     re.IGNORECASE,
 )
 _SAMPLE = 5
+_CHOSEN = "payoff:chosen"  # stands for the quantity until it is filled in
 # What was found, code, what was expected, what to do.
 Fault = tuple[str, str, str, str]
 
@@ -38,6 +40,8 @@ def check_charter(charter: Charter, columns: Sequence[str] | None, contracts: It
     """All that is wrong with the charter's expressions; names of columns are checked when `columns` (the examples') are known."""
     findings: list[Finding] = []
     promised = list(contracts)
+    if charter.quantity is not None:
+        findings += _quantity_findings(charter, charter.quantity, columns, promised)
     for cell in charter.cells:
         if cell.sql is not None:
             title = f"payoff {cell.action}.{cell.outcome}"
@@ -54,6 +58,9 @@ def payoff_query(
 ) -> str:
     """SQL over the table `holdout` (or other `rows`, SQL for FROM): per row `id`, `outcome` (its name), `payoff:<action>:<outcome>` (DOUBLE) and `rule:<solution>` (text).
 
+    Where the action is a quantity: `outcome` and `rule:<solution>` as DOUBLE, and `payoff:<number>` (DOUBLE) for each permitted quantity in their
+    order, given the real outcome.
+
     When rows are split by something that several may share, `cluster` names what they share; when by time, `moment` is its second; `within` names the groups that have a capacity.
 
     Raises `InvalidInput` with everything that is wrong with the charter's expressions.
@@ -66,6 +73,8 @@ def payoff_query(
     for cell in charter.cells:
         sql = str(cell.amount) if cell.amount is not None else f"({cell.sql})"
         parts.append(f"cast({sql} as double) as {column(f'payoff:{cell.action}:{cell.outcome}')}")
+    if charter.quantity is not None:
+        parts += quantity_money(charter, charter.quantity, outcome_sql(charter))
     if charter.split.by == "time":
         parts.append(f"epoch(cast({column(charter.split.on)} as timestamp)) as moment")
     elif charter.split.on != decision.id:
@@ -73,14 +82,46 @@ def payoff_query(
     if charter.capacity is not None and charter.capacity.within is not None:
         parts.append(f"coalesce(cast({column(charter.capacity.within)} as varchar), '') as within")
     rules = [solution for solution in charter.common_solutions if solution.sql is not None]
-    parts += [f"cast(({rule.sql}) as varchar) as {column(f'rule:{rule.name}')}" for rule in rules]
+    kind = "varchar" if charter.quantity is None else "double"
+    parts += [f"cast(({rule.sql}) as {kind}) as {column(f'rule:{rule.name}')}" for rule in rules]
     return f"select {', '.join(parts)} from {rows}"
 
 
+def quantity_money(charter: Charter, quantity: QuantitySpec, outcome: str, sql: str | None = None) -> list[str]:
+    """SQL per permitted quantity, in their order, for its money under an outcome (SQL), named `payoff:0`, `payoff:1`, ...
+
+    `sql` is the charter's expression, or the same with a number moved.
+    """
+    tree = _parse(sql or quantity.sql, "payoff.quantity", Where(charter.file, quantity.line))
+    came = sqlglot.parse_one(f"select {outcome}", dialect=DIALECT).expressions[0]
+    # Written once and filled in for each quantity: there may be a thousand.
+    written = tree.transform(_filled(exp.column(_CHOSEN, quoted=True), exp.Paren(this=came))).sql(dialect=DIALECT)
+    return [
+        f"cast({written.replace(column(_CHOSEN), f'cast({each:f} as double)')} as double) as {column(f'payoff:{number}')}"
+        for number, each in enumerate(quantity.permitted)
+    ]
+
+
+def _filled(action: exp.Expression, outcome: exp.Expression) -> Callable[[exp.Expression], exp.Expression]:
+    """What puts a quantity and an outcome in the place of their names."""
+    filled = {"action": action, "outcome": outcome}
+
+    def fill(node: exp.Expression) -> exp.Expression:
+        named = isinstance(node, exp.Column) and not node.table
+        return filled.get(node.name.lower(), node).copy() if named else node
+
+    return fill
+
+
 def outcome_sql(charter: Charter) -> str:
-    """SQL that names a row's outcome: the positive one by its name, the other (of two) by its own, of more than two by their value."""
+    """SQL that names a row's outcome: the positive one by its name, the other (of two) by its own, of more than two by their value.
+
+    A quantity is a DOUBLE, NULL where it is no number.
+    """
     spec, names = charter.decision.outcome, charter.outcomes
     name = column(spec.column)
+    if charter.quantity is not None:
+        return f"try_cast({name} as double)"
     if len(names) == 2:
         other = next(each for each in names if each != spec.name)
         same = f"lower(cast({name} as varchar)) = {value(_text(spec.positive))}"
@@ -90,8 +131,10 @@ def outcome_sql(charter: Charter) -> str:
 
 def refuse_unusable(charter: Charter, answer: pa.Table) -> None:
     """Refuse rows for which a payoff is missing, infinite or not a number, or for which a rule names no action."""
-    import pyarrow.compute as pc  # noqa: PLC0415 - a moment's work, and checks do without
-
+    pc = _arrow("compute")
+    if charter.quantity is not None:
+        _refuse_unusable_quantities(charter, charter.quantity, answer)
+        return
     parts: list[UserError] = []
     for cell in charter.cells:
         values = answer[f"payoff:{cell.action}:{cell.outcome}"]
@@ -138,18 +181,72 @@ def refuse_unusable(charter: Charter, answer: pa.Table) -> None:
         raise InvalidInput(parts)
 
 
+def _refuse_unusable_quantities(charter: Charter, quantity: QuantitySpec, answer: pa.Table) -> None:
+    """The same where the action is a quantity: outcomes, rules and money must be numbers."""
+    spec = charter.decision.outcome
+    outcome = _no_numbers(charter, answer, ["outcome"])
+    if outcome:
+        raise UserError(
+            f"{spec.column} is no number for {outcome}",
+            code="PO-D033",
+            expected="a number in every row: the action is a quantity, and so is its outcome",
+            remedy=f"make the step {charter.decision.examples} deliver numbers",
+            where=Where(charter.file),
+        )
+    parts: list[UserError] = []
+    money = _no_numbers(charter, answer, [f"payoff:{number}" for number in range(len(charter.actions))])
+    if money:
+        parts.append(
+            UserError(
+                f"payoff.quantity is no amount for {money}: a division by zero or a missing value",
+                code="PO-D031",
+                expected="an amount for every row and every permitted quantity",
+                remedy="write what such rows are worth into it, as with coalesce(a / nullif(b, 0), 0)",
+                where=Where(charter.file, quantity.line),
+            )
+        )
+    for solution in charter.common_solutions:
+        rule = _no_numbers(charter, answer, [f"rule:{solution.name}"]) if solution.sql is not None else ""
+        if rule:
+            parts.append(
+                UserError(
+                    f"common solution {solution.name} gives no quantity for {rule}",
+                    code="PO-D032",
+                    expected="a number for every row; it is rounded to the nearest permitted quantity",
+                    remedy="say what is done with such rows, as with coalesce(a, 0)",
+                    where=Where(charter.file, solution.line),
+                )
+            )
+    if parts:
+        raise InvalidInput(parts)
+
+
+def _no_numbers(charter: Charter, answer: pa.Table, names: Sequence[str]) -> str:
+    """How many rows have no finite number in one of the columns, and the first of their ids; empty when there are none."""
+    pc = _arrow("compute")
+    bad = None
+    for name in names:
+        wrong = pc.invert(pc.fill_null(pc.is_finite(answer[name]), False))
+        bad = wrong if bad is None else pc.or_(bad, wrong)
+    number = 0 if bad is None else pc.sum(bad).as_py() or 0
+    return f"{count(number, 'row')} of {answer.num_rows:,} ({_ids(charter, answer, bad)})" if number else ""
+
+
 def _ids(charter: Charter, answer: pa.Table, mask: pa.ChunkedArray) -> str:
     listed = answer["id"].filter(mask).slice(0, _SAMPLE).to_pylist()
     return f"{charter.decision.id} {', '.join(str(each) for each in listed)}{', ...' if len(listed) == _SAMPLE else ''}"
 
 
 def _array(names: Iterable[str]) -> pa.Array:
-    import pyarrow as pa  # noqa: PLC0415 - see refuse_unusable
-
-    return pa.array(list(names), pa.string())
+    return _arrow("lib").array(list(names), _arrow("lib").string())
 
 
-def _text(given: bool | int | str) -> str:
+def _arrow(module: str) -> Any:
+    """A module of Arrow: a moment's work to import, and checks do without."""
+    return importlib.import_module(f"pyarrow.{module}")
+
+
+def _text(given: bool | int | str | None) -> str:
     return str(given).lower()
 
 
@@ -169,6 +266,33 @@ def _findings(
         faults = _faults(charter, tree, columns, contracts, title=title, where=where, rule=rule)
     except UserError as error:
         faults = [error]
+    return [finding for fault in faults for finding in from_error(fault)]
+
+
+def _quantity_findings(
+    charter: Charter, quantity: QuantitySpec, columns: Sequence[str] | None, contracts: Sequence[Contract]
+) -> list[Finding]:
+    """What is wrong with the money of a quantity; `action` and `outcome` are names of its own there."""
+    where = Where(charter.file, quantity.line)
+    hidden = sorted(
+        {"action", "outcome"} & {each.lower() for each in columns or ()} - {charter.decision.outcome.column.lower()}
+    )
+    faults: list[UserError] = [
+        UserError(
+            f"{charter.decision.examples} has a column {name}, and payoff.quantity means something else by that name",
+            code="PO-D040",
+            expected="action: the quantity chosen; outcome: the one that turned out to be needed",
+            remedy=f"give the column another name in {charter.decision.examples}",
+            where=where,
+        )
+        for name in hidden
+    ]
+    try:
+        tree = _parse(quantity.sql, "payoff.quantity", where)
+        own = tree.transform(_filled(exp.Literal.number("1"), exp.Literal.number("1")))
+        faults += _faults(charter, own, columns, contracts, title="payoff.quantity", where=where, rule=False)
+    except UserError as error:
+        faults.append(error)
     return [finding for fault in faults for finding in from_error(fault)]
 
 

@@ -9,11 +9,13 @@ import sqlglot
 from sqlglot import exp
 
 from payoff.base.text import DIALECT
+from payoff.records.charter import Cell
 
 if TYPE_CHECKING:
-    from payoff.records.charter import Cell, Charter
+    from payoff.records.charter import Charter
 
 # Where a number of an expression is an amount that may be moved: not a condition, an index, a number of digits.
+_WIDTH = 40
 _THROUGH = (exp.Add, exp.Sub, exp.Mul, exp.Div, exp.Paren, exp.Neg, exp.Coalesce, exp.Least, exp.Greatest, exp.Nullif)
 
 
@@ -32,7 +34,7 @@ class Knob(msgspec.Struct, frozen=True, kw_only=True):
 def knobs(charter: Charter) -> tuple[Knob, ...]:
     """All numbers of the payoffs but zero, in the order of the charter."""
     found: dict[tuple[str, float], list[tuple[Cell, int]]] = {}
-    for cell in charter.cells:
+    for cell in _cells(charter):
         for index, value in enumerate(_values(cell)):
             if value:
                 found.setdefault((cell.action, value), []).append((cell, index))
@@ -51,15 +53,34 @@ def moved(charter: Charter, knob: Knob, factor: float) -> dict[tuple[str, str], 
     """SQL of the cells that the number stands in, with the number times `factor`."""
     answer: dict[tuple[str, str], str] = {}
     for action, outcome, index in knob.places:
-        sql = answer.get((action, outcome)) or _sql(charter.cell(action, outcome))
+        cell = next(each for each in _cells(charter) if (each.action, each.outcome) == (action, outcome))
+        sql = answer.get((action, outcome)) or _sql(cell)
         answer[action, outcome] = _with(sql, index, factor)
     return answer
 
 
+def _cells(charter: Charter) -> tuple[Cell, ...]:
+    """The payoff cells; the money of a quantity as if it were one."""
+    if charter.quantity is None:
+        return charter.cells
+    return (Cell(action="quantity", outcome="", sql=charter.quantity.sql, line=charter.quantity.line),)
+
+
 def _name(action: str, value: float, cells: list[Cell], charter: Charter) -> str:
+    if charter.quantity is not None:
+        return f"payoff: {_around(charter.quantity.sql, value)}"
     outcomes = list(dict.fromkeys(cell.outcome for cell in cells))
     whole = len(outcomes) == len(charter.outcomes)
     return f"{action}{'' if whole else '.' + ', '.join(outcomes)}: {value:.7g}"
+
+
+def _around(sql: str, value: float) -> str:
+    """A number with what it is multiplied by, as far as that says which one it is."""
+    literal = next((each for each in _numbers(_tree(f"({sql})")) if float(each.this) == value), None)
+    if literal is None or not isinstance(literal.parent, exp.Mul | exp.Div):
+        return f"{value:.7g}"
+    text = literal.parent.sql(dialect=DIALECT, normalize_functions="lower")
+    return text if len(text) <= _WIDTH else f"{value:.7g}"
 
 
 def _sql(cell: Cell) -> str:

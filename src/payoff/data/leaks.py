@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from payoff.base.text import count
+from payoff.data.expressions import outcome_sql
 from payoff.data.names import column, value
 from payoff.data.split import positive
 from payoff.records.evidence import Leak
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 TWINS = 0.01  # share of the holdout that may have a twin in train
 _ALIKE, _COPIES = 0.01, 3
 FORETELLS = 0.95  # AUC of one column alone
+FORETELLS_QUANTITY = 0.995  # rank correlation of one column alone: yesterday's sales say much of today's, and honestly
 _ROWS, _FEW, _KINDS = 200_000, 20_000, 50
 SHARED, _PER_KEY = 0.2, 20.0
 _NUMBERS = ("int", "uint", "float", "double", "decimal", "bool", "date", "timestamp", "time")
@@ -92,6 +94,9 @@ class Search:
 
     def _foretelling(self) -> Iterator[Leak]:
         """Columns that tell the outcome apart nearly alone (the AUC of each, ties counted half; missing values lowest)."""
+        if self.charter.quantity is not None:
+            yield from self._foretelling_quantity()
+            return
         wanted = {name: kind for name, kind in self.features.items() if kind.startswith((*_NUMBERS, *_KEYS))}
         kinds = self._kinds([name for name, kind in wanted.items() if not kind.startswith(_NUMBERS)])
         parts = []
@@ -117,6 +122,24 @@ class Search:
                 apart = max(auc, 1 - auc)
                 reason = f"{name} alone tells the outcome apart in {100 * apart:.1f} of 100 pairs: is it known when the decision is taken?"
                 yield self._leak("foretells", name, 0, self.train.rows or 0, apart, reason)
+
+    def _foretelling_quantity(self) -> Iterator[Leak]:
+        """Columns that put the rows into nearly the order of the outcome (Spearman's rank correlation)."""
+        outcome = outcome_sql(self.charter)
+        wanted = [name for name, kind in self.features.items() if kind.startswith(_NUMBERS)]
+        parts = [
+            f"select {value(name)} as name, corr(a, b) as rho from (select rank() over (order by x) as a, rank() over (order by y) as b from"
+            f" (select {column(name)} as x, y from few where {column(name)} is not null))"
+            for name in wanted
+        ]
+        if not parts:
+            return
+        few = f"with few as (select *, {outcome} as y from train limit {_FEW}) "
+        answer = self.query(few + " union all ".join(parts))
+        for name, rho in zip(answer["name"].to_pylist(), answer["rho"].to_pylist(), strict=True):
+            if rho is not None and abs(rho) >= FORETELLS_QUANTITY:
+                reason = f"{name} alone puts the rows in the order of the outcome (rank correlation {rho:.4f}): is it known when the decision is taken?"
+                yield self._leak("foretells", name, 0, self.train.rows or 0, abs(rho), reason)
 
     def _time_travel(self) -> Iterator[Leak]:
         """Times later than the decision."""

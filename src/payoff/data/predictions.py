@@ -52,6 +52,25 @@ def probabilities(
     return named
 
 
+def quantities(
+    charter: Charter, step: Step, scores: pa.Table, classes: Sequence[Any] | None, *, rows: int
+) -> pa.ChunkedArray:
+    """The number that the model gives for each row: its forecast of the outcome, or the action."""
+    where = Where(step.file, step.line)
+    if scores.num_rows != rows:
+        what = f"predicted {count(scores.num_rows, 'row')} for {rows:,}"
+        raise _error(step, where, "PO-D050", what, "one prediction for each row")
+    if classes is not None or scores.num_columns != 1:
+        what = "predicts probabilities; the action is a quantity"
+        raise _error(step, where, "PO-D054", what, "one number for each row (a regression)")
+    values = scores.column(0)
+    bad = rows - (pc.sum(pc.fill_null(pc.is_finite(values), False)).as_py() or 0)
+    if bad:
+        what = f"predicted no number (NaN or infinite) for {count(bad, 'row')}"
+        raise _error(step, where, "PO-D051", what, "a finite number for every row")
+    return values
+
+
 def _by_outcome(
     charter: Charter, step: Step, scores: pa.Table, classes: Sequence[Any] | None, where: Where
 ) -> dict[str, pa.ChunkedArray]:
@@ -88,7 +107,7 @@ def _by_outcome(
     )
 
 
-def _spellings(positive: bool | int | str) -> set[str]:
+def _spellings(positive: bool | int | str | None) -> set[str]:
     """How a positive outcome may be spelled by a model: True is also 1."""
     text = str(positive).lower()
     same = {

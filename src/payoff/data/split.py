@@ -112,8 +112,10 @@ def by_share(on: str, share: float, salt: str) -> str:
 
 
 def positive(charter: Charter) -> str:
-    """The condition that a row has the positive outcome."""
+    """The condition that a row has the positive outcome; false where the outcome is a quantity."""
     spec = charter.decision.outcome
+    if spec.positive is None:
+        return "false"
     return f"lower(cast({column(spec.column)} as varchar)) = {value(str(spec.positive).lower())}"
 
 
@@ -125,7 +127,10 @@ def _one_sided(charter: Charter, seen: dict[str, int]) -> str:
         ("the holdout", seen["held"], seen["held_kinds"], seen["held_positive"]),
         ("train", seen["rows"] - seen["held"], seen["train_kinds"], seen["train_positive"]),
     ):
-        if kinds < 2:
+        if kinds < 2 and charter.quantity is not None:
+            sides.append(side)
+            parts.append(f"{count(rows, 'row')} of {side} with one and the same number")
+        elif kinds < 2:
             only = spec.name if positive else (names[1] if len(names) == 2 else f"one outcome other than {spec.name}")
             sides.append(side)
             parts.append(f"all {count(rows, 'row')} of {side} are {only}")

@@ -9,9 +9,10 @@ import msgspec
 
 from payoff.base.errors import UserError
 from payoff.data import predictions
+from payoff.execute.quantities import units
 from payoff.records.evidence import Calibration
 from payoff.value import fairness, valuation
-from payoff.value.rows import Rows, blocks
+from payoff.value.rows import Rows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -55,7 +56,6 @@ def value(
     valued = valuation.value_holdout(charter, made, looked=looked, holdout=holdout)
     groups = fairness.by_group(
         valued,
-        made.outcomes,
         labels,
         per_year=charter.decision.per_year,
         seed=valuation.seed_of(holdout),
@@ -95,16 +95,9 @@ def rows_of(charter: Charter, rows: pa.Table, chances: Mapping[str, Any] | None 
         outcomes=_coded(rows["outcome"], {name: code for code, name in enumerate(charter.outcomes)}),
         rules={s.name: _coded(rows[f"rule:{s.name}"], actions) for s in charter.common_solutions if s.sql is not None},
         chances=chances or {},
-        clusters=_units(rows),
+        clusters=units(rows),
         within=_clusters(rows["within"]) if "within" in rows.column_names else None,
     )
-
-
-def _units(rows: pa.Table) -> Any:
-    """Codes of what is drawn together: what rows share, or neighbours in time."""
-    if "moment" in rows.column_names:
-        return blocks(rows["moment"].to_numpy())
-    return _clusters(rows["cluster"]) if "cluster" in rows.column_names else None
 
 
 def _clusters(column: pa.ChunkedArray) -> Any:

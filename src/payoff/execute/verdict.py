@@ -73,7 +73,7 @@ def look(context: Context) -> int:
 def value(context: Context, stage: Value) -> Handler:
     """Decide and count the money; the scored rows become the table of predictions."""
     from payoff.data import expressions, groups  # bring sqlglot; the value room brings numpy
-    from payoff.execute import money
+    from payoff.execute import money, quantities
 
     project, kit = context.project, context.kit
     charter = project.charter
@@ -97,14 +97,13 @@ def value(context: Context, stage: Value) -> Handler:
         expressions.refuse_unusable(charter, rows)
         predicted = kit.engine.query("select * from scores", files)
         labels = groups.named(charter, holdout, lambda sql: kit.engine.query(sql, files))
-        valued, reader = money.value(
-            charter,
-            stage.step,
-            money.Scored(rows, predicted, classes, trial()),
-            looked=looked,
-            holdout=holdout.id,
-            labels=labels,
-        )
+        scored = money.Scored(rows, predicted, classes, trial())
+        how: dict[str, Any] = {"looked": looked, "holdout": holdout.id, "labels": labels}
+        if charter.quantity is None:
+            valued, reader = money.value(charter, stage.step, scored, **how)
+        else:
+            table = kit.engine.query("select * from holdout", files)
+            valued, reader = quantities.value(charter, stage.step, scored, kit, table, **how)
         kit.engine.write(reader, output)
         return valued, context.keep_table(output)
 

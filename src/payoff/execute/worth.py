@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import dataclasses
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -10,8 +11,9 @@ from payoff.base import hashing
 from payoff.data import expressions, groups, knobs, known
 from payoff.data import split as splitting
 from payoff.data.names import column
-from payoff.execute import money
+from payoff.execute import money, quantities
 from payoff.records.artifact import Artifact
+from payoff.value import quantities as quantity
 from payoff.value.valuation import seed_of
 from payoff.value.worth import explain, prospect
 
@@ -23,9 +25,11 @@ if TYPE_CHECKING:
     from payoff.ports.kit import Kit
     from payoff.records.charter import Charter
     from payoff.records.contract import Contract
+    from payoff.records.evidence import Valuation
     from payoff.records.project import Project
     from payoff.records.run import RunRecord
     from payoff.records.worth import Findings, Prospect
+    from payoff.value.rows import Rows
 
 
 def before(project: Project, kit: Kit, examples: Artifact) -> Prospect:
@@ -39,7 +43,13 @@ def before(project: Project, kit: Kit, examples: Artifact) -> Prospect:
     answer = kit.engine.query(sql, files)
     expressions.refuse_unusable(charter, answer)
     seed = int(hashing.of_text(examples.id)[:12], 16)
-    return prospect.prospect(charter, money.rows_of(charter, answer), seed=seed)
+    if charter.quantity is not None:
+        quantity.refuse_many(charter, answer.num_rows)
+        made = quantities.rows_of(charter, answer)
+        table = kit.engine.query(queries.rest, files)
+        return prospect.prospect(charter, made, quantities.simulated(charter, kit, made, table, seed=seed), seed=seed)
+    rows = money.rows_of(charter, answer)
+    return prospect.prospect(charter, rows, prospect.simulated(charter, rows, seed=seed), seed=seed)
 
 
 def after(record: RunRecord, kit: Kit, contracts: Iterable[Contract]) -> Findings | None:
@@ -60,24 +70,78 @@ def after(record: RunRecord, kit: Kit, contracts: Iterable[Contract]) -> Finding
     answer = query(expressions.payoff_query(charter, holdout.columns, contracts))
     place = f"(select {column(charter.decision.id)} as id, row_number() over () as place from holdout)"
     predictions = query(f"select predictions.* from {place} join predictions using (id) order by place")
-    return explain.explain(
-        charter,
-        valuation,
-        money.rows_of(charter, answer, {name: predictions[f"p_{name}"].to_numpy() for name in charter.outcomes}),
-        run=record.run,
-        labels=groups.labels(charter, contracts, holdout, query),
-        numbers=[_number(charter, knob, query) for knob in knobs.knobs(charter)],
-        seed=seed_of(holdout.id),
-    )
+    labels = groups.labels(charter, contracts, holdout, query)
+    how: dict[str, Any] = {"run": record.run, "labels": labels, "seed": seed_of(holdout.id)}
+    if charter.quantity is not None:
+        return _after_quantities(record, charter, valuation, kit, _Asked(answer, predictions, query), how)
+    rows = money.rows_of(charter, answer, {name: predictions[f"p_{name}"].to_numpy() for name in charter.outcomes})
+    numbers = [_number(charter, knob, rows, query) for knob in knobs.knobs(charter)]
+    return explain.explain(charter, valuation, rows, numbers=numbers, **how)
 
 
-def _number(charter: Charter, knob: knobs.Knob, query: Callable[[str], pa.Table]) -> explain.Number:
-    def asked(factor: float) -> list[Any]:
+class _Asked(NamedTuple):
+    """The holdout's rows, the model's predictions for them in the same order, and how to ask further."""
+
+    rows: pa.Table
+    predictions: pa.Table
+    query: Callable[[str], pa.Table]
+
+
+def _number(charter: Charter, knob: knobs.Knob, rows: Rows, query: Callable[[str], pa.Table]) -> explain.Number:
+    def asked(factor: float) -> tuple[Any, Any]:
         cells = knobs.moved(charter, knob, factor)
         listed = ", ".join(f"cast({sql} as double) as c{number}" for number, sql in enumerate(cells.values()))
-        return [each.to_numpy() for each in query(f"select {listed} from holdout").columns]
+        found = [each.to_numpy() for each in query(f"select {listed} from holdout").columns]
+        payoffs = {**rows.payoffs, **dict(zip(cells, found, strict=True))}
+        moved = dataclasses.replace(rows, payoffs=payoffs)
+        return moved.known(charter), moved.expected(charter)
 
-    return explain.Number(knob.name, knob.value, knob.line, tuple(knobs.moved(charter, knob, 1.0)), asked)
+    return explain.Number(knob.name, knob.value, knob.line, asked)
+
+
+def _after_quantities(
+    record: RunRecord, charter: Charter, valuation: Valuation, kit: Kit, asked: _Asked, how: dict[str, Any]
+) -> Findings:
+    """The same where the action is a quantity: the outcomes that each forecast stood for are supposed again."""
+    said = asked.predictions["prediction"].to_numpy()
+    if charter.gives == "action":
+        hoped = quantity.chosen(charter, said)
+        rows = quantities.rows_of(charter, asked.rows, said, hoped)
+        return explain.explain(
+            charter, valuation, rows, numbers=_quantity_numbers(charter, asked, lambda _: hoped), **how
+        )
+    seen, came = _errors(record, charter, kit)
+    outcomes = quantities.scenarios(charter, said, seen, came)
+    with quantities.supposing(charter, kit, asked.query("select * from holdout"), outcomes) as supposed:
+        rows = quantities.rows_of(charter, asked.rows, said, supposed.expected())
+        return explain.explain(
+            charter, valuation, rows, numbers=_quantity_numbers(charter, asked, supposed.expected), **how
+        )
+
+
+def _quantity_numbers(charter: Charter, asked: _Asked, hoped: Callable[[str], Any]) -> list[explain.Number]:
+    return [_quantity_number(charter, knob, asked, hoped) for knob in knobs.knobs(charter)]
+
+
+def _quantity_number(charter: Charter, knob: knobs.Knob, asked: _Asked, hoped: Callable[[str], Any]) -> explain.Number:
+    def money_of(factor: float) -> tuple[Any, Any]:
+        (sql,) = knobs.moved(charter, knob, factor).values()
+        outcome = expressions.outcome_sql(charter)
+        listed = ", ".join(expressions.quantity_money(charter, quantity.spec_of(charter), outcome, sql))
+        return quantities.matrix(asked.query(f"select {listed} from holdout")), hoped(sql)
+
+    return explain.Number(knob.name, knob.value, knob.line, money_of)
+
+
+def _errors(record: RunRecord, charter: Charter, kit: Kit) -> tuple[Any, Any]:
+    """What the run's model said of the part of train that was set aside, and what came."""
+    stages = {stage.name: stage for stage in record.stages}
+    rows = msgspec.convert(stages["set aside"].extra["rows"], Artifact)
+    scores = msgspec.convert(msgspec.to_builtins(stages["try out"].output), Artifact)
+    files = {"rows": kit.store.path(rows), "scores": kit.store.path(scores)}
+    said = kit.engine.query("select * from scores", files).column(0)
+    came = kit.engine.query(f"select {expressions.outcome_sql(charter)} as outcome from rows", files)["outcome"]
+    return said.to_numpy(), came.to_numpy()
 
 
 def _holdout(record: RunRecord) -> Artifact | None:

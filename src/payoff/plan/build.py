@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     Recall = Callable[[Iterable[str]], dict[str, Remembered]]
 
 S = TypeVar("S", bound=Stage)
-AUDIT_RULES = 1  # grows with the rules of data.leaks: what was searched before is searched again
+AUDIT_RULES = 2  # grows with the rules of data.leaks: what was searched before is searched again
 ASIDE_RULES = 1  # grows with the rules of data.aside
 
 
@@ -162,7 +162,8 @@ class _Builder:
         charter = self.project.charter
         examples = self.contents.get(charter.decision.examples, "")
         derived = graph.made_of_train(self.project)
-        if charter.recalibrate == "never" or step not in derived:
+        wanted = charter.recalibrate != "never" if charter.quantity is None else charter.gives == "forecast"
+        if not wanted or step not in derived:
             return ()
         aside = SetAside(name="set aside", examples=charter.decision.examples, needs=("split",))
         self._add(aside, aside_facts(self.project, examples), f"{graph.FIT}{graph.TRAIN}", known=bool(examples))

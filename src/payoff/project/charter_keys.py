@@ -25,7 +25,9 @@ SPEC = Section(
                 "outcome": Section(
                     {
                         "column": Key("text", "the column that says what happened", required=True),
-                        "positive": Key("scalar", "the value of that column which is the named outcome", required=True),
+                        "positive": Key(
+                            "scalar", "the value of that column which is the named outcome; none for a quantity"
+                        ),
                         "means": Key("text", "what it means, in plain words", required=True),
                         "name": Key("text", "the outcome's name in the payoff cells (default: the column's name)"),
                     },
@@ -34,6 +36,17 @@ SPEC = Section(
                 ),
                 "per_year": Key("integer", "decisions a year", required=True, low=0),
                 "at": Key("text", "the column that says when the decision is taken"),
+                "action": Section(
+                    {
+                        "least": Key("number", "the smallest quantity", required=True),
+                        "most": Key("number", "the largest", required=True),
+                        "step": Key(
+                            "number", "from one quantity to the next: a case of 12, as 12", required=True, low=0
+                        ),
+                        "unit": Key("text", "what is counted, in the plural, as loaves"),
+                    },
+                    "when the action is a quantity: which ones are permitted",
+                ),
             },
             "the decision that is made again and again",
             required=True,
@@ -46,9 +59,13 @@ SPEC = Section(
                     required=True,
                     pattern="[A-Z]{3}",
                     pattern_says="three capital letters (ISO 4217), as EUR",
-                )
+                ),
+                "quantity": Key(
+                    "text",
+                    "when the action is a quantity: its money, an SQL expression over the row and the names action and outcome",
+                ),
             },
-            "money per decision: ACTION.OUTCOME = amount, for every pair",
+            "money per decision: ACTION.OUTCOME = amount, for every pair; or that of a quantity",
             required=True,
             other=Section({}, "the payoffs of one action, by outcome", other=_CELL),
         ),
@@ -58,8 +75,8 @@ SPEC = Section(
             required=True,
             other=Section(
                 {
-                    "action": Key("text", "always this action"),
-                    "sql": Key("text", "an SQL expression over the row that names an action"),
+                    "action": Key("action", "always this action; of quantities a number"),
+                    "sql": Key("text", "an SQL expression over the row that names an action, or gives a quantity"),
                     "says": Key("text", "the same in plain words"),
                 },
                 "one way to decide without a model: either action or sql",
@@ -83,6 +100,11 @@ SPEC = Section(
                     "text",
                     "whether its probabilities are corrected when a part of train, set aside, shows that they are off (default: when poor)",
                     choices=("when poor", "never"),
+                ),
+                "gives": Key(
+                    "text",
+                    "what a model of a quantity gives: a forecast of the outcome, or at once the action (default: forecast)",
+                    choices=("forecast", "action"),
                 ),
             },
             "the model; left out until there is one: payoff worth says what one could be worth",

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from payoff.project.files import Reading
     from payoff.project.toml import Document, Path
 
-Kind = Literal["text", "integer", "number", "boolean", "date", "money", "scalar", "texts", "numbers"]
+Kind = Literal["text", "integer", "number", "boolean", "date", "money", "scalar", "action", "texts", "numbers"]
 
 _SAYS: dict[Kind, str] = {
     "text": 'text in quotes, as "customers"',
@@ -25,6 +25,7 @@ _SAYS: dict[Kind, str] = {
     "date": "a date, as 2026-06-01",
     "money": 'a number, an amount as "5 EUR", or an SQL expression in quotes',
     "scalar": "text, a whole number, or true/false",
+    "action": "text in quotes, or a number, as 40",
     "texts": 'a list of texts, as ["train"]',
     "numbers": "a list of numbers, as [30, 45, 60]",
 }
@@ -36,6 +37,7 @@ _JSON: dict[Kind, dict[str, Any]] = {
     "date": {"type": "string"},
     "money": {"type": ["number", "string"]},
     "scalar": {"type": ["string", "integer", "boolean"]},
+    "action": {"type": ["string", "number"]},
     "texts": {"type": "array", "items": {"type": "string"}},
     "numbers": {"type": "array", "items": {"type": "number"}},
 }
@@ -186,7 +188,7 @@ def fits(kind: Kind, value: Any) -> bool:
             return isinstance(value, bool)
         case "date":
             return isinstance(value, (str, dt.date))
-        case "money":
+        case "money" | "action":
             return number or isinstance(value, str)
         case "scalar":
             return isinstance(value, (str, bool, int))
@@ -204,7 +206,7 @@ def unfit(key: Key, value: Any) -> str:
         return "a finite number"
     if isinstance(value, (int, Decimal)) and not isinstance(value, bool) and not _in_range(key, value):
         return _range_says(key)
-    if isinstance(value, str) and key.kind in ("text", "money") and not value.strip():
+    if isinstance(value, str) and key.kind in ("text", "money", "action") and not value.strip():
         return "some text"
     if isinstance(value, str) and key.choices and value not in key.choices:
         return text.did_you_mean(value, key.choices)

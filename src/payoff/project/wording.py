@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 from payoff.project import toml
 from payoff.project.words import PLAIN
+from payoff.records.charter import plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from payoff.project.files import Reading
     from payoff.project.toml import Document, Path
-    from payoff.records.charter import Charter
+    from payoff.records.charter import Charter, QuantitySpec
 
 WORDS = "words.toml"
 _MONTHS = "january|february|march|april|may|june|july|august|september|october|november|december"
@@ -65,6 +66,8 @@ def paragraph(charter: Charter) -> str:
     common = "; ".join(
         each.says or (f"always {each.action}" if each.action else each.name) for each in charter.common_solutions
     )
+    if charter.quantity is not None:
+        return _paragraph_of_quantity(charter, charter.quantity)
     actions = " or ".join(charter.actions)
     promised = charter.accept.min_gain_per_year
     pays = f"brings at least {promised:,f} {charter.currency} a year more than" if promised else "brings more than"
@@ -73,6 +76,28 @@ def paragraph(charter: Charter) -> str:
         f"What is decided, {decision.per_year:,} times a year: {_ask(decision.question)} Each time the choice is {actions}. "
         f'To choose well one would have to know whether "{outcome.name}" will be the case, which means: {_stop(outcome.means)} '
         f"The model says how likely that is, and the choice with the highest expected money is taken. "
+        f"It is used only if it {pays} what would be done without it: {_stop(common)}"
+    )
+
+
+def _paragraph_of_quantity(charter: Charter, quantity: QuantitySpec) -> str:
+    decision, outcome = charter.decision, charter.decision.outcome
+    promised = charter.accept.min_gain_per_year
+    pays = f"brings at least {promised:,f} {charter.currency} a year more than" if promised else "brings more than"
+    unit = f" {quantity.unit}" if quantity.unit else ""
+    common = "; ".join(
+        each.says or (f"always {each.action}{unit}" if each.action else each.name) for each in charter.common_solutions
+    )
+    knows = (
+        "The model names the quantity."
+        if charter.gives == "action"
+        else "The model says what is to be expected, and the quantity with the highest expected money is taken."
+    )
+    return (
+        f"What the business wants ({charter.objective.owner} answers for it): {_stop(charter.objective.statement)} "
+        f"What is decided, {decision.per_year:,} times a year: {_ask(decision.question)} Each time a quantity is chosen, from"
+        f" {plain(quantity.least)} to {plain(quantity.most)}{unit} in steps of {plain(quantity.step)}. "
+        f'To choose well one would have to know "{outcome.name}", which means: {_stop(outcome.means)} {knows} '
         f"It is used only if it {pays} what would be done without it: {_stop(common)}"
     )
 

@@ -7,6 +7,17 @@ from typing import Literal
 
 import msgspec
 
+MOST_QUANTITIES = 1000
+
+
+def plain(number: Decimal) -> str:
+    """A number as short as it can be written.
+
+    >>> plain(Decimal("5.0")), plain(Decimal(100)), plain(Decimal("2.50"))
+    ('5', '100', '2.5')
+    """
+    return f"{number.normalize():f}"
+
 
 class Objective(msgspec.Struct, frozen=True):
     """What is to be reached, and who answers for it."""
@@ -16,14 +27,14 @@ class Objective(msgspec.Struct, frozen=True):
 
 
 class OutcomeSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """Which column is the outcome and which of its values is the positive one.
+    """Which column is the outcome and which of its values is the positive one (none where the outcome is a quantity).
 
     `name` is the outcome's name in the payoff cells (the column's name unless said otherwise): with
     `column = "churned"` the cells are `offer.churned` and `offer.<any other name>`.
     """
 
     column: str
-    positive: bool | int | str
+    positive: bool | int | str | None
     means: str
     name: str
 
@@ -114,6 +125,24 @@ class CapacitySpec(msgspec.Struct, frozen=True, kw_only=True):
     within: str | None = None
 
 
+class QuantitySpec(msgspec.Struct, frozen=True, kw_only=True):
+    """An action that is a quantity: `least`, `least + step`, ... up to `most`; its money is `sql`, an expression over the row in which `action` is
+    the quantity chosen and `outcome` the one that turned out to be needed.
+    """
+
+    sql: str
+    least: Decimal
+    most: Decimal
+    step: Decimal
+    unit: str = ""
+    line: int = 0
+
+    @property
+    def permitted(self) -> tuple[Decimal, ...]:
+        """The quantities to choose from, the smallest first."""
+        return tuple(self.least + number * self.step for number in range(int((self.most - self.least) / self.step) + 1))
+
+
 class Signed(msgspec.Struct, frozen=True):
     """Who stands for this version of the charter, since when (ISO date), and why it may go on."""
 
@@ -138,18 +167,22 @@ class Charter(msgspec.Struct, frozen=True, kw_only=True):
     signed: Signed | None = None
     segments: tuple[SegmentSpec, ...] = ()
     capacity: CapacitySpec | None = None
+    quantity: QuantitySpec | None = None
+    gives: Literal["forecast", "action"] = "forecast"
     recalibrate: Literal["when poor", "never"] = "when poor"
     file: str
     digest: str
 
     @property
     def actions(self) -> tuple[str, ...]:
-        """The actions, in the order of the file."""
+        """The actions, in the order of the file; the permitted quantities as text where the action is one."""
+        if self.quantity is not None:
+            return tuple(plain(each) for each in self.quantity.permitted)
         return tuple(dict.fromkeys(cell.action for cell in self.cells))
 
     @property
     def outcomes(self) -> tuple[str, ...]:
-        """The outcomes, the positive one first."""
+        """The outcomes, the positive one first; none where it is a quantity."""
         names = dict.fromkeys(cell.outcome for cell in self.cells)
         return tuple(sorted(names, key=lambda name: name != self.decision.outcome.name))
 

@@ -82,7 +82,8 @@ class GroupValue(msgspec.Struct, frozen=True, kw_only=True):
     """A group of decisions: what the model gains on it a year over the best common solution (before running cost), and how often it is wrong.
 
     `wrong` is the share (0-1) of decisions for which another action would have brought more, `gap` that share minus the others'. `missed`
-    and `false_alarms` are the same share among rows with the outcome in focus and among all others.
+    and `false_alarms` are the same share among rows with the outcome in focus and among all others. Where the action is a
+    quantity, `wrong` is the share with too little, `false_alarms` that with too much, and `missed` is null.
     """
 
     column: str
@@ -119,7 +120,8 @@ class Valuation(msgspec.Struct, frozen=True, kw_only=True):
 
     `confidence` is the nominal one, `adjusted` the one used after counting the looks. `exact` maps the same names to the exact
     total over the holdout (decimal text) where every payoff in it is a fixed number of cents. `shares` maps each
-    alternative to the share of decisions per action. `best` is the best common solution. `groups` are those of the charter's segments.
+    alternative to the share of decisions per action. `best` is the best common solution. Where the
+    action is a quantity, `shares` is empty and `quantities` maps each alternative to its `mean` quantity and the tenth and ninetieth percentile. `groups` are those of the charter's segments.
     """
 
     currency: str
@@ -139,6 +141,7 @@ class Valuation(msgspec.Struct, frozen=True, kw_only=True):
     metrics: dict[str, float] = {}
     groups: tuple[GroupValue, ...] = ()
     calibration: Calibration | None = None
+    quantities: dict[str, dict[str, float]] = {}
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):

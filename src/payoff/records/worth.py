@@ -12,19 +12,22 @@ from payoff.records.evidence import Interval
 class Quality(msgspec.Struct, frozen=True, kw_only=True):
     """A model of a given quality: what deciding by it would be worth a year, and where on its ROC curve it would stand.
 
-    `auc` is the probability (0-1) that it ranks a pair of rows with different outcomes rightly, `per_year` its money before running cost,
+    `auc` is the probability (0-1) that it ranks a pair of rows with different outcomes rightly (null where the outcome is a quantity: there `error` is
+    the mean absolute error of its forecasts, in the outcome's unit, and `error_share` that by the mean outcome), `per_year` its money before running cost,
     `gain` the same against the best common solution. `acted` is the share of rows that do not get the most frequent action; with two
     outcomes `precision` is the share of the positive ones among them, `recall` the share of positive ones found (true positive rate) and
     `false_alarms` the share of the others among which it acts (false positive rate).
     """
 
-    auc: float
+    auc: float | None
     per_year: float
     gain: float
     acted: float = 0.0
     precision: float | None = None
     recall: float | None = None
     false_alarms: float | None = None
+    error: float | None = None
+    error_share: float | None = None
 
 
 class BreakEven(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,7 +44,8 @@ class Prospect(msgspec.Struct, frozen=True, kw_only=True):
     `ceiling` is perfect foresight minus the best common solution, a year, before any cost. `asked_per_year` is what a model must bring
     above `best` to pay: its running cost and the larger of the promised gain and a year's part of the building cost. `build` is false when the
     upper bound of the ceiling is below that. `payback_years` is the time after which the building cost is back if the whole ceiling were
-    reached, null when it never is.
+    reached, null when it never is. Where the action is a quantity (counted in `unit`), `shares` is empty and `quantities` maps each alternative to
+    its `mean` quantity and the tenth and ninetieth percentile (`low`, `high`).
     """
 
     currency: str
@@ -62,6 +66,8 @@ class Prospect(msgspec.Struct, frozen=True, kw_only=True):
     break_even: BreakEven
     base_rates: dict[str, float]
     method: str = ""
+    unit: str = ""
+    quantities: dict[str, dict[str, float]] = {}
 
 
 class CurvePoint(msgspec.Struct, frozen=True, kw_only=True):

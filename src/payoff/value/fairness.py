@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 def by_group(
     valued: Valued,
-    outcomes: Codes,
     labels: Mapping[str, NDArray[np.str_]],
     *,
     per_year: int,
@@ -31,18 +30,20 @@ def by_group(
 ) -> tuple[GroupValue, ...]:
     """Every group's gain a year over the best common solution (before running cost), and how often decisions turn out wrong in it.
 
-    Parameters: `outcomes` (n,) codes, 0 the outcome in focus; `labels` per column (n,) the group of each row.
+    Parameters: `labels` per column (n,) the group of each row.
 
-    A decision is wrong when another action would have brought more, given what happened. `gap` is the group's share of wrong decisions minus
+    A decision is wrong when another action would have brought more, given what happened (of quantities: when it was too little). `gap` is the group's share of wrong decisions minus
     that of all others (a difference of two means, linearised at its value: Davison and Hinkley 1997, ch. 2.7). All intervals hold
     together at the confidence of the run's look (Bonferroni's inequality): what is said of a group is not the luck of having many.
     """
     groups = [(column, value) for column, values in labels.items() for value in np.unique(values).tolist()]
-    n = len(outcomes)
+    n = len(valued.actions)
     if not groups:
         return ()
     model = valued.payoffs[np.arange(n), valued.actions]
-    wrong = (model < valued.payoffs.max(axis=1)).astype(np.float64)
+    mistakes = valued.mistakes
+    wrong = mistakes.wrong.astype(np.float64)
+    other = wrong if mistakes.other is None else mistakes.other.astype(np.float64)
     difference = model - valued.common
     columns, masks = [], []
     for column, value in groups:
@@ -63,8 +64,10 @@ def by_group(
                 gain=Interval(gain.mean * per_year, gain.low * per_year, gain.high * per_year),
                 wrong=rate,
                 gap=gap,
-                missed=_share(wrong, mask & (outcomes == 0)),
-                false_alarms=_share(wrong, mask & (outcomes != 0)),
+                missed=None if mistakes.focus is None else _share(wrong, mask & mistakes.focus),
+                false_alarms=_share(wrong, mask & ~mistakes.focus)
+                if mistakes.focus is not None
+                else _share(other, mask),
             )
         )
     return tuple(answer)

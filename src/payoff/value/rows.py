@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
+
+from payoff.value import decide, exact, quality
+from payoff.value.acceptable import refuse_amounts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,6 +21,66 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
     Codes = NDArray[np.int64]
+
+
+class Mistakes(NamedTuple):
+    """Decisions for which another action would have brought more, (n,) each.
+
+    `focus` are the rows with the outcome in focus, where mistakes are cases missed (false alarms in the others). Of quantities `wrong` are those
+    with too little, `other` those with too much, and there is no outcome in focus.
+    """
+
+    wrong: NDArray[np.bool_]
+    focus: NDArray[np.bool_] | None = None
+    other: NDArray[np.bool_] | None = None
+
+
+class Decisions(Protocol):
+    """n decisions between a actions: what every computation of money starts from, whatever the kind of action."""
+
+    @property
+    def rules(self) -> Mapping[str, Codes]:
+        """Per common solution given by SQL the codes (n,) of its actions."""
+        ...
+
+    @property
+    def clusters(self) -> Codes | None:
+        """Codes (n,) of rows that belong together."""
+        ...
+
+    @property
+    def within(self) -> Codes | None:
+        """Codes (n,) of groups that have a capacity of their own."""
+        ...
+
+    @property
+    def number(self) -> int:
+        """N."""
+        ...
+
+    def known(self, charter: Charter, /) -> Floats:
+        """The money (n, a) of every action, given what really happened."""
+        ...
+
+    def expected(self, charter: Charter, /) -> Floats:
+        """The money (n, a) that the model expects of every action."""
+        ...
+
+    def refuse(self, charter: Charter, /) -> None:
+        """Refuse amounts that cannot be counted."""
+        ...
+
+    def total(self, charter: Charter, actions: Codes, money: Floats, /) -> exact.Total:
+        """The money (n,) of the actions taken (n,), added up."""
+        ...
+
+    def metrics(self, charter: Charter, /) -> dict[str, float]:
+        """How good the model's predictions are, whatever their money."""
+        ...
+
+    def mistakes(self, known: Floats, actions: Codes, /) -> Mistakes:
+        """Decisions for which another action would have brought more."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +108,40 @@ class Rows:
     clusters: Codes | None = None
     within: Codes | None = None
 
+    @property
+    def number(self) -> int:
+        """N."""
+        return len(self.outcomes)
+
+    def known(self, charter: Charter) -> Floats:
+        """The money (n, a) of every action, given what really happened."""
+        return decide.in_hindsight(cube_of(charter, self.payoffs), self.outcomes)
+
+    def expected(self, charter: Charter) -> Floats:
+        """The money (n, a) that the model expects of every action."""
+        return decide.expected(self.chance(charter), cube_of(charter, self.payoffs))
+
+    def chance(self, charter: Charter) -> Floats:
+        """The model's probabilities (n, k)."""
+        return np.stack([self.chances[o] for o in charter.outcomes], axis=1)
+
+    def refuse(self, charter: Charter) -> None:
+        """Refuse amounts that are not finite or so large that cents are lost in sums."""
+        refuse_amounts(charter, self.payoffs)
+
+    def total(self, charter: Charter, actions: Codes, money: Floats) -> exact.Total:
+        """The money of the actions taken: exact where payoffs are fixed."""
+        cells = [[charter.cell(a, o).amount for o in charter.outcomes] for a in charter.actions]
+        return exact.total(cells, actions, self.outcomes, money)
+
+    def metrics(self, charter: Charter) -> dict[str, float]:
+        """How good the probabilities are."""
+        return quality.metrics(self.chance(charter), self.outcomes)
+
+    def mistakes(self, known: Floats, actions: Codes) -> Mistakes:
+        """Decisions for which another action would have brought more."""
+        return Mistakes(known[np.arange(len(actions)), actions] < known.max(axis=1), focus=self.outcomes == 0)
+
 
 def blocks(moments: Floats) -> Codes:
     """Blocks (n,) of neighbours in time, as codes: what happens in one week hangs together, and is drawn together.
@@ -67,12 +164,12 @@ def cube_of(charter: Charter, payoffs: Mapping[tuple[str, str], Floats]) -> Floa
     return np.stack([np.stack([payoffs[a, o] for o in charter.outcomes], axis=1) for a in charter.actions], axis=1)
 
 
-def common_actions(charter: Charter, rows: Rows, limit: Capacity | None, seed: int) -> dict[str, Codes]:
+def common_actions(charter: Charter, rows: Decisions, limit: Capacity | None, seed: int) -> dict[str, Codes]:
     """The action of each row under every common solution, in the charter's order; within the capacity where there is one."""
     found = {
         each.name: rows.rules[each.name]
         if each.action is None
-        else np.full(len(rows.outcomes), charter.actions.index(each.action), dtype=np.int64)
+        else np.full(rows.number, charter.actions.index(each.action), dtype=np.int64)
         for each in charter.common_solutions
     }
     return found if limit is None else {name: limit.limit(codes, seed) for name, codes in found.items()}

@@ -11,9 +11,10 @@ import numpy as np
 
 from payoff.base import hashing
 from payoff.records.evidence import Gain, Interval, Valuation
-from payoff.value import capacity, decide, exact, intervals, looks, quality, size
-from payoff.value.acceptable import MODEL, PERFECT, refuse_amounts, refuse_few, refuse_names
-from payoff.value.rows import common_actions, cube_of, shares
+from payoff.value import capacity, exact, intervals, looks, size
+from payoff.value.acceptable import MODEL, PERFECT, refuse_few, refuse_names
+from payoff.value.quantities import spread
+from payoff.value.rows import common_actions, shares
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from payoff.records.charter import Charter
-    from payoff.value.rows import Rows
+    from payoff.value.rows import Decisions, Mistakes
 
     Floats = NDArray[np.float64]
     Codes = NDArray[np.int64]
@@ -32,13 +33,15 @@ class Valued:
     """A valuation with the decisions behind it.
 
     `actions` (n,): codes of the model's actions in the charter's order; `payoffs` (n, a): the money of each action given the row's
-    real outcome; `common` (n,): the money of the best common solution. The model's money is `payoffs[row, actions[row]]`.
+    real outcome; `common` (n,): the money of the best common solution. The model's money is `payoffs[row, actions[row]]`. `mistakes` (n,) are
+    those of the model.
     """
 
     valuation: Valuation
     actions: Codes
     payoffs: Floats
     common: Floats
+    mistakes: Mistakes
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +59,7 @@ class Estimate:
         return Interval(mean, mean + self.below * times, mean + self.above * times)
 
 
-def value_holdout(charter: Charter, rows: Rows, *, looked: int, holdout: str) -> Valued:
+def value_holdout(charter: Charter, rows: Decisions, *, looked: int, holdout: str) -> Valued:
     """Decide for every row by expected payoff and count the money, the model's and everyone else's on the same rows.
 
     Parameters
@@ -64,7 +67,7 @@ def value_holdout(charter: Charter, rows: Rows, *, looked: int, holdout: str) ->
     charter
         The actions, outcomes, common solutions, volume, costs, capacity and what is asked for.
     rows
-        The holdout, with the model's probabilities.
+        The holdout, with what the model says of it.
     looked : int
         Looks at this holdout, this one included.
     holdout : str
@@ -86,17 +89,16 @@ def value_holdout(charter: Charter, rows: Rows, *, looked: int, holdout: str) ->
     fact favours the common solutions, so that the gain over it errs against the model.
     """
     refuse_names(charter)
-    outcomes, clusters = rows.outcomes, rows.clusters
-    refuse_amounts(charter, rows.payoffs)
-    refuse_few(charter, len(outcomes), clusters)
-    cube = cube_of(charter, rows.payoffs)
-    chance = np.stack([rows.chances[o] for o in charter.outcomes], axis=1)
-    limit = capacity.of(charter, len(outcomes), rows.within)
+    number, clusters = rows.number, rows.clusters
+    rows.refuse(charter)
+    refuse_few(charter, number, clusters)
+    known = rows.known(charter)
+    limit = capacity.of(charter, number, rows.within)
     common = common_actions(charter, rows, limit, seed_of(holdout))
-    actions = _decisions(chance, cube, outcomes, common, limit)
-    money = {name: decide.realised(cube, codes, outcomes) for name, codes in actions.items()}
-    cells = [[charter.cell(a, o).amount for o in charter.outcomes] for a in charter.actions]
-    totals = {name: exact.total(cells, codes, outcomes, money[name]) for name, codes in actions.items()}
+    actions = {MODEL: capacity.choose(rows.expected(charter), limit), **common, PERFECT: capacity.choose(known, limit)}
+    every = np.arange(number)
+    money = {name: known[every, codes] for name, codes in actions.items()}
+    totals = {name: rows.total(charter, codes, money[name]) for name, codes in actions.items()}
 
     adjusted = looks.adjusted_confidence(charter.accept.confidence, looked)
     own, differences = _estimates(charter, money, totals, confidence=adjusted, seed=seed_of(holdout), clusters=clusters)
@@ -106,7 +108,7 @@ def value_holdout(charter: Charter, rows: Rows, *, looked: int, holdout: str) ->
     year = charter.decision.per_year
     valuation = Valuation(
         currency=charter.currency,
-        rows=len(outcomes),
+        rows=number,
         looks=looked,
         confidence=charter.accept.confidence,
         adjusted=adjusted,
@@ -116,15 +118,20 @@ def value_holdout(charter: Charter, rows: Rows, *, looked: int, holdout: str) ->
         gain=_gain(charter, best, differences[best].per(year, charter.costs.run_per_year)),
         best=best,
         exact={name: str(total.fixed) for name, total in totals.items() if total.exact},
-        shares={name: shares(charter.actions, codes) for name, codes in actions.items()},
+        shares={name: shares(charter.actions, codes) for name, codes in actions.items() if charter.quantity is None},
+        quantities={name: spread(charter.quantity, codes) for name, codes in actions.items() if charter.quantity},
         method=_method(
             looked, clusters, "blocks of neighbours in time" if charter.split.by == "time" else "whole groups"
         ),
         resamples=intervals.RESAMPLES,
-        metrics={"rows_needed": float(needed)} | quality.metrics(chance, outcomes),
+        metrics={"rows_needed": float(needed)} | rows.metrics(charter),
     )
     return Valued(
-        valuation=valuation, actions=actions[MODEL], payoffs=decide.in_hindsight(cube, outcomes), common=money[best]
+        valuation=valuation,
+        actions=actions[MODEL],
+        payoffs=known,
+        common=money[best],
+        mistakes=rows.mistakes(known, actions[MODEL]),
     )
 
 
@@ -136,15 +143,6 @@ def get_ready(holdout: str, rows: int) -> None:
 def seed_of(holdout: str) -> int:
     """What seeds the resampling of a holdout."""
     return int(hashing.of_text(holdout)[:12], 16)
-
-
-def _decisions(
-    chance: Floats, cube: Floats, outcomes: Codes, common: Mapping[str, Codes], limit: capacity.Capacity | None
-) -> dict[str, Codes]:
-    """The action of each row for model, every common solution and perfect foresight, in this order."""
-    actions = {MODEL: capacity.choose(decide.expected(chance, cube), limit), **common}
-    actions[PERFECT] = capacity.choose(decide.in_hindsight(cube, outcomes), limit)
-    return actions
 
 
 def _estimates(

@@ -141,9 +141,13 @@ def charter(record: RunRecord) -> str:
     terms = record.charter
     if terms is None:
         return ""
-    cells = grid(
-        ("Action", *terms.outcomes),
-        [(action, *(_cell(terms, action, outcome) for outcome in terms.outcomes)) for action in terms.actions],
+    cells = (
+        grid(
+            ("Action", *terms.outcomes),
+            [(action, *(_cell(terms, action, outcome) for outcome in terms.outcomes)) for action in terms.actions],
+        )
+        if terms.quantity is None
+        else facts([("Money", terms.quantity.sql), ("Action", words.actions(terms))])
     )
     solutions = facts((each.name, words.does(each)) for each in terms.common_solutions)
     minimum = (

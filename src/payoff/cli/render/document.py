@@ -86,6 +86,7 @@ def _money(record: RunRecord) -> dict[str, Any]:
         "per_decision": {**_rungs(value.per_decision), "difference": value.difference_per_decision},
         "best": value.best,
         "shares": value.shares,
+        "quantities": value.quantities,
         "exact": value.exact,
         "groups": value.groups,
         "calibration": value.calibration,

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING
 
 from payoff.base.text import count
 from payoff.cli.render import appendix, picture, words
-from payoff.cli.render.amounts import amount, duration, grain, when
+from payoff.cli.render.amounts import amount, duration, figure, grain, when
 from payoff.cli.render.amounts import percent as spaced
 from payoff.cli.render.page import page
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from payoff.records.evidence import Interval
+    from payoff.records.evidence import Interval, Valuation
     from payoff.records.request import RunAnswer
     from payoff.records.run import RunRecord
 
@@ -147,7 +147,7 @@ def _question(record: RunRecord) -> str:
         ("Objective", charter.objective.statement),
         ("Owner", charter.objective.owner),
         (f"“{decision.outcome.name}” means", decision.outcome.means),
-        ("Possible actions", ", ".join(charter.actions)),
+        ("Possible actions", words.actions(charter)),
         ("Decisions a year", f"{decision.per_year:,}"),
     ]
     return f"""<section>
@@ -254,6 +254,8 @@ def _calibration(record: RunRecord) -> str:
 
 def _shares(record: RunRecord) -> str:
     value = record.valuation
+    if value is not None and value.quantities:
+        return _quantities(record, value)
     if value is None or not value.shares:
         return ""
     names = [rung.name for rung in words.ladder(record) if rung.name in value.shares]
@@ -276,6 +278,21 @@ def _shares(record: RunRecord) -> str:
 </section>"""
 
 
+def _quantities(record: RunRecord, value: Valuation) -> str:
+    unit = record.charter.quantity.unit if record.charter and record.charter.quantity else ""
+    names = [rung.name for rung in words.ladder(record) if rung.name in value.quantities]
+    rows = [
+        (name, figure(round(each["mean"], 2)), f"{figure(each['low'])} to {figure(each['high'])}")
+        for name in names
+        for each in (value.quantities[name],)
+    ]
+    return f"""<section>
+<h2>What would be decided</h2>
+{appendix.grid(("", f"{unit} on average".strip(), "Eight of ten decisions between"), rows)}
+<p class="soft">On {count(value.rows, "case")} the model had never seen.</p>
+</section>"""
+
+
 def _groups(record: RunRecord) -> str:
     value = record.valuation
     if value is None or not value.groups:
@@ -292,13 +309,19 @@ def _groups(record: RunRecord) -> str:
         for each in value.groups
     ]
     outcome = record.charter.decision.outcome.name if record.charter else "the outcome"
-    head = (
-        "Group", "Decisions", f"Gain, {value.currency} a year", "Turned out wrong", f"of “{outcome}”", "of all others",
-    )  # fmt: skip
+    wrong = (
+        ("Too little", "", "Too much") if value.quantities else ("Turned out wrong", f"of “{outcome}”", "of all others")
+    )
+    head = ("Group", "Decisions", f"Gain, {value.currency} a year", *wrong)
+    meant = (
+        "Too little or too much: another quantity would have brought more."
+        if value.quantities
+        else "Wrong: another action would have brought more."
+    )
     return f"""<section>
 <h2>Groups that the charter names</h2>
 {appendix.grid(head, rows)}
-<p class="soft">Gain: more than “{escape(value.gain.over)}”, before running cost. Wrong: another action would have brought more. All intervals hold together.</p>
+<p class="soft">Gain: more than “{escape(value.gain.over)}”, before running cost. {meant} All intervals hold together.</p>
 </section>"""
 
 

@@ -110,7 +110,8 @@ def _groups(record: RunRecord) -> list[str]:
         for each in shown
     ]
     more = [f"  and {len(value.groups) - len(shown):,} more in the report"] if len(value.groups) > len(shown) else []
-    head = ("group", "decisions", f"{value.currency} a year", "interval", "turned out wrong")
+    wrong = "too little" if value.quantities else "turned out wrong"
+    head = ("group", "decisions", f"{value.currency} a year", "interval", wrong)
     return [f'Groups that the charter names, against "{value.gain.over}"', *table(head, rows), *more]
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from payoff.base.text import count
 from payoff.cli.render.amounts import amount, grain, percent
+from payoff.records.charter import plain
 
 if TYPE_CHECKING:
     from payoff.records.charter import Charter, CommonSolution
@@ -153,6 +154,17 @@ def ladder(record: RunRecord) -> list[Rung]:
     if PERFECT in value.per_year:
         rungs.append(Rung(PERFECT, "perfect", "knowing every outcome in advance: nobody can", value.per_year[PERFECT]))
     return rungs
+
+
+def actions(charter: Charter) -> str:
+    """What there is to choose from."""
+    quantity = charter.quantity
+    if quantity is None:
+        return ", ".join(charter.actions)
+    return (
+        f"{plain(quantity.least)} to {plain(quantity.most)} {quantity.unit}".rstrip()
+        + f", in steps of {plain(quantity.step)}"
+    )
 
 
 def does(solution: CommonSolution) -> str:

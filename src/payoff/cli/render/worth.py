@@ -17,7 +17,13 @@ _MOST, _SEGMENTS = 8, 6
 
 def text(answer: Worth) -> str:
     """The whole screen, plain Unicode without colour."""
-    parts = [_head(answer), _ladder(answer), _needs(answer.prospect), _quality(answer.prospect)]
+    parts = [
+        _head(answer),
+        _ladder(answer),
+        chosen(answer.prospect.quantities, answer.prospect.unit),
+        _needs(answer.prospect),
+        _quality(answer.prospect),
+    ]
     if answer.findings is not None:
         parts += [_curve(answer), _segments(answer), _hangs(answer)]
     parts += [_budget(answer), _history(answer), _look(answer)]
@@ -74,9 +80,29 @@ def _needed(prospect: Prospect) -> str:
     needed = prospect.break_even.needed
     if needed is None:
         return "Only a nearly perfect model would pay."
+    if needed.auc is None:
+        if needed.error == prospect.break_even.curve[0].error:
+            return "Deciding by these payoffs would pay even with a forecast that knows nothing."
+        return f"A model pays when its forecasts are off by no more than {off_by(needed, prospect)}."
     if needed.auc <= 0.5:
         return "Deciding by these payoffs would pay even without any model."
     return f"A model pays from an AUC of {needed.auc:.2f} on: it must rank {needed.auc * 100:.0f} of 100 pairs rightly."
+
+
+def off_by(each: Quality, prospect: Prospect) -> str:
+    """`4.2 loaves on average (13 % of the mean)`."""
+    error = f"{figure(round_off(each.error or 0.0))} {prospect.unit}".rstrip()
+    share = f" ({percent(each.error_share)} of the mean)" if each.error_share is not None else ""
+    return f"{error} on average{share}"
+
+
+def round_off(value: float) -> float:
+    """Three digits say enough of an error.
+
+    >>> round_off(12.3456), round_off(0.012345), round_off(12345.6)
+    (12.3, 0.0123, 12300.0)
+    """
+    return float(f"{value:.3g}")
 
 
 def _head(answer: Worth) -> list[str]:
@@ -146,7 +172,10 @@ def years(value: float) -> str:
 
 def _quality(prospect: Prospect) -> list[str]:
     curve, needed = prospect.break_even.curve, prospect.break_even.needed
-    rows = sorted({each.auc: each for each in (*curve, *((needed,) if needed else ()))}.values(), key=lambda e: e.auc)
+    if curve[0].auc is None:
+        return _errors(prospect)
+    both = {each.auc or 0.0: each for each in (*curve, *((needed,) if needed else ()))}
+    rows = [both[auc] for auc in sorted(both)]
     binary = any(each.precision is not None for each in rows)
     head = ["", "AUC", f"{prospect.currency} a year more", "acts on"] + (["finds", "is right"] if binary else [])
     cells = [_row(each, mark="→" if each is needed else "", binary=binary) for each in rows]
@@ -156,10 +185,41 @@ def _quality(prospect: Prospect) -> list[str]:
     )
 
 
+def _errors(prospect: Prospect) -> list[str]:
+    """The same for forecasts: by how far they are off."""
+    curve, needed = prospect.break_even.curve, prospect.break_even.needed
+    both = {each.error or 0.0: each for each in (*curve, *((needed,) if needed else ()))}
+    cells = [
+        [
+            "→" if each is needed else "",
+            figure(round_off(error)),
+            "" if each.error_share is None else percent(each.error_share),
+            amount(each.gain, 100.0 if abs(each.gain) >= 1000 else 1.0, sign=True),
+        ]
+        for error, each in sorted(both.items(), reverse=True)
+    ]
+    head = ["", f"off by, {prospect.unit}".rstrip(", "), "of the mean", f"{prospect.currency} a year more"]
+    return [
+        f'How good must it be?   gain over "{prospect.best}" by how far forecasts are off on average',
+        *table(head, cells),
+    ]
+
+
+def chosen(quantities: dict[str, dict[str, float]], unit: str) -> list[str]:
+    """What each alternative chooses, where the action is a quantity."""
+    if not quantities:
+        return []
+    rows = [
+        (cut(name, 18), figure(round(each["mean"], 2)), f"{figure(each['low'])} … {figure(each['high'])}")
+        for name, each in quantities.items()
+    ]
+    return [f"What would be chosen{f', {unit}' if unit else ''}", *table(("", "mean", "eight of ten between"), rows)]
+
+
 def _row(each: Quality, *, mark: str, binary: bool) -> list[str]:
     cells = [
         mark,
-        f"{each.auc:.2f}",
+        f"{each.auc or 0.0:.2f}",
         amount(each.gain, 100.0 if abs(each.gain) >= 1000 else 1.0, sign=True),
         percent(each.acted),
     ]

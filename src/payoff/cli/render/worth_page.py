@@ -198,9 +198,11 @@ def _ladder(answer: Worth) -> str:
 
 def _quality(prospect: Prospect) -> str:
     even = prospect.break_even
-    dots = [charts.Dot(each.auc, each.gain) for each in even.curve]
+    if even.curve[0].auc is None:
+        return _errors(prospect)
+    dots = [charts.Dot(each.auc or 0.0, each.gain) for each in even.curve]
     needed = even.needed
-    at = charts.Dot(needed.auc, needed.gain) if needed else None
+    at = charts.Dot(needed.auc or 0.0, needed.gain) if needed else None
     marks = [(0.5, "a coin: 50"), (0.6, "60"), (0.7, "70"), (0.8, "80"), (0.9, "90"), (0.99, "99")]
     money_ = escape(prospect.currency)
     level = (even.asked_per_year, f"what it must bring: {amount(even.asked_per_year)}")
@@ -208,7 +210,7 @@ def _quality(prospect: Prospect) -> str:
     said = typeset(_point(prospect))
     rows = [
         (
-            f"{each.auc * 100:.0f} of 100",
+            f"{(each.auc or 0.0) * 100:.0f} of 100",
             amount(each.gain, 100.0, sign=True),
             percent(each.acted),
             *(("" if value is None else percent(value)) for value in (each.recall, each.precision)),
@@ -234,10 +236,42 @@ def _quality(prospect: Prospect) -> str:
 </section>"""
 
 
+def _errors(prospect: Prospect) -> str:
+    """How good forecasts must be: the same picture over how far they are off, the best on the right."""
+    even, unit = prospect.break_even, prospect.unit
+    dots = [charts.Dot(-(each.error or 0.0), each.gain) for each in even.curve]
+    needed = even.needed
+    at = charts.Dot(-(needed.error or 0.0), needed.gain) if needed else None
+    shown = [even.curve[0], even.curve[len(even.curve) // 2], even.curve[-1]]
+    marks = [(-(each.error or 0.0), figure(worth.round_off(each.error or 0.0))) for each in shown]
+    level = (even.asked_per_year, f"what it must bring: {amount(even.asked_per_year)}")
+    rows = [
+        (
+            figure(worth.round_off(each.error or 0.0)),
+            "" if each.error_share is None else percent(each.error_share),
+            amount(each.gain, 100.0, sign=True),
+        )
+        for each in even.curve
+    ]
+    head = (f"Off by, {unit}" if unit else "Off by", "Of the mean", f"{prospect.currency} a year more")
+    return f"""<section>
+<h2>How good must a model be?</h2>
+<p>By how much may its forecasts be off, on average? On the left a forecast that knows nothing, on the right one that is nearly right.</p>
+<figure class="figure">{charts.line(dots, label="Gain by error of the forecasts", marks=marks, level=level, at=at)}
+<figcaption class="soft">{escape(prospect.currency)} a year more than “{escape(prospect.best)}”, before running cost, by how far forecasts are off on average{f" ({escape(unit)})" if unit else ""}.</figcaption></figure>
+<p>{typeset(_point(prospect))}</p>
+<details><summary>The figures</summary>
+{appendix.grid(head, rows)}
+</details>
+</section>"""
+
+
 def _point(prospect: Prospect) -> str:
     needed = prospect.break_even.needed
     if needed is None:
         return "Not even a nearly perfect model would pay."
+    if needed.auc is None:
+        return f"It pays when its forecasts are off by no more than {worth.off_by(needed, prospect)}."
     said = f"It pays from {needed.auc * 100:.0f} of 100 on (specialists call this an AUC of {needed.auc:.2f})."
     if needed.precision is not None and needed.recall is not None:
         said += (
@@ -357,8 +391,14 @@ def _holdout(answer: Worth) -> str:
 </section>"""
 
 
+def _simulated(prospect: Prospect) -> str:
+    if prospect.break_even.curve[0].auc is None:
+        return "a forecast with noise that is right on average (a Gaussian copula with the outcome)"
+    return "a score with normal noise whose probabilities are right on average"
+
+
 def _how(prospect: Prospect) -> str:
     return f"""<details><summary>How this was computed</summary>
-<p>Intervals: {escape(prospect.method)}. Quality: a score with normal noise whose probabilities are right on average; it is assumed to know as much about
+<p>Intervals: {escape(prospect.method)}. Quality: {_simulated(prospect)}; it is assumed to know as much about
 cases with large amounts as about others. The docstrings of <code>payoff.value</code> give formulas and sources.</p>
 </details>"""

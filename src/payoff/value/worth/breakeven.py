@@ -14,7 +14,7 @@ from payoff.value import decide
 from payoff.value.capacity import choose
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -58,25 +58,31 @@ def break_even(rows: Scored, *, asked: float, per_year: int, seed: int) -> Break
     def at(auc: float) -> Quality:
         return score.quality(auc, per_year)
 
-    curve = tuple(at(auc) for auc in GRID)
-    return BreakEven(asked_per_year=asked, curve=curve, needed=_least(at, curve, asked))
+    curve = [(auc, at(auc)) for auc in GRID]
+    return BreakEven(
+        asked_per_year=asked,
+        curve=tuple(each for _, each in curve),
+        needed=least(at, [*curve, (BEST, at(BEST))], asked),
+    )
 
 
-def _least(at: Callable[[float], Quality], curve: tuple[Quality, ...], asked: float) -> Quality | None:
-    """By halving between the last point of the curve below what is asked and the next."""
-    reached = [each for each in (*curve, at(BEST)) if each.gain >= asked]
-    if not reached:
+def least(at: Callable[[float], Quality], curve: Sequence[tuple[float, Quality]], asked: float) -> Quality | None:
+    """The least quality that brings what is asked, by halving between the last point of the curve below it and the next."""
+    low = curve[0][0]
+    for high, found in curve:
+        if found.gain >= asked:
+            break
+        low = high
+    else:
         return None
-    high = reached[0]
-    below = [each.auc for each in curve if each.auc < high.auc]
-    low = max(below, default=high.auc)
-    for _ in range(_HALVINGS):
-        middle = at((low + high.auc) / 2)
-        if middle.gain >= asked:
-            high = middle
+    for _ in range(_HALVINGS if low < high else 0):
+        middle = (low + high) / 2
+        quality = at(middle)
+        if quality.gain >= asked:
+            high, found = middle, quality
         else:
-            low = middle.auc
-    return high
+            low = middle
+    return found
 
 
 class _Score:

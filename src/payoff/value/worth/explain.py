@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from payoff.records.worth import Findings
-from payoff.value import capacity, decide
-from payoff.value.rows import common_actions, cube_of
+from payoff.value import capacity
+from payoff.value.rows import common_actions
 from payoff.value.worth import carriers, prospect, sensitivity
 
 if TYPE_CHECKING:
@@ -19,27 +19,25 @@ if TYPE_CHECKING:
 
     from payoff.records.charter import Charter
     from payoff.records.evidence import Valuation
-    from payoff.value.rows import Rows
+    from payoff.value.rows import Decisions
 
     Floats = NDArray[np.float64]
-    Codes = NDArray[np.int64]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Number:
-    """A number of the payoffs: the cells (action, outcome) it stands in, and how to ask for their money with it times a factor."""
+    """A number of the payoffs, and how to ask for the money (n, a) with it times a factor: given what happened, and as the model expects it."""
 
     name: str
     value: float
     line: int
-    cells: Sequence[tuple[str, str]]
-    asked: Callable[[float], Sequence[Floats]]
+    asked: Callable[[float], tuple[Floats, Floats]]
 
 
 def explain(
     charter: Charter,
     valuation: Valuation,
-    scored: Rows,
+    scored: Decisions,
     *,
     run: str,
     labels: Mapping[str, NDArray[np.str_]],
@@ -51,14 +49,12 @@ def explain(
     Parameters: `labels` per column (n,) groups of rows; `numbers` those of the payoffs.
     """
     case = _case(charter, scored, seed)
-    expectation = decide.expected(case.chance, case.cube)
     actions, theirs = case.decided(), case.served(valuation.best)
     rows = np.arange(len(actions))
-    common = decide.realised(case.cube, theirs, case.outcomes)
-    difference = decide.realised(case.cube, actions, case.outcomes) - common
-    advantage = expectation[rows, actions] - expectation[rows, theirs]
-    known = decide.in_hindsight(case.cube, case.outcomes)
-    best = decide.realised(case.cube, capacity.choose(known, case.capacity), case.outcomes)
+    common = case.money(theirs)
+    difference = case.money(actions) - common
+    advantage = case.expected[rows, actions] - case.expected[rows, theirs]
+    best = case.money(capacity.choose(case.known, case.capacity))
     low = valuation.difference_per_decision[valuation.best].low
     case = dataclasses.replace(case, errors_below=sensitivity.errors_below(difference, low, case.clusters))
     how: dict[str, Any] = {"confidence": valuation.adjusted, "seed": seed, "clusters": scored.clusters}
@@ -77,29 +73,26 @@ def explain(
     )
 
 
-def _case(charter: Charter, scored: Rows, seed: int) -> sensitivity.Case:
+def _case(charter: Charter, scored: Decisions, seed: int) -> sensitivity.Case:
     return sensitivity.Case(
-        chance=np.stack([scored.chances[name] for name in charter.outcomes], axis=1),
-        cube=cube_of(charter, scored.payoffs),
-        outcomes=scored.outcomes,
+        known=scored.known(charter),
+        expected=scored.expected(charter),
         common=common_actions(charter, scored, None, seed),
         clusters=scored.clusters,
         per_year=charter.decision.per_year,
         run_per_year=float(charter.costs.run_per_year),
         asked=float(charter.accept.min_gain_per_year),
         errors_below=0.0,
-        capacity=capacity.of(charter, len(scored.outcomes), scored.within),
+        capacity=capacity.of(charter, scored.number, scored.within),
         seed=seed,
     )
 
 
 def _moves(charter: Charter, case: sensitivity.Case, numbers: Sequence[Number]) -> list[sensitivity.Moved]:
-    found = []
-    for each in numbers:
-        cells = [(charter.actions.index(action), charter.outcomes.index(outcome)) for action, outcome in each.cells]
-        found.append(
-            sensitivity.Moved(each.name, each.value, each.line, sensitivity.PayoffNumber(case, cells, each.asked).to)
-        )
+    found = [
+        sensitivity.Moved(each.name, each.value, each.line, sensitivity.PayoffNumber(case, each.asked).to)
+        for each in numbers
+    ]
     year, cost = charter.decision.per_year, float(charter.costs.run_per_year)
     found.append(sensitivity.Moved("decisions a year", year, 0, case.with_volume))
     if case.capacity is not None and charter.capacity is not None:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from payoff.records.worth import Assumption
-from payoff.value import decide
 from payoff.value.capacity import choose
 
 if TYPE_CHECKING:
@@ -32,15 +31,14 @@ _HALVINGS = 10
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What the verdict was computed from: chances (n, k), payoffs (n, a, k), outcomes (n,), the actions (n,) that each common solution asks for,
-    the capacity, and what seeds who of them is served.
+    """What the verdict was computed from: the money (n, a) of each action given what happened and as the model expects it, the actions (n,) that
+    each common solution asks for, the capacity, and what seeds who of them is served.
 
     `errors_below` is how many standard errors the verdict's lower bound lay below its mean (it takes skewness and looks into account).
     """
 
-    chance: Floats
-    cube: Floats
-    outcomes: Codes
+    known: Floats
+    expected: Floats
     common: Mapping[str, Codes]
     clusters: Codes | None
     per_year: int
@@ -52,7 +50,11 @@ class Case:
 
     def decided(self) -> Codes:
         """The model's actions (n,)."""
-        return choose(decide.expected(self.chance, self.cube), self.capacity)
+        return choose(self.expected, self.capacity)
+
+    def money(self, codes: Codes) -> Floats:
+        """What actions (n,) turned out to be worth (n,)."""
+        return np.asarray(self.known[np.arange(len(codes)), codes], dtype=np.float64)
 
     def served(self, name: str) -> Codes:
         """The actions (n,) of a common solution, within the capacity."""
@@ -138,8 +140,8 @@ def _nearest(flips: Callable[[float], bool], stays: float, turns: float) -> floa
 
 def _difference(case: Case) -> Floats:
     """The model's money minus the best common solution's, per decision."""
-    model = decide.realised(case.cube, case.decided(), case.outcomes)
-    others = [decide.realised(case.cube, case.served(name), case.outcomes) for name in case.common]
+    model = case.money(case.decided())
+    others = [case.money(case.served(name)) for name in case.common]
     return model - max(others, key=lambda money: float(money.sum()))
 
 
@@ -151,30 +153,26 @@ def _error(difference: Floats, clusters: Codes | None) -> float:
 
 
 class PayoffNumber:
-    """A number of the payoffs that is moved: its cells are asked for at half and double its value, and again only where they are no line.
+    """A number of the payoffs that is moved: the money is asked for at half and double its value, and again only where it is no line between.
 
-    `cells` are (action, outcome) codes; `asked(factor)` gives the money (n,) of each of them with the number times `factor`.
+    `asked(factor)` gives the money (n, a) of each action with the number times `factor`, given what happened and as the model expects it.
     """
 
-    def __init__(
-        self, case: Case, cells: Sequence[tuple[int, int]], asked: Callable[[float], Sequence[Floats]]
-    ) -> None:
-        self._case, self._cells, self._asked = case, cells, asked
+    def __init__(self, case: Case, asked: Callable[[float], tuple[Floats, Floats]]) -> None:
+        self._case, self._asked = case, asked
         self._double = asked(2.0)
-        half = asked(0.5)
         self._line = all(
-            np.allclose(half[number], self._between(number, 0.5), rtol=1e-9, atol=1e-12) for number in range(len(cells))
+            np.allclose(half, between, rtol=1e-9, atol=1e-12)
+            for half, between in zip(asked(0.5), self._between(0.5), strict=True)
         )
 
     def to(self, factor: float) -> Case:
         """The case with the number times a factor."""
-        cube = self._case.cube.copy()
-        values = [] if self._line else self._asked(factor)
-        for number, (action, outcome) in enumerate(self._cells):
-            cube[:, action, outcome] = self._between(number, factor) if self._line else values[number]
-        return dataclasses.replace(self._case, cube=cube)
+        known, expected = self._between(factor) if self._line else self._asked(factor)
+        return dataclasses.replace(self._case, known=known, expected=expected)
 
-    def _between(self, number: int, factor: float) -> Floats:
-        action, outcome = self._cells[number]
-        base = self._case.cube[:, action, outcome]
-        return base + (factor - 1) * (self._double[number] - base)
+    def _between(self, factor: float) -> tuple[Floats, Floats]:
+        case, (known, expected) = self._case, self._double
+        return case.known + (factor - 1) * (known - case.known), case.expected + (factor - 1) * (
+            expected - case.expected
+        )
