@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from decimal import Decimal
 from typing import Any
 
 import duckdb
@@ -14,7 +15,7 @@ import pytest
 from payoff.data.leaks import Search
 from payoff.gates import leaks
 from payoff.records.artifact import Artifact, Field
-from payoff.records.charter import Charter
+from payoff.records.charter import Charter, QuantitySpec
 from payoff.records.contract import Column, Contract
 from payoff.records.evidence import Evidence, Leak
 from payoff.testing.samples import sample_charter
@@ -44,7 +45,9 @@ def world(seed: int = 1) -> dict[str, Any]:
     }
 
 
-def found(columns: dict[str, Any], *, held: Any = None, contracts: tuple[Contract, ...] = (), **decision: Any) -> tuple[Leak, ...]:
+def found(
+    columns: dict[str, Any], *, held: Any = None, contracts: tuple[Contract, ...] = (), why: Charter | None = None, **decision: Any
+) -> tuple[Leak, ...]:
     """What is found when `held` (default: every fourth row) is the holdout."""
     table = pa.table(columns)
     mask = pa.array(np.arange(table.num_rows) % 4 == 0 if held is None else held)
@@ -57,7 +60,7 @@ def found(columns: dict[str, Any], *, held: Any = None, contracts: tuple[Contrac
         fields=tuple(Field(f.name, str(f.type)) for f in each.schema),
     ) for name, each in tables.items()}  # fmt: skip
     query = lambda sql: connection.execute(sql).to_arrow_table()  # noqa: E731
-    return Search(charter(**decision), contracts, made["train"], made["holdout"], query).leaks()
+    return Search(why or charter(**decision), contracts, made["train"], made["holdout"], query).leaks()
 
 
 def explained(name: str) -> tuple[Contract, ...]:
@@ -191,3 +194,33 @@ def test_what_is_refused_is_said_and_what_is_explained_passes() -> None:
     assert passed.passed
     assert "explained: fate" in passed.reason
     assert leaks.judge(Evidence(), charter()) is None, "not searched"
+
+
+# -- where the outcome is a quantity
+
+
+def demand(**columns: Any) -> tuple[Leak, ...]:
+    """What is found in a year of sales with these columns beside an honest one; every fourth row is held out."""
+    rng = np.random.default_rng(5)
+    weather = rng.normal(size=ROWS)
+    sold = np.maximum(0, np.rint(60 + 15 * weather + rng.normal(0, 12, ROWS)))
+    made = {name: each(sold, rng) for name, each in columns.items()}
+    quantity = QuantitySpec(sql="action - outcome", least=Decimal(0), most=Decimal(9), step=Decimal(1))
+    why = charter()
+    outcome = msgspec.structs.replace(why.decision.outcome, column="sold", positive=None)
+    why = msgspec.structs.replace(
+        why, decision=msgspec.structs.replace(why.decision, outcome=outcome), quantity=quantity, cells=()
+    )
+    return found({"id": np.arange(ROWS), "weather": weather, **made, "sold": sold}, why=why)
+
+
+def test_a_column_that_foretells_a_quantity() -> None:
+    (leak,) = demand(revenue=lambda sold, rng: 3.2 * sold + rng.normal(0, 0.5, ROWS))
+    assert (leak.kind, leak.column, leak.refused) == ("foretells", "revenue", True)
+    assert leak.figure > 0.995
+    assert "rank correlation" in leak.reason
+
+
+def test_yesterdays_sales_are_honest() -> None:
+    """A column that says most of what there is to know, but not all: a correlation of 0.98."""
+    assert demand(yesterday=lambda sold, rng: sold + rng.normal(0, 4, ROWS), nothing=lambda _, __: np.full(ROWS, np.nan)) == ()

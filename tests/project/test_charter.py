@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from payoff.project import charter, charter_rules
+from payoff.project import charter, charter_rules, wording
 
 if TYPE_CHECKING:
     from conftest import Written
@@ -52,6 +52,71 @@ def test_a_mistake(written: Written, old: str, new: str, code: str, line: int, w
     assert finding.where.line == line
     assert words in finding.expected
     assert finding.try_
+
+
+QUANTITY = """[payoff]
+currency = "EUR"
+quantity = "3.2 * least(action, outcome) - 1.1 * action"
+[common_solutions]
+sixty = { action = 60 }
+usual = { sql = "usual" }
+"""
+
+
+def of_a_quantity(written: Written) -> None:
+    text = (written.root / "charter.toml").read_text()
+    start, end = text.index("[payoff]"), text.index("[split]")
+    written.write("charter.toml", text[:start] + QUANTITY + text[end:])
+    written.change("charter.toml", "positive = true, ", "")
+    written.change("charter.toml", "per_year", 'action = { least = 0, most = 200, step = 2.5, unit = "loaves" }\nper_year')
+
+
+def test_a_quantity(written: Written) -> None:
+    of_a_quantity(written)
+    found = written.project().charter
+    assert found.quantity is not None
+    assert found.quantity.permitted[:3] == (Decimal(0), Decimal("2.5"), Decimal(5))
+    assert (found.actions[0], found.actions[1], found.actions[-1], len(found.actions)) == ("0", "2.5", "200", 81)
+    assert found.outcomes == ()
+    assert found.common_solutions[0].action == "60"
+    assert found.gives == "forecast"
+    assert "from 0 to 200 loaves in steps of 2.5" in wording.paragraph(found)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "code", "words"),
+    [
+        ('quantity = "3.2 * least(action, outcome) - 1.1 * action"\n', "", "PO-C015", "both"),
+        ('action = { least = 0, most = 200, step = 2.5, unit = "loaves" }\n', "", "PO-C015", "both"),
+        ("most = 200", "most = 20000", "PO-C015", "1,000"),
+        ("most = 200", "most = 0", "PO-C015", "2 to"),
+        ("step = 2.5", "step = 0", "PO-P009", "greater than 0"),
+        ('means = "cancels', 'positive = 3, means = "cancels', "PO-C015", "named actions"),
+        ("[split]", '[capacity]\naction = "x"\nat_most = 5\nper = "week"\n[split]', "PO-C015", "named actions"),
+        ('currency = "EUR"', 'currency = "EUR"\noffer.yes = 5', "PO-C015", "named actions"),
+        ("least(action, outcome) - 1.1 * action", "action", "PO-C015", "what was needed"),
+        ("1.1 * action", "1.1 * (", "PO-C005", "SQL expression"),
+        ("action = 60", "action = 61", "PO-C007", "in steps of 2.5"),
+        ("action = 60", 'action = "sixty"', "PO-C007", "in steps of 2.5"),
+        ('step = "model"', 'step = "model"\ngives = "a guess"', "PO-P009", "forecast"),
+    ],
+)
+def test_a_mistake_about_a_quantity(written: Written, old: str, new: str, code: str, words: str) -> None:
+    of_a_quantity(written)
+    written.change("charter.toml", old, new)
+    errors = [f for f in written.inspect()[1] if f.severity == "error"]
+    assert code in [f.code for f in errors], errors
+    finding = next(f for f in errors if f.code == code)
+    assert words in finding.expected, finding
+    assert finding.where is not None
+    assert finding.where.line > 1
+
+
+def test_what_is_for_quantities_only_is_not_for_named_actions(written: Written) -> None:
+    written.change("charter.toml", "positive = true, ", "")
+    written.change("charter.toml", 'step = "model"', 'step = "model"\ngives = "action"')
+    codes = [f.code for f in written.inspect()[1] if f.severity == "error"]
+    assert sorted(codes) == ["PO-C015", "PO-P007"]
 
 
 def test_an_amount_with_its_currency(written: Written) -> None:

@@ -7,6 +7,15 @@ from decimal import ROUND_HALF_EVEN, Decimal
 from payoff.base.errors import UserError
 
 
+def plain(number: Decimal) -> str:
+    """A number as short as it can be written.
+
+    >>> plain(Decimal("5.0")), plain(Decimal(100)), plain(Decimal("2.50"))
+    ('5', '100', '2.5')
+    """
+    return f"{number.normalize():f}"
+
+
 class Money:
     """An exact decimal amount in one currency.
 

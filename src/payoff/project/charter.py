@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from payoff.base import hashing
+from payoff.base.money import plain
 from payoff.project import spec, toml
 from payoff.project.charter_keys import FILE, SPEC
 from payoff.project.charter_rules import Rules, outcome_name
@@ -27,7 +28,6 @@ from payoff.records.charter import (
     Signed,
     SplitSpec,
     Stop,
-    plain,
 )
 
 if TYPE_CHECKING:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from payoff.base.money import plain
 from payoff.project import toml
 from payoff.project.words import PLAIN
-from payoff.records.charter import plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -7,16 +7,9 @@ from typing import Literal
 
 import msgspec
 
+from payoff.base.money import plain
+
 MOST_QUANTITIES = 1000
-
-
-def plain(number: Decimal) -> str:
-    """A number as short as it can be written.
-
-    >>> plain(Decimal("5.0")), plain(Decimal(100)), plain(Decimal("2.50"))
-    ('5', '100', '2.5')
-    """
-    return f"{number.normalize():f}"
 
 
 class Objective(msgspec.Struct, frozen=True):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
+from payoff.base.money import plain
 from payoff.base.text import count
 from payoff.cli.render.amounts import amount, grain, percent
-from payoff.records.charter import plain
 
 if TYPE_CHECKING:
     from payoff.records.charter import Charter, CommonSolution
