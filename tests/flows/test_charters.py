@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -139,6 +140,28 @@ def test_at_most_so_many_a_week(light: Light) -> None:
     light.change("charter.toml", "at_most = 50", "at_most = 50\nwithin = 'calls_to_support'")
     wider = light.run(code=None)
     assert wider["shares"]["model"]["offer"] > shares["model"]["offer"]
+
+
+def test_a_budget_out_of_which_each_row_takes_something_else(light: Light) -> None:
+    """250 EUR a week, an offer costs a fiftieth of the customer's value: never more than that is spent."""
+    light.append("charter.toml", CAPACITY.replace("at_most = 50", 'budget = 250\ncost = "lifetime_value / 50"'))
+    answer = light.run(code=None)
+    file = light.root / "out.parquet"
+    light.payoff("show", "latest", "--predictions", str(file))
+    rows = {row["id"]: row for row in pq.read_table(file).to_pylist()}
+    with open(light.root / "data/customers.csv", encoding="utf-8", newline="") as stream:
+        costs = {int(row["customer_id"]): float(row["lifetime_value"]) / 50 for row in csv.DictReader(stream)}
+    spent = sum(costs[id_] for id_, row in rows.items() if row["action"] == "offer")
+    there_is = 250 * 52 * len(rows) / 60_000
+    assert spent <= there_is
+    assert spent > 0.97 * there_is, "what there is is used"
+    assert answer["shares"]["perfect"]["offer"] < 1
+    assert "budget a week" in light.payoff("worth", "latest", code=None)
+    light.change("charter.toml", "lifetime_value / 50", "lifetime_value - 100000")
+    (error,) = light.run(code=2)["errors"]
+    assert error["code"] == "PO-D041"
+    light.change("charter.toml", "lifetime_value - 100000", "lifetime_valeu")
+    assert "PO-D036" in [each["code"] for each in light.run(code=2)["errors"]]
 
 
 def test_a_capacity_that_says_nothing_is_told(light: Light) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from decimal import Decimal
 
 import msgspec
@@ -95,3 +96,45 @@ def test_a_model_is_worth_more_where_places_are_few() -> None:
     assert all(each.acted <= 0.05 for each in found.curve)
     assert found.curve[-1].precision == pytest.approx(1.0, abs=0.02)
     assert found.needed is not None
+
+
+def within(budget: float, costs: np.ndarray, groups: np.ndarray | None = None) -> capacity.Capacity:
+    number = 1 if groups is None else int(groups.max()) + 1
+    return capacity.Capacity(scarce=0, otherwise=1, places=np.full(number, budget), groups=groups, costs=costs)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 10**6), st.integers(1, 9), st.floats(0.0, 12.0))
+def test_a_budget_is_spent_where_it_brings_the_most(seed: int, rows: int, budget: float) -> None:
+    """Against every way to spend it: never more than there is, and short of the best by less than one row's worth."""
+    rng = np.random.default_rng(seed)
+    costs = rng.uniform(0.1, 4.0, rows).round(2)
+    worth = np.stack([rng.normal(1.0, 2.0, rows), np.zeros(rows)], axis=1)
+    chosen = within(budget, costs).choose(worth) == 0
+    assert costs[chosen].sum() <= budget + 1e-9
+    ways = np.array(list(itertools.product([0, 1], repeat=rows)))
+    possible = ways[ways @ costs <= budget + 1e-9]
+    affordable = worth[costs <= budget, 0]
+    best = (possible @ worth[:, 0]).max()
+    assert worth[chosen, 0].sum() >= best - max(0.0, affordable.max(initial=0.0)) - 1e-9
+    asked = within(budget, costs).limit(np.zeros(rows, np.int64), seed=1) == 0
+    assert costs[asked].sum() <= budget + 1e-9
+
+
+def test_each_group_has_its_own_budget_and_what_is_too_dear_holds_nobody_up() -> None:
+    costs = np.array([1.0, 1.0, 9.0, 1.0, 1.0, 1.0])
+    groups = np.array([0, 0, 0, 1, 1, 1])
+    worth = np.stack([np.array([5.0, 4.0, 99.0, 5.0, 4.0, 3.0]), np.zeros(6)], axis=1)
+    assert within(2.0, costs, groups).choose(worth).tolist() == [0, 0, 1, 0, 0, 1]
+
+
+def test_what_costs_nothing_is_had_by_everybody() -> None:
+    worth = np.stack([np.array([5.0, -1.0, 1.0]), np.zeros(3)], axis=1)
+    assert within(0.0, np.zeros(3)).choose(worth).tolist() == [0, 1, 0]
+
+
+def test_the_same_cost_for_all_is_the_same_as_so_many_places() -> None:
+    rng = np.random.default_rng(1)
+    worth = np.stack([rng.normal(size=500), np.zeros(500)], axis=1)
+    places = capacity.Capacity(scarce=0, otherwise=1, places=np.array([40.0]))
+    assert within(120.0, np.full(500, 3.0)).choose(worth).tolist() == places.choose(worth).tolist()

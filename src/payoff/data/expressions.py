@@ -31,6 +31,7 @@ _FORBIDDEN = re.compile(
     re.IGNORECASE,
 )
 _SAMPLE = 5
+_COST = "capacity:cost"
 _CHOSEN = "payoff:chosen"  # stands for the quantity until it is filled in
 # What was found, code, what was expected, what to do.
 Fault = tuple[str, str, str, str]
@@ -46,6 +47,11 @@ def check_charter(charter: Charter, columns: Sequence[str] | None, contracts: It
         if cell.sql is not None:
             title = f"payoff {cell.action}.{cell.outcome}"
             findings += _findings(charter, cell.sql, columns, promised, title=title, line=cell.line, rule=False)
+    spec = charter.capacity
+    if spec is not None and spec.cost_sql is not None:
+        findings += _findings(
+            charter, spec.cost_sql, columns, promised, title="capacity.cost", line=spec.line, rule=True
+        )
     for solution in charter.common_solutions:
         if solution.sql is not None:
             title = f"common solution {solution.name}"
@@ -61,7 +67,7 @@ def payoff_query(
     Where the action is a quantity: `outcome` and `rule:<solution>` as DOUBLE, and `payoff:<number>` (DOUBLE) for each permitted quantity in their
     order, given the real outcome.
 
-    When rows are split by something that several may share, `cluster` names what they share; when by time, `moment` is its second; `within` names the groups that have a capacity.
+    When rows are split by something that several may share, `cluster` names what they share; when by time, `moment` is its second; `within` names the groups that have a capacity, `capacity:cost` is what the scarce action costs.
 
     Raises `InvalidInput` with everything that is wrong with the charter's expressions.
     """
@@ -81,6 +87,8 @@ def payoff_query(
         parts.append(f"{column(charter.split.on)} as cluster")
     if charter.capacity is not None and charter.capacity.within is not None:
         parts.append(f"coalesce(cast({column(charter.capacity.within)} as varchar), '') as within")
+    if charter.capacity is not None and charter.capacity.cost_sql is not None:
+        parts.append(f"cast(({charter.capacity.cost_sql}) as double) as {column(_COST)}")
     rules = [solution for solution in charter.common_solutions if solution.sql is not None]
     kind = "varchar" if charter.quantity is None else "double"
     parts += [f"cast(({rule.sql}) as {kind}) as {column(f'rule:{rule.name}')}" for rule in rules]
@@ -166,6 +174,19 @@ def refuse_unusable(charter: Charter, answer: pa.Table) -> None:
                         where=Where(charter.file, solution.line),
                     )
                 )
+    if charter.capacity is not None and _COST in answer.column_names:
+        bad = pc.invert(pc.fill_null(pc.and_(pc.is_finite(answer[_COST]), pc.greater_equal(answer[_COST], 0.0)), False))
+        number = pc.sum(bad).as_py() or 0
+        if number:
+            parts.append(
+                UserError(
+                    f"capacity.cost is no cost for {count(number, 'row')} of {answer.num_rows:,} ({_ids(charter, answer, bad)})",
+                    code="PO-D041",
+                    expected="what the action costs for every row, a number of 0 or more",
+                    remedy="write what such rows cost into it, as with coalesce(cost, 5)",
+                    where=Where(charter.file, charter.capacity.line),
+                )
+            )
     unknown = sorted(set(pc.unique(answer["outcome"]).to_pylist()) - set(charter.outcomes))
     if unknown:
         parts.append(

@@ -97,6 +97,7 @@ def rows_of(charter: Charter, rows: pa.Table, chances: Mapping[str, Any] | None 
         chances=chances or {},
         clusters=units(rows),
         within=_clusters(rows["within"]) if "within" in rows.column_names else None,
+        costs=rows["capacity:cost"].to_numpy() if "capacity:cost" in rows.column_names else None,
     )
 
 

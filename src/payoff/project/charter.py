@@ -127,7 +127,11 @@ def _charter(document: Document, cells: tuple[Cell, ...], quantity: QuantitySpec
         ),
         signed=_signed(table.get("signed")),
         segments=_segments(table.get("segments", {})),
-        capacity=_capacity(table.get("capacity"), list(dict.fromkeys(cell.action for cell in cells))),
+        capacity=_capacity(
+            table.get("capacity"),
+            list(dict.fromkeys(cell.action for cell in cells)),
+            document.line(("capacity", "cost")),
+        ),
         file=FILE,
         digest="",
     )
@@ -163,9 +167,10 @@ def _costs(table: dict[str, Any]) -> Costs:
     )
 
 
-def _capacity(table: dict[str, Any] | None, actions: list[str]) -> CapacitySpec | None:
+def _capacity(table: dict[str, Any] | None, actions: list[str], line: int) -> CapacitySpec | None:
     if table is None:
         return None
+    cost = table.get("cost", 1)
     others = [action for action in actions if action != table["action"]]
     return CapacitySpec(
         action=table["action"],
@@ -173,8 +178,10 @@ def _capacity(table: dict[str, Any] | None, actions: list[str]) -> CapacitySpec 
         per=table["per"],
         at_most=table.get("at_most"),
         budget=Decimal(table.get("budget", 0)),
-        cost=Decimal(table.get("cost", 1)),
+        cost=Decimal(1) if isinstance(cost, str) else Decimal(cost),
         within=table.get("within"),
+        cost_sql=cost.strip() if isinstance(cost, str) else None,
+        line=line,
     )
 
 

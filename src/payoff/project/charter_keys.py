@@ -136,7 +136,11 @@ SPEC = Section(
                 "action": Key("text", "the action that not everybody can have", required=True),
                 "at_most": Key("integer", "how many can have it in each period", low=0),
                 "budget": Key("number", "instead of at_most: the money there is in each period", low=0),
-                "cost": Key("number", "with budget: what the action costs each time", low=0),
+                "cost": Key(
+                    "money",
+                    "with budget: what the action costs each time, a number or an SQL expression over the row",
+                    low=0,
+                ),
                 "per": Key("text", "the period", required=True, choices=("day", "week", "month", "quarter", "year")),
                 "within": Key("text", "a column: each of its values has this capacity of its own"),
                 "otherwise": Key(

@@ -194,6 +194,8 @@ class Rules:
         for key in ("action", "otherwise"):
             if key in table and table[key] not in actions:
                 self._unknown_action("[capacity]", table[key], ("capacity", key), actions)
+        if isinstance(table.get("cost"), str):
+            self._expression(table["cost"], ("capacity", "cost"), "what the action costs for a row")
         others = actions - {table["action"]}
         edit = "keep one of the two"
         if ("at_most" in table) == ("budget" in table) or ("budget" in table) != ("cost" in table):

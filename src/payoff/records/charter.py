@@ -105,8 +105,8 @@ class SegmentSpec(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CapacitySpec(msgspec.Struct, frozen=True, kw_only=True):
-    """An action that not everybody can have: `at_most` so many, or what a `budget` pays at a `cost` each, `per` period (for each value of
-    the column `within`). `otherwise` is what a rule does with those it cannot serve.
+    """An action that not everybody can have: `at_most` so many, or what a `budget` pays at a `cost` each (or `cost_sql`, an expression over the row),
+    `per` period (for each value of the column `within`). `otherwise` is what a rule does with those it cannot serve.
     """
 
     action: str
@@ -116,6 +116,8 @@ class CapacitySpec(msgspec.Struct, frozen=True, kw_only=True):
     budget: Decimal = Decimal(0)
     cost: Decimal = Decimal(1)
     within: str | None = None
+    cost_sql: str | None = None
+    line: int = 0
 
 
 class QuantitySpec(msgspec.Struct, frozen=True, kw_only=True):

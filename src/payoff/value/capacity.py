@@ -25,18 +25,21 @@ PERIODS = {"day": 365, "week": 52, "month": 12, "quarter": 4, "year": 1}
 class Capacity:
     """How many of the rows may get the action with code `scarce`; `otherwise` is what those get that a rule cannot serve.
 
-    `places` is the number for each of the groups that `groups` (n,) has codes of (one group without it).
+    `places` is the number for each of the groups that `groups` (n,) has codes of (one group without it). Where each row costs something else, `costs`
+    (n,) of a budget, `places` is the money.
     """
 
     scarce: int
     otherwise: int
     places: Floats
     groups: Codes | None = None
+    costs: Floats | None = None
 
     def choose(self, worth: Floats) -> Codes:
         """The action of each row (n,) by what each is worth (n, a): the scarce one goes where it adds the most to the best other action.
 
-        Nobody gets it where another action is worth as much. Of equals the first rows come first.
+        Nobody gets it where another action is worth as much. Of equals the first rows come first. With costs it goes where it adds the most for
+        each unit of money (the greedy solution of the knapsack problem: short of the best by less than one row's worth; Dantzig 1957).
         """
         actions = decide.choose(worth)
         others = worth.copy()
@@ -45,6 +48,9 @@ class Capacity:
         rows = np.arange(len(worth))
         advantage = worth[rows, self.scarce] - worth[rows, second]
         wished = actions == self.scarce
+        if self.costs is not None:
+            with np.errstate(divide="ignore"):
+                advantage = np.where(wished, advantage / self.costs, -np.inf)
         order = np.lexsort((rows, -advantage))
         return np.where(wished & ~self._served(wished, order), second, actions)
 
@@ -61,21 +67,30 @@ class Capacity:
     def _served(self, wished: NDArray[np.bool_], order: Codes) -> NDArray[np.bool_]:
         """Who is served when those who wish come in an order."""
         groups = np.zeros(len(wished), dtype=np.int64) if self.groups is None else self.groups
+        if self.costs is not None:
+            wished = wished & (self.costs <= self.places[groups])  # what alone is too dear holds nobody up
         coming = order[wished[order]]
         queue = groups[coming]
         sorting = np.argsort(queue, kind="stable")
         starts = np.concatenate([[0], np.cumsum(np.bincount(queue, minlength=len(self.places)))[:-1]])
-        place = np.empty(len(coming), dtype=np.int64)
-        place[sorting] = np.arange(len(coming)) - starts[queue[sorting]]
         served = np.zeros(len(wished), dtype=bool)
-        served[coming] = place < np.floor(self.places[queue] + 1e-9)
+        if self.costs is None:
+            place = np.empty(len(coming), dtype=np.int64)
+            place[sorting] = np.arange(len(coming)) - starts[queue[sorting]]
+            served[coming] = place < np.floor(self.places[queue] + 1e-9)
+            return served
+        spent = np.cumsum(self.costs[coming][sorting])
+        before = np.concatenate([[0.0], spent])[starts]
+        total = np.empty(len(coming))
+        total[sorting] = spent - before[queue[sorting]]
+        served[coming] = total <= self.places[queue] * (1 + 1e-12)
         return served
 
 
-def of(charter: Charter, rows: int, within: Codes | None = None) -> Capacity | None:
+def of(charter: Charter, rows: int, within: Codes | None = None, costs: Floats | None = None) -> Capacity | None:
     """The charter's capacity on so many rows, which stand for a year's decisions; None when everybody can have everything.
 
-    `within` (n,) are codes of the groups that each have the capacity. The rows are taken to come evenly over the year: a week with many
+    `within` (n,) are codes of the groups that each have the capacity, `costs` (n,) what the action costs of the budget where rows differ. The rows are taken to come evenly over the year: a week with many
     good cases is served like one with few.
 
     >>> from payoff.testing.samples import sample_charter
@@ -85,7 +100,13 @@ def of(charter: Charter, rows: int, within: Codes | None = None) -> Capacity | N
     limit = charter.capacity
     if limit is None:
         return None
-    number = float(limit.at_most if limit.at_most is not None else math.floor(limit.budget / limit.cost))
+    number = float(
+        limit.at_most
+        if limit.at_most is not None
+        else limit.budget
+        if costs is not None
+        else math.floor(limit.budget / limit.cost)
+    )
     a_year = number * PERIODS[limit.per]
     groups = 1 if within is None else int(within.max(initial=-1)) + 1
     share = a_year / charter.decision.per_year if charter.decision.per_year else 1.0
@@ -94,6 +115,7 @@ def of(charter: Charter, rows: int, within: Codes | None = None) -> Capacity | N
         otherwise=charter.actions.index(limit.otherwise),
         places=np.full(max(1, groups), share * rows),
         groups=within,
+        costs=costs,
     )
 
 

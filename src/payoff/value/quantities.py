@@ -35,7 +35,7 @@ class Quantities:
     """n decisions between a quantities.
 
     `worth` (n, a): the money of each permitted quantity, given what was needed; `hoped` (n, a): the same as the model expects it (none without a
-    model). `outcomes` (n,): what was needed; `forecasts` (n,): what the model said would be. `rules`, `clusters` and `within` as in `rows.Rows`.
+    model). `outcomes` (n,): what was needed; `forecasts` (n,): what the model said would be. `rules`, `clusters`, `within` and `costs` as in `rows.Rows`.
     """
 
     worth: Floats
@@ -45,10 +45,11 @@ class Quantities:
     forecasts: Floats | None = None
     clusters: Codes | None = None
     within: Codes | None = None
+    costs: Floats | None = None
 
     @property
     def number(self) -> int:
-        """N."""
+        """How many decisions, n."""
         return len(self.outcomes)
 
     def known(self, _charter: Charter, /) -> Floats:

@@ -54,8 +54,13 @@ class Decisions(Protocol):
         ...
 
     @property
+    def costs(self) -> Floats | None:
+        """What the scarce action costs (n,) of the budget."""
+        ...
+
+    @property
     def number(self) -> int:
-        """N."""
+        """How many decisions, n."""
         ...
 
     def known(self, charter: Charter, /) -> Floats:
@@ -99,6 +104,8 @@ class Rows:
         Codes of rows that belong together, see `intervals.bootstrap`.
     within : (n,), optional
         Codes of groups that have a capacity of their own, see `capacity.of`.
+    costs : (n,), optional
+        What the scarce action costs of the budget, see `capacity.of`.
     """
 
     payoffs: Mapping[tuple[str, str], Floats]
@@ -107,10 +114,11 @@ class Rows:
     chances: Mapping[str, Floats] = field(default_factory=dict)
     clusters: Codes | None = None
     within: Codes | None = None
+    costs: Floats | None = None
 
     @property
     def number(self) -> int:
-        """N."""
+        """How many decisions, n."""
         return len(self.outcomes)
 
     def known(self, charter: Charter) -> Floats:

@@ -93,7 +93,7 @@ def value_holdout(charter: Charter, rows: Decisions, *, looked: int, holdout: st
     rows.refuse(charter)
     refuse_few(charter, number, clusters)
     known = rows.known(charter)
-    limit = capacity.of(charter, number, rows.within)
+    limit = capacity.of(charter, number, rows.within, rows.costs)
     common = common_actions(charter, rows, limit, seed_of(holdout))
     actions = {MODEL: capacity.choose(rows.expected(charter), limit), **common, PERFECT: capacity.choose(known, limit)}
     every = np.arange(number)

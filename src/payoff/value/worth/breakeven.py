@@ -150,4 +150,5 @@ def _thinned(capacity: Capacity | None, chosen: Codes, rows: int) -> Capacity | 
     if capacity is None:
         return None
     groups = None if capacity.groups is None else capacity.groups[chosen]
-    return replace(capacity.scaled(len(chosen) / rows), groups=groups)
+    costs = None if capacity.costs is None else capacity.costs[chosen]
+    return replace(capacity.scaled(len(chosen) / rows), groups=groups, costs=costs)

@@ -83,9 +83,14 @@ def _case(charter: Charter, scored: Decisions, seed: int) -> sensitivity.Case:
         run_per_year=float(charter.costs.run_per_year),
         asked=float(charter.accept.min_gain_per_year),
         errors_below=0.0,
-        capacity=capacity.of(charter, scored.number, scored.within),
+        capacity=capacity.of(charter, scored.number, scored.within, scored.costs),
         seed=seed,
     )
+
+
+def _dearer(case: sensitivity.Case, limit: capacity.Capacity, factor: float) -> sensitivity.Case:
+    """So many times the cost of the scarce action: for nothing everybody can have it."""
+    return dataclasses.replace(case, capacity=limit.scaled(1 / factor) if factor else None)
 
 
 def _moves(charter: Charter, case: sensitivity.Case, numbers: Sequence[Number]) -> list[sensitivity.Moved]:
@@ -100,6 +105,10 @@ def _moves(charter: Charter, case: sensitivity.Case, numbers: Sequence[Number]) 
         number = float(spec.at_most if spec.at_most is not None else spec.budget)
         name = f"{spec.action} a {spec.per}" if spec.at_most is not None else f"budget a {spec.per}"
         found.append(sensitivity.Moved(name, number, 0, lambda f: dataclasses.replace(case, capacity=limit.scaled(f))))
+        if spec.at_most is None and spec.cost_sql is None:
+            found.append(
+                sensitivity.Moved(f"cost of {spec.action}", float(spec.cost), 0, lambda f: _dearer(case, limit, f))
+            )
     if cost:
         found.append(
             sensitivity.Moved(

@@ -47,7 +47,7 @@ def prospect(charter: Charter, rows: Decisions, simulate: Simulate, *, seed: int
     rows.refuse(charter)
     refuse_few(charter, rows.number, clusters)
     known = rows.known(charter)
-    limit = capacity.of(charter, rows.number, rows.within)
+    limit = capacity.of(charter, rows.number, rows.within, rows.costs)
     actions = common_actions(charter, rows, limit, seed)
     actions[PERFECT] = capacity.choose(known, limit)
     every = np.arange(rows.number)
@@ -106,7 +106,7 @@ def simulated(charter: Charter, rows: Rows, *, seed: int) -> Simulate:
     """The break-even curve of a score, for `prospect`."""
 
     def simulate(_: Floats, common: Floats, asked: float) -> BreakEven:
-        limit = capacity.of(charter, rows.number, rows.within)
+        limit = capacity.of(charter, rows.number, rows.within, rows.costs)
         scored = breakeven.Scored(cube_of(charter, rows.payoffs), rows.outcomes, common, limit)
         return breakeven.break_even(scored, asked=asked, per_year=charter.decision.per_year, seed=seed)
 
