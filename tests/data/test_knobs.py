@@ -42,8 +42,12 @@ def test_a_number_that_an_action_always_costs_is_one_assumption() -> None:
     ("sql", "numbers"),
     [
         ("2 * balance", [2.0]),
-        ("case when calls > 3 then 7 else 9 end", [7.0, 9.0]),  # a condition is no amount
-        ("round(balance * 0.5, 2)", []),  # nor is what a function does with its arguments known
+        ("case when calls > 3 then 7 else 9 end", [3.0, 7.0, 9.0]),
+        ("case when calls between 2 and 4 and not balance < 600 then 7 end", [2.0, 4.0, 600.0, 7.0]),
+        ("case calls when 3 then 7 else 9 end", [7.0, 9.0]),  # what is compared with is no amount
+        ("case when calls = 3 or calls in (4, 5) then 7 else 9 end", [7.0, 9.0]),
+        ("round(balance * 0.5, 2)", [0.5]),  # a number of digits is none either
+        ("power(balance, 0.5)", []),  # nor is what a function does with its arguments known
         ("coalesce(balance / nullif(calls, 0), 4)", [4.0]),
         ("case when tier = 'gold' then 5 else 6 end - cast(3 as double)", [5.0, 6.0, 3.0]),
         ("-(balance - 8)", [8.0]),
@@ -70,6 +74,15 @@ def test_the_same_number_twice_in_a_cell_moves_together() -> None:
     why = charter(("call", "yes", "5 * calls - 5"), ("none", "yes", "0"))
     (five,) = knobs.knobs(why)
     assert answer(knobs.moved(why, five, 2.0)["call", "yes"]) == pytest.approx(10 * 3 - 10)
+
+
+def test_the_bound_of_a_condition_is_an_assumption_of_its_own() -> None:
+    why = charter(("call", "yes", "case when balance > 700 then 7 else -700 end"), ("none", "yes", "0"))
+    bound, seven, fine = knobs.knobs(why)
+    assert (bound.name, bound.value, fine.name) == ("call: 700 (a bound)", 700.0, "call: 700")
+    assert [answer(knobs.moved(why, bound, factor)["call", "yes"]) for factor in (1.4, 1.5)] == [7.0, -700.0]
+    assert answer(knobs.moved(why, fine, 0.5)["call", "yes"]) == 7.0
+    assert answer(knobs.moved(why, seven, 2.0)["call", "yes"]) == 14.0
 
 
 def test_a_fixed_amount_moves_too() -> None:

@@ -14,15 +14,19 @@ from payoff.records.charter import Cell
 if TYPE_CHECKING:
     from payoff.records.charter import Charter
 
-# Where a number of an expression is an amount that may be moved: not a condition, an index, a number of digits.
 _WIDTH = 40
+# Where a number of an expression is an amount that may be moved: not an index, not a number of digits.
 _THROUGH = (exp.Add, exp.Sub, exp.Mul, exp.Div, exp.Paren, exp.Neg, exp.Coalesce, exp.Least, exp.Greatest, exp.Nullif)
+# Of these only what they are done to.
+_FIRST = (exp.Cast, exp.Round, exp.Abs, exp.Floor, exp.Ceil)
+# Where it is the bound of a condition.
+_CONDITIONS = (exp.And, exp.Or, exp.Not, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.Between)
 
 
 class Knob(msgspec.Struct, frozen=True, kw_only=True):
     """One number of the payoffs: its value and the cells that it stands in, as (action, outcome, index among the cell's numbers).
 
-    The same number in several cells of one action (what the action costs, say) is one assumption.
+    The same number in several cells of one action (what the action costs, say) is one assumption; the bound of a condition is another.
     """
 
     name: str
@@ -33,19 +37,19 @@ class Knob(msgspec.Struct, frozen=True, kw_only=True):
 
 def knobs(charter: Charter) -> tuple[Knob, ...]:
     """All numbers of the payoffs but zero, in the order of the charter."""
-    found: dict[tuple[str, float], list[tuple[Cell, int]]] = {}
+    found: dict[tuple[str, float, bool], list[tuple[Cell, int]]] = {}
     for cell in _cells(charter):
-        for index, value in enumerate(_values(cell)):
+        for index, (value, bound) in enumerate(_values(cell)):
             if value:
-                found.setdefault((cell.action, value), []).append((cell, index))
+                found.setdefault((cell.action, value, bound), []).append((cell, index))
     return tuple(
         Knob(
-            name=_name(action, value, [cell for cell, _ in places], charter),
+            name=_name(action, value, [cell for cell, _ in places], charter) + (" (a bound)" if bound else ""),
             value=value,
             line=places[0][0].line,
             places=tuple((cell.action, cell.outcome, index) for cell, index in places),
         )
-        for (action, value), places in found.items()
+        for (action, value, bound), places in found.items()
     )
 
 
@@ -87,10 +91,20 @@ def _sql(cell: Cell) -> str:
     return f"({cell.amount})" if cell.amount is not None else f"({cell.sql})"
 
 
-def _values(cell: Cell) -> list[float]:
+def _values(cell: Cell) -> list[tuple[float, bool]]:
+    """The numbers of a cell, and whether each is the bound of a condition."""
     if cell.amount is not None:
-        return [abs(float(cell.amount))]
-    return [float(each.this) for each in _numbers(_tree(_sql(cell)))]
+        return [(abs(float(cell.amount)), False)]
+    return [(float(each.this), _is_bound(each)) for each in _numbers(_tree(_sql(cell)))]
+
+
+def _is_bound(literal: exp.Expression) -> bool:
+    node = literal
+    while node.parent is not None and not isinstance(node.parent, exp.Case | exp.If):
+        node = node.parent
+        if isinstance(node, _CONDITIONS):
+            return True
+    return False
 
 
 def _tree(sql: str) -> exp.Expression:
@@ -101,13 +115,18 @@ def _tree(sql: str) -> exp.Expression:
 def _numbers(node: exp.Expression) -> list[exp.Literal]:
     if isinstance(node, exp.Literal):
         return [] if node.is_string else [node]
+    parts: list[exp.Expression | None]
     if isinstance(node, exp.Case):
-        parts = [each.args["true"] for each in node.args["ifs"]] + [node.args.get("default")]
+        compares = (
+            node.args.get("this") is not None
+        )  # `case x when 3`: what x is compared with is a name, not an amount
+        parts = [part for each in node.args["ifs"] for part in (None if compares else each.this, each.args["true"])]
+        parts.append(node.args.get("default"))
     elif isinstance(node, exp.If):
-        parts = [node.args["true"], node.args.get("false")]
-    elif isinstance(node, exp.Cast):
+        parts = [node.this, node.args["true"], node.args.get("false")]
+    elif isinstance(node, _FIRST):
         parts = [node.this]
-    elif isinstance(node, _THROUGH):
+    elif isinstance(node, (*_THROUGH, *_CONDITIONS)):
         parts = list(node.iter_expressions())
     else:
         return []
