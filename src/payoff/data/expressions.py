@@ -174,19 +174,7 @@ def refuse_unusable(charter: Charter, answer: pa.Table) -> None:
                         where=Where(charter.file, solution.line),
                     )
                 )
-    if charter.capacity is not None and _COST in answer.column_names:
-        bad = pc.invert(pc.fill_null(pc.and_(pc.is_finite(answer[_COST]), pc.greater_equal(answer[_COST], 0.0)), False))
-        number = pc.sum(bad).as_py() or 0
-        if number:
-            parts.append(
-                UserError(
-                    f"capacity.cost is no cost for {count(number, 'row')} of {answer.num_rows:,} ({_ids(charter, answer, bad)})",
-                    code="PO-D041",
-                    expected="what the action costs for every row, a number of 0 or more",
-                    remedy="write what such rows cost into it, as with coalesce(cost, 5)",
-                    where=Where(charter.file, charter.capacity.line),
-                )
-            )
+    parts += _unusable_costs(charter, answer)
     unknown = sorted(set(pc.unique(answer["outcome"]).to_pylist()) - set(charter.outcomes))
     if unknown:
         parts.append(
@@ -200,6 +188,26 @@ def refuse_unusable(charter: Charter, answer: pa.Table) -> None:
         )
     if parts:
         raise InvalidInput(parts)
+
+
+def _unusable_costs(charter: Charter, answer: pa.Table) -> list[UserError]:
+    """What is wrong with the cost of the scarce action."""
+    if charter.capacity is None or _COST not in answer.column_names:
+        return []
+    pc = _arrow("compute")
+    bad = pc.invert(pc.fill_null(pc.and_(pc.is_finite(answer[_COST]), pc.greater_equal(answer[_COST], 0.0)), False))
+    number = pc.sum(bad).as_py() or 0
+    if not number:
+        return []
+    return [
+        UserError(
+            f"capacity.cost is no cost for {count(number, 'row')} of {answer.num_rows:,} ({_ids(charter, answer, bad)})",
+            code="PO-D041",
+            expected="what the action costs for every row, a number of 0 or more",
+            remedy="write what such rows cost into it, as with coalesce(cost, 5)",
+            where=Where(charter.file, charter.capacity.line),
+        )
+    ]
 
 
 def _refuse_unusable_quantities(charter: Charter, quantity: QuantitySpec, answer: pa.Table) -> None:
