@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
     from payoff.plan.stages import Stage
+    from payoff.records.project import Step
     from payoff.records.task import TaskResult
 
     Handler = Generator[Sandbox | Work, Any, StepOutcome]
@@ -91,6 +92,7 @@ def refit(context: Context, stage: Refit) -> Handler:
             _, artifact = yield from query(context, step, stage.inputs)
             result = None
         else:
+            _get_ready(context, step)
             result = yield Sandbox(call_task(context, stage.name, step, stage.inputs))
             if result.failure:
                 raise_failure(step, result.failure, result.log)
@@ -101,6 +103,14 @@ def refit(context: Context, stage: Refit) -> Handler:
         return _skipped(stage, f"the model could not be fitted to a part of train: {error.code}: {error.what}")
     context.artifacts[stage.name] = artifact
     return context.done(stage, facts, artifact, result=result)
+
+
+def _get_ready(context: Context, step: Step) -> None:
+    """A sandbox gets ready for trying the model out while it is fitted."""
+    stage = next((each for each in context.plan.stages if isinstance(each, TryOut)), None)
+    if stage is not None and step.name == stage.step.name:
+        task = predict.task_of(context, stage)
+        context.kit.executor.prepare(task.environment, lambda _line: None, soon=task)
 
 
 def try_out(context: Context, stage: TryOut) -> Handler:

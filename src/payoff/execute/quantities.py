@@ -139,7 +139,16 @@ def errors(charter: Charter, step: Step, trial: Trial | None) -> tuple[Floats, F
         )
     rows = trial.outcomes.num_rows
     said = predictions.quantities(charter, step, trial.scores, trial.classes, rows=rows)
-    return said.to_numpy(), trial.outcomes["outcome"].to_numpy()
+    came = trial.outcomes["outcome"].to_numpy()
+    if bad := quantities.unsound(came):
+        raise UserError(
+            f"{charter.decision.outcome.column} is no number for {bad:,} rows of train",
+            code="PO-D033",
+            expected="a number in every row: the action is a quantity, and so is its outcome",
+            remedy=f"make the step {charter.decision.examples} deliver numbers",
+            where=Where(charter.file),
+        )
+    return said.to_numpy(), came
 
 
 def rows_of(
