@@ -12,10 +12,10 @@ from payoff.cli.render import screen
 
 def _interview() -> dict[str, str]:
     """Ask until there is a charter; answers come from standard input, a line each."""
-    from payoff.flows.init import columns_of
+    from payoff.flows.init import columns_of, values_of
     from payoff.flows.interview import interview
 
-    asking = interview(columns_of)
+    asking = interview(columns_of, values_of)
     question = next(asking)
     while True:
         screen.err("")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import collections
+import contextlib
+import itertools
 import os
 import re
 import shutil
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
 _RENAMED = {"gitignore": ".gitignore"}
 _SCHEMAS = ("payoff", "charter")
 INTERVIEW = "_interview"
+_BATCHES, _VALUES = 20, 10
 
 
 def _quiet(_line: str) -> None:
@@ -139,6 +143,17 @@ def columns_of(file: str) -> list[str]:
     from payoff.wiring import assemble  # only for an interview
 
     return list(assemble.file(file).schema().names)
+
+
+def values_of(file: str, column: str) -> list[str]:
+    """The values of a column of a data file as text, the most frequent first; at most ten, from the first rows."""
+    from payoff.wiring import assemble  # only for an interview
+
+    counts: collections.Counter[str] = collections.Counter()
+    with contextlib.closing(assemble.file(file).read([column])) as reader:
+        for batch in itertools.islice(reader, _BATCHES):
+            counts.update(str(each) for each in batch.column(0).to_pylist() if each is not None)
+    return [value for value, _ in counts.most_common(_VALUES)]
 
 
 def _make_data(folder: Path) -> None:

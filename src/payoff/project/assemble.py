@@ -47,7 +47,8 @@ def project(reading: Reading) -> Project | None:
         return None
     environments = lock.read(reading, settings.environments)
     graph = Graph(reading, declared, settings.sources, contracts, why, document)
-    if not declared and (why is None or why.model_step):
+    # Of a charter that is wrong nobody knows whether it has a model.
+    if not declared and (why.model_step if why is not None else not reading.exists(charter_keys.FILE)):
         _no_steps(reading)
     graph.check(settings.environments)
     if why is None:

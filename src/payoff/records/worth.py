@@ -14,7 +14,8 @@ class Quality(msgspec.Struct, frozen=True, kw_only=True):
 
     `auc` is the probability (0-1) that it ranks a pair of rows with different outcomes rightly (null where the outcome is a quantity: there `error` is
     the mean absolute error of its forecasts, in the outcome's unit, and `error_share` that by the mean outcome), `per_year` its money before running cost,
-    `gain` the same against the best common solution. `acted` is the share of rows that do not get the most frequent action; with two
+    `gain` the same against the best common solution. `acted` is the share of rows that get another action than the one that is best when it is not the case that matters (of quantities: than
+    the most frequent one); with two
     outcomes `precision` is the share of the positive ones among them, `recall` the share of positive ones found (true positive rate) and
     `false_alarms` the share of the others among which it acts (false positive rate).
     """

@@ -321,7 +321,8 @@ def _groups(record: RunRecord) -> str:
     return f"""<section>
 <h2>Groups that the charter names</h2>
 {appendix.grid(head, rows)}
-<p class="soft">Gain: more than “{escape(value.gain.over)}”, before running cost. {meant} All intervals hold together.</p>
+<p class="soft">Gain: more than “{escape(value.gain.over)}”, before running cost. {meant} All {3 * len(value.groups)} intervals (of gains, shares and their differences) hold
+together, so that each is wider than it would be alone.</p>
 </section>"""
 
 

@@ -84,6 +84,8 @@ def _needed(prospect: Prospect) -> str:
         if needed.error == prospect.break_even.curve[0].error:
             return "Deciding by these payoffs would pay even with a forecast that knows nothing."
         return f"A model pays when its forecasts are off by no more than {off_by(needed, prospect)}."
+    if needed.auc <= 0.5 and prospect.asked_per_year <= 0:
+        return "A model would cost nothing and nothing was promised: any that knows more than a coin adds something."
     if needed.auc <= 0.5:
         return "Deciding by these payoffs would pay even without any model."
     return f"A model pays from an AUC of {needed.auc:.2f} on: it must rank {needed.auc * 100:.0f} of 100 pairs rightly."

@@ -337,7 +337,8 @@ def _segments(prospect: Prospect, found: Findings) -> str:
 {lost}{maybe}
 <h3>Groups that carry the gain</h3>
 {_grid(prospect, best)}
-<p class="soft">Before running cost. All intervals hold together at {percent(prospect.confidence)} confidence.</p>
+<p class="soft">Before running cost. The intervals of all {len(found.segments)} groups looked at hold together at {percent(prospect.confidence)} confidence, so that
+each is wider than it would be alone.</p>
 </section>"""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 import sqlglot
@@ -14,7 +15,7 @@ from payoff.base.text import DIALECT
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-
+logging.getLogger("sqlglot").setLevel(logging.ERROR)  # what it warns of, we say as a finding
 Problems = tuple[tuple[str, int, str, str], ...]
 
 

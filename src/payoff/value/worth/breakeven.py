@@ -98,6 +98,9 @@ class _Score:
             )
             n = _MOST
         self.rows = rows
+        known, others = decide.in_hindsight(rows.payoffs, rows.outcomes), rows.outcomes != 0
+        # What one would do who knew that it is not the case that matters: whatever else is done is acting.
+        self.idle = int((known[others] if others.any() else known).mean(axis=0).argmax())
         self.noise = [rng.normal(size=(n, k)) for _ in range(math.ceil(_ROWS / n))]
         counts = np.bincount(rows.outcomes, minlength=k)
         self.seen = counts > 0
@@ -107,13 +110,12 @@ class _Score:
 
     def quality(self, auc: float, per_year: int) -> Quality:
         d = NormalDist().inv_cdf(auc)
-        usual = int(np.bincount(np.concatenate([self._act(d, noise) for noise in self.noise])).argmax())
         money, acted, hits, alarms = 0.0, 0, 0, 0
         positive = self.rows.outcomes == 0
         for noise in self.noise:
             actions = self._act(d, noise)
             money += float(decide.realised(self.rows.payoffs, actions, self.rows.outcomes).mean())
-            other = actions != usual
+            other = actions != self.idle
             acted += int(other.sum())
             hits += int((other & positive).sum())
             alarms += int((other & ~positive).sum())
