@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 S = TypeVar("S", bound=Stage)
 AUDIT_RULES = 2  # grows with the rules of data.leaks: what was searched before is searched again
-ASIDE_RULES = 1  # grows with the rules of data.aside
+ASIDE_RULES = 2  # grows with the rules of data.aside
 
 
 class World(msgspec.Struct, frozen=True, kw_only=True):

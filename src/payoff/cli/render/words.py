@@ -61,7 +61,7 @@ def reason(record: RunRecord) -> str:
         return f"{len(wrong):,} of {count(len(record.checks), 'promise')} about the data {_are(len(wrong))} broken ({tables})"
     if record.status == "refused":
         said = [verdict.reason for verdict in record.verdicts if not verdict.passed]
-        return "; ".join(said) or "a gate said no"
+        return "; ".join(said) or (record.errors[0].what.partition("\n")[0] if record.errors else "a gate said no")
     if record.errors:
         return record.errors[0].what.partition("\n")[0]
     failed = failures(record)
