@@ -183,6 +183,14 @@ def test_what_is_wrong_with_the_charter_is_said(bakery: Light, old: str, new: st
     assert any(word in error["what"] for error in answer["errors"])
 
 
+def test_money_must_be_an_amount_for_every_outcome_that_could_come(bakery: Light) -> None:
+    """On no working day was a shop asked for more than 140 loaves; but it could be."""
+    bakery.change("charter.toml", "0.8 * action", "0.8 * action / (case when not weekend and outcome > 140 then 0 else 1 end)")
+    said = bakery.payoff("worth", code=2)
+    assert "PO-D031" in said
+    assert "under an outcome that did not come but could (day_id " in " ".join(said.split())
+
+
 def test_a_model_that_is_none_of_a_quantity(bakery: Light) -> None:
     bakery.change("pipeline.py", "    def predict(self, rows):", "    classes_ = [0, 1]\n\n    def predict_proba(self, rows):\n        return [[0.5, 0.5]] * rows.num_rows\n\n    def predict(self, rows):")
     assert bakery.run(code=2)["errors"][0]["code"] == "PO-D054"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from payoff.base.errors import Refused, UserError, Where
+from payoff.base.text import count
 from payoff.data import expressions, predictions
 from payoff.data.names import column
 from payoff.value import fairness, quantities, valuation
@@ -104,7 +105,7 @@ def _hoped(charter: Charter, step: Step, trial: Trial | None, kit: Kit, table: p
         return quantities.chosen(charter, said)
     seen, came = errors(charter, step, trial)
     with supposing(charter, kit, table, scenarios(charter, said, seen, came)) as supposed:
-        return _sound(charter, supposed.expected())
+        return _sound(charter, supposed.expected(), table)
 
 
 def scenarios(charter: Charter, said: Floats, seen: Floats, came: Floats) -> Floats:
@@ -112,11 +113,13 @@ def scenarios(charter: Charter, said: Floats, seen: Floats, came: Floats) -> Flo
     return quantities.scenarios(said, seen, came, number=quantities.how_many(len(said), len(charter.actions)))
 
 
-def _sound(charter: Charter, hoped: Floats) -> Floats:
+def _sound(charter: Charter, hoped: Floats, table: pa.Table) -> Floats:
     bad = quantities.unsound(hoped)
     if bad:
+        listed = ", ".join(str(each) for each in table[charter.decision.id].take(bad[:5]).to_pylist())
         raise UserError(
-            f"payoff.quantity is no amount for {bad:,} rows when the outcome is what the model expects it to be",
+            f"payoff.quantity is no amount for {count(len(bad), 'row')} under an outcome that did not come but could"
+            f" ({charter.decision.id} {listed}{', ...' if len(bad) > 5 else ''})",
             code="PO-D031",
             expected="an amount for every outcome that can come, not only for those that came",
             remedy="write what such rows are worth into it, as with coalesce(a / nullif(b, 0), 0)",
@@ -142,7 +145,7 @@ def errors(charter: Charter, step: Step, trial: Trial | None) -> tuple[Floats, F
     came = trial.outcomes["outcome"].to_numpy()
     if bad := quantities.unsound(came):
         raise UserError(
-            f"{charter.decision.outcome.column} is no number for {bad:,} rows of train",
+            f"{charter.decision.outcome.column} is no number for {count(len(bad), 'row')} of train",
             code="PO-D033",
             expected="a number in every row: the action is a quantity, and so is its outcome",
             remedy=f"make the step {charter.decision.examples} deliver numbers",
@@ -184,8 +187,9 @@ def simulated(charter: Charter, kit: Kit, made: quantities.Quantities, table: pa
 
     def simulate(known: Floats, common: Floats, asked: float) -> Any:
         places, values, edges = forecasts.plan(made.outcomes, known.shape[1])
-        with supposing(charter, kit, table.take(places), forecasts.everywhere(places, values)) as supposed:
-            sample = forecasts.sample(places, values, edges, [_sound(charter, some) for some in supposed.money()])
+        rows = table.take(places)
+        with supposing(charter, kit, rows, forecasts.everywhere(places, values)) as supposed:
+            sample = forecasts.sample(places, values, edges, [_sound(charter, some, rows) for some in supposed.money()])
         year = charter.decision.per_year
         return forecasts.break_even(sample, made.outcomes, known, common, asked=asked, per_year=year, seed=seed)
 

@@ -187,9 +187,10 @@ def mean(parts: Iterable[Floats]) -> Floats:
     return np.asarray(total / number, dtype=np.float64)
 
 
-def unsound(amounts: Floats) -> int:
-    """How many rows have an amount that is no number; the rows are the first dimension."""
-    return int((~np.isfinite(amounts)).reshape(len(amounts), -1).any(axis=1).sum())
+def unsound(amounts: Floats) -> list[int]:
+    """The places of rows with an amount that is no number; the rows are the first dimension."""
+    bad = (~np.isfinite(amounts)).reshape(len(amounts), -1).any(axis=1)
+    return [int(place) for place in np.flatnonzero(bad)]
 
 
 def chosen(charter: Charter, said: Floats) -> Floats:
