@@ -89,7 +89,6 @@ def value(
 ) -> tuple[Valuation, pa.RecordBatchReader]:
     """As `money.value`; `table` is the holdout, in the same order of rows."""
     rows = scored.rows
-    quantities.refuse_many(charter, rows.num_rows)
     said = predictions.quantities(charter, step, scored.scores, scored.classes, rows=rows.num_rows).to_numpy()
     hoped = _hoped(charter, step, scored.trial, kit, table, said)
     made = rows_of(charter, rows, said, hoped)

@@ -74,6 +74,7 @@ def value(context: Context, stage: Value) -> Handler:
     """Decide and count the money; the scored rows become the table of predictions."""
     from payoff.data import expressions, groups  # bring sqlglot; the value room brings numpy
     from payoff.execute import money, quantities
+    from payoff.value.quantities import refuse_many
 
     project, kit = context.project, context.kit
     charter = project.charter
@@ -93,6 +94,8 @@ def value(context: Context, stage: Value) -> Handler:
     output = kit.store.scratch("predictions")
 
     def work() -> tuple[Valuation, Artifact]:
+        if charter.quantity is not None:
+            refuse_many(charter, holdout.rows or 0)
         rows = kit.engine.query(sql, files)
         expressions.refuse_unusable(charter, rows)
         predicted = kit.engine.query("select * from scores", files)

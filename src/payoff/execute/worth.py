@@ -40,11 +40,13 @@ def before(project: Project, kit: Kit, examples: Artifact) -> Prospect:
     files = {charter.decision.examples: kit.store.path(examples)}
     splitting.verify(queries, lambda sql: kit.engine.query(sql, files))
     sql = expressions.payoff_query(charter, examples.columns, contracts, rows=f"({queries.rest})")
+    if charter.quantity is not None:
+        counted = kit.engine.query(f"select count(*) as rows from ({queries.rest})", files)
+        quantity.refuse_many(charter, counted["rows"][0].as_py())
     answer = kit.engine.query(sql, files)
     expressions.refuse_unusable(charter, answer)
     seed = int(hashing.of_text(examples.id)[:12], 16)
     if charter.quantity is not None:
-        quantity.refuse_many(charter, answer.num_rows)
         made = quantities.rows_of(charter, answer)
         table = kit.engine.query(queries.rest, files)
         return prospect.prospect(charter, made, quantities.simulated(charter, kit, made, table, seed=seed), seed=seed)

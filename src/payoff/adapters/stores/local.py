@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from payoff.records.artifact import Identity
 
 _END = b"ARROW1"
+# How a file system says that it has no hard links (FAT, some network and FUSE mounts).
+_NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 CAPABILITIES = {"local": True, "shared": False}
 
 
@@ -102,15 +104,29 @@ class LocalStore:
         target = self._folder / relative
         size = file.stat().st_size
         try:
-            if _whole(target, size):
-                file.unlink()
-            else:
+            if not _whole(target, size):
                 target.parent.mkdir(parents=True, exist_ok=True)
                 file.chmod(0o444)
-                file.replace(target)
+                _place(file, target, size)
+            file.unlink(missing_ok=True)
         except OSError as error:
             raise _unwritable(self._folder, error) from error
         return relative, target.stat().st_size
+
+
+def _place(file: Path, target: Path, size: int) -> None:
+    """Give the file its name, unless another process has just put the same content there: what that one has said of its size must stay
+    true, and the same rows in other batches make a file of another size. A rename would silently replace it, a link does not.
+    """
+    try:
+        target.hardlink_to(file)
+    except FileExistsError:
+        if not _whole(target, size):
+            file.replace(target)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        file.replace(target)
 
 
 def _whole(target: Path, size: int) -> bool:
