@@ -48,6 +48,7 @@ from payoff.records.evidence import (
     Verdict,
 )
 from payoff.records.finding import Finding, Place
+from payoff.records.label import Label, LabelSpec, Lowering, Zone
 from payoff.records.project import Environment, Git, Input, Project, SourceSpec, Step, Tracking
 from payoff.records.run import Entry, EnvironmentUsed, RunRecord, Summary
 from payoff.records.state import Remembered, State
@@ -84,8 +85,11 @@ __all__ = [
     "Input",
     "Interval",
     "InvalidInput",
+    "Label",
+    "LabelSpec",
     "Leak",
     "Ledger",
+    "Lowering",
     "Money",
     "Objective",
     "Observer",
@@ -120,5 +124,6 @@ __all__ = [
     "Valuation",
     "Verdict",
     "Where",
+    "Zone",
     "silent",
 ]

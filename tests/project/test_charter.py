@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from payoff.project import charter, charter_rules, wording
+from payoff.project import charter, charter_rules
+from payoff.project.aloud import wording
 
 if TYPE_CHECKING:
     from conftest import Written

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from payoff.project import inspect
-from payoff.project.wording import paragraph
-from payoff.project.words import PLAIN
+from payoff.project.aloud.wording import paragraph
+from payoff.project.aloud.words import PLAIN
 from payoff.records.charter import Charter
 
 STARTER = Path(inspect.__code__.co_filename).parents[1] / "templates" / "starter"

@@ -38,7 +38,7 @@ def check(project: str | None) -> list[Finding]:
 
 def in_plain_words(project: str | None) -> str:
     """The charter's two questions in a paragraph that needs no knowledge of models; nothing when the charter cannot be read."""
-    from payoff.project.wording import paragraph  # nobody else reads the charter aloud
+    from payoff.project.aloud.wording import paragraph  # nobody else reads the charter aloud
 
     loaded, _ = projects.inspect(root_of(project))
     return paragraph(loaded.charter) if loaded is not None else ""

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from payoff.base.ids import project_id
-from payoff.project import charter, charter_keys, config, lock, wording
+from payoff.project import charter, charter_keys, config, lock, places
+from payoff.project.aloud import wording
 from payoff.project.pipeline import steps
 from payoff.project.pipeline.graph import Graph
 from payoff.records.contract import Contract
@@ -45,6 +46,7 @@ def project(reading: Reading) -> Project | None:
     declared = steps.read(reading, settings.pipeline if settings is not None else "")
     if settings is None:
         return None
+    places.check(reading, contracts, settings.zones)
     environments = lock.read(reading, settings.environments)
     graph = Graph(reading, declared, settings.sources, contracts, why, document)
     # Of a charter that is wrong nobody knows whether it has a model.
@@ -69,6 +71,10 @@ def project(reading: Reading) -> Project | None:
         ledger=settings.ledger,
         store=settings.store,
         workers=settings.workers,
+        zone=settings.zone,
+        zones=settings.zones,
+        serving=settings.serving,
+        labels=settings.labels,
     )
 
 

@@ -86,7 +86,7 @@ def _charter(document: Document, cells: tuple[Cell, ...], quantity: QuantitySpec
     accept = table.get("accept", {})
     stop = table.get("stop", {})
     return Charter(
-        objective=Objective(table["objective"]["statement"], table["objective"]["owner"]),
+        objective=Objective(**table["objective"]),
         decision=Decision(
             question=decision["question"],
             examples=decision["examples"],

@@ -13,6 +13,7 @@ SPEC = Section(
             {
                 "statement": Key("text", "what the business wants, measurable and with a date", required=True),
                 "owner": Key("text", "who answers for it", required=True),
+                "purpose": Key("text", "the purpose, by the name that contracts permit columns to be used for"),
             },
             "what the business wants",
             required=True,

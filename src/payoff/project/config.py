@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from payoff.project import spec, toml
+from payoff.project import places, spec, toml
 from payoff.project.spec import Key, Section
+from payoff.records.label import CLASSIFICATIONS, HERE, LabelSpec, Zone
 from payoff.records.project import SourceSpec, Tracking
 
 if TYPE_CHECKING:
@@ -47,7 +48,8 @@ SPEC = Section(
                     required=True,
                     pattern=r"[^/\\:%\"'\x00-\x1f]{1,100}",
                     pattern_says="up to 100 characters without / \\ : % and quotes",
-                )
+                ),
+                "zone": Key("text", "the zone where runs run and their results are kept"),
             },
             "the project itself",
             required=True,
@@ -64,6 +66,33 @@ SPEC = Section(
                 free=True,
             ),
         ),
+        "zones": Section(
+            {},
+            "places where data may be",
+            other=Section(
+                {
+                    "jurisdictions": Key("texts", "the jurisdictions that it belongs to, as DE and EU"),
+                    "clearance": Key(
+                        "text",
+                        "the highest classification that may be there (default: secret)",
+                        choices=CLASSIFICATIONS,
+                    ),
+                },
+                "a zone",
+            ),
+        ),
+        "labels": Section(
+            {
+                "classification": Key(
+                    "text", "how openly it may be shown (default: internal)", choices=CLASSIFICATIONS
+                ),
+                "residency": Key("texts", "the zones or jurisdictions where it may be (default: anywhere)"),
+                "purposes": Key("texts", "what it may be used for (default: anything)"),
+                "retention": Key("integer", "for how many days it may be kept (default: for ever)", low=1, closed=True),
+            },
+            "what holds for a column of which no contract says it",
+        ),
+        "serving": Section({"zones": Key("texts", "the zones where the model will be served")}, "where the model goes"),
         "environments": Section({}, "uv locks to run steps in", other=_ENVIRONMENT),
         "tracking": Section(
             {
@@ -72,6 +101,7 @@ SPEC = Section(
                 "experiment": Key("text", "the experiment's name (default: the project's)"),
                 "registered_model": Key("text", "the registered model's name (default: the project's)"),
                 "enabled": Key("boolean", "false: do not track (default: true)"),
+                "zone": Key("text", "the zone where the tracker keeps what it is told (default: the project's)"),
             },
             "where runs are shown",
         ),
@@ -119,6 +149,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     store: dict[str, Any] = {}
     workers: int | None = None
     pipeline: str = ""
+    zone: str = HERE
+    zones: tuple[Zone, ...] = ()
+    serving: tuple[str, ...] = ()
+    labels: LabelSpec = LabelSpec()
 
 
 def read(reading: Reading) -> Config | None:
@@ -144,6 +178,7 @@ def read(reading: Reading) -> Config | None:
         store=plain(table.get("store", {})),
         workers=table.get("run", {}).get("workers"),
         pipeline=_pipeline(document, reading),
+        **places.read(document, reading),
     )
 
 

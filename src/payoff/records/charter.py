@@ -13,10 +13,11 @@ MOST_QUANTITIES = 1000
 
 
 class Objective(msgspec.Struct, frozen=True):
-    """What is to be reached, and who answers for it."""
+    """What is to be reached, and who answers for it; `purpose` is the name under which columns may be used for it."""
 
     statement: str
     owner: str
+    purpose: str = ""
 
 
 class OutcomeSpec(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,10 +6,12 @@ from typing import Literal
 
 import msgspec
 
+from payoff.records.label import Classification, LabelSpec, Lowering
+
 Severity = Literal["error", "warning"]
 
 
-PRIVATE = frozenset({"personal", "secret", "confidential", "restricted"})
+PRIVATE = frozenset({"personal", "secret", "confidential"})
 
 
 class Column(msgspec.Struct, frozen=True, kw_only=True):
@@ -17,7 +19,8 @@ class Column(msgspec.Struct, frozen=True, kw_only=True):
 
     `type` is ODCS's logicalType. `known` is `before` when the value is known at decision time and `after` when it is known
     only later; `why` says why. `currency` is set for amounts of money.
-    `references` is (table, column) of a foreign key.
+    `references` is (table, column) of a foreign key. `residency`, `purposes`, `retention` (days) are None where the contract says nothing.
+    `lowering` is how the column's label is lowered; `depends` are the (table, column) that a function makes it of (None: all that it takes).
     """
 
     name: str
@@ -35,7 +38,12 @@ class Column(msgspec.Struct, frozen=True, kw_only=True):
     min_length: int | None = None
     max_length: int | None = None
     references: tuple[str, str] | None = None
-    classification: str = "internal"
+    classification: Classification | None = None
+    residency: tuple[str, ...] | None = None
+    purposes: tuple[str, ...] | None = None
+    retention: int | None = None
+    lowering: Lowering | None = None
+    depends: tuple[tuple[str, str], ...] | None = None
     currency: str | None = None
     known: Literal["before", "after"] = "before"
     why: str = ""
@@ -45,7 +53,17 @@ class Column(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def personal(self) -> bool:
         """True when its values are shown to nobody."""
-        return self.classification.lower() in PRIVATE
+        return self.classification in PRIVATE
+
+    @property
+    def label(self) -> LabelSpec:
+        """What the contract says of it, as a label."""
+        return LabelSpec(
+            classification=self.classification,
+            residency=self.residency,
+            purposes=self.purposes,
+            retention=self.retention,
+        )
 
 
 class TableCheck(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,6 +8,7 @@ import msgspec
 
 from payoff.records.charter import Charter
 from payoff.records.contract import Contract
+from payoff.records.label import HERE, LabelSpec, Zone
 
 Form = Literal["ibis", "pyarrow", "pandas", "polars", "path", "object"]
 
@@ -96,10 +97,15 @@ class Tracking(msgspec.Struct, frozen=True, kw_only=True):
     experiment: str = ""
     registered_model: str = ""
     enabled: bool = True
+    zone: str | None = None
 
 
 class Project(msgspec.Struct, frozen=True, kw_only=True):
-    """`root` is absolute. `id` names the project in the ledger. `files` maps each file that was read to its digest."""
+    """`root` is absolute. `id` names the project in the ledger. `files` maps each file that was read to its digest.
+
+    `zone` is where runs run and their results are kept; `serving` are the zones where the model is meant to be served; `labels` holds
+    what is said of columns that no contract labels.
+    """
 
     id: str
     name: str
@@ -114,6 +120,10 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
     ledger: dict[str, Any] = {}
     store: dict[str, Any] = {}
     workers: int | None = None
+    zone: str = HERE
+    zones: tuple[Zone, ...] = ()
+    serving: tuple[str, ...] = ()
+    labels: LabelSpec = LabelSpec()
     files: dict[str, str] = {}
 
     def step(self, name: str) -> Step | None:

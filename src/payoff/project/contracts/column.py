@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from payoff.base import text
-from payoff.project.contracts import quality
+from payoff.project.contracts import labelling, quality
 from payoff.project.contracts.quality import Problem
 from payoff.records.contract import Column, TableCheck
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     Path_ = tuple[str | int, ...]
 
 TYPES = ("string", "date", "timestamp", "time", "number", "integer", "object", "array", "boolean")
-_OURS = ("known", "knownWhy", "currency")
+_OURS = ("known", "knownWhy", "currency", *labelling.KEYS)
 _OPTIONS = {"minLength": "min_length", "maxLength": "max_length", "pattern": "pattern"}
 _BOUNDS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
 
@@ -64,7 +64,7 @@ class Property:
             "unique": bool(prop.get("unique")) or (primary and alone),
             "primary_key": primary and alone,
             "physical_type": prop.get("physicalType"),
-            "classification": prop.get("classification", "internal"),
+            "classification": labelling.classification(self),
             "description": prop.get("description", ""),
             "line": self.line,
             **self.changes,
@@ -114,7 +114,7 @@ class Property:
         )
 
     def _own(self) -> None:
-        """The custom properties that are Payoff's: known, knownWhy, currency."""
+        """The custom properties that are Payoff's: known, knownWhy, currency, and those of labels."""
         for index, custom in enumerate(self.prop.get("customProperties", ())):
             name, value = custom["property"], custom["value"]
             here = (*self.path, "customProperties", index)
@@ -127,6 +127,8 @@ class Property:
             elif name == "currency" and not re.fullmatch("[A-Z]{3}", str(value)):
                 what, expected = f"currency of {self.name} is none", "three capital letters, as EUR"
                 self.notes.find(Problem("PO-P075", "error", what, expected, "value"), here)
+            elif name in labelling.KEYS:
+                labelling.read(self, name, value, here)
             elif name in _OURS:
                 self.changes["why" if name == "knownWhy" else name] = str(value)
             elif near and name.lower().replace("_", "") in {each.lower() for each in _OURS} | {f"{near}s".lower()}:

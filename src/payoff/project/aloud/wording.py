@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from payoff.base.money import plain
 from payoff.project import toml
-from payoff.project.words import PLAIN
+from payoff.project.aloud.words import PLAIN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -1,0 +1,1 @@
+"""Reads the charter as its owner would, in plain words."""

@@ -1,0 +1,108 @@
+"""Zones in payoff.toml: which there are, and what is where."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from payoff.base import text
+from payoff.records.finding import Place
+from payoff.records.label import ANYWHERE, HERE, LabelSpec, Zone
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from payoff.project.files import Reading
+    from payoff.project.toml import Document
+    from payoff.project.toml import Path as Path_
+    from payoff.records.contract import Contract
+
+
+def read(document: Document, reading: Reading) -> dict[str, Any]:
+    """`zone`, `zones`, `serving` and `labels` of the configuration. Without `[zones]` each name that is used is a zone, of no jurisdiction."""
+    table = document.table
+    declared = {
+        name: Zone(
+            name=name,
+            jurisdictions=tuple(section.get("jurisdictions", ())),
+            clearance=section.get("clearance", "secret"),
+            line=document.line(("zones", name)),
+        )
+        for name, section in table.get("zones", {}).items()
+    }
+    zones = dict(declared)
+    for name, path in _used(table):
+        if declared and name not in declared:
+            _unknown(name, path, declared, document, reading)
+        zones.setdefault(name, Zone(name=name))
+    labels = table.get("labels", {})
+    _check_residency(labels.get("residency", ()), zones, document, reading)
+    return {
+        "zone": table["project"].get("zone", HERE),
+        "zones": tuple(zones.values()),
+        "serving": tuple(table.get("serving", {}).get("zones", ())),
+        "labels": LabelSpec(
+            classification=labels.get("classification", "internal"),
+            residency=_texts(labels.get("residency")),
+            purposes=_texts(labels.get("purposes")),
+            retention=labels.get("retention"),
+        ),
+    }
+
+
+def _texts(given: list[str] | None) -> tuple[str, ...] | None:
+    return None if given is None else tuple(given)
+
+
+def _used(table: dict[str, Any]) -> list[tuple[str, Path_]]:
+    """Every name of a zone, with the place where it stands."""
+    parts = [((section,), table.get(section, {})) for section in ("project", "tracking")]
+    parts += [
+        ((section, name), options)
+        for section in ("sources", "sinks")
+        for name, options in table.get(section, {}).items()
+    ]
+    used: list[tuple[str, Path_]] = [(part["zone"], (*path, "zone")) for path, part in parts if "zone" in part]
+    used += [(name, ("serving", "zones")) for name in table.get("serving", {}).get("zones", ())]
+    return used
+
+
+def _unknown(name: str, path: Path_, zones: dict[str, Zone], document: Document, reading: Reading) -> None:
+    reading.error(
+        "PO-P015",
+        f"there is no zone {name!r}",
+        document.place(path),
+        expected=text.did_you_mean(name, zones),
+        remedy=f"correct the name, or add [zones.{name}] to payoff.toml, then: payoff check",
+    )
+
+
+def _check_residency(names: Iterable[str], zones: dict[str, Zone], document: Document, reading: Reading) -> None:
+    for name in names:
+        if name not in known_places(zones.values()):
+            _unknown_place(reading, name, zones.values(), document.place(("labels", "residency")))
+
+
+def check(reading: Reading, contracts: Iterable[Contract], zones: Iterable[Zone]) -> None:
+    """Hold the places that contracts name against the zones of the project: a wrong name would forbid everything, or permit it."""
+    listed = tuple(zones)
+    for contract in contracts:
+        for column in contract.columns:
+            lowered = column.lowering.to.residency if column.lowering is not None else None
+            for name in (*(column.residency or ()), *(lowered or ())):
+                if name not in known_places(listed):
+                    _unknown_place(reading, name, listed, Place(contract.file, column.line))
+
+
+def _unknown_place(reading: Reading, name: str, zones: Iterable[Zone], where: Place) -> None:
+    reading.error(
+        "PO-P015",
+        f"{name!r} is neither a zone nor a jurisdiction of one",
+        where,
+        expected=text.did_you_mean(name, known_places(zones)),
+        remedy="correct the name, or say in [zones] of payoff.toml which zone belongs to it, then: payoff check",
+    )
+
+
+def known_places(zones: Iterable[Zone]) -> set[str]:
+    """The names of all zones and of all their jurisdictions, and `any`."""
+    return {ANYWHERE, *(each for zone in zones for each in (zone.name, *zone.jurisdictions))}
