@@ -19,10 +19,10 @@ PUBLIC = {"__version__", "columns", "log_metric", "step"}
 EXTEND = {
     "Accept", "Artifact", "Bug", "Calibration", "CapacitySpec", "Cell", "Charter", "CheckResult", "Column", "CommonSolution", "Contract", "Costs", "Decision",
     "Engine", "Entry", "Environment", "EnvironmentUsed", "Evidence", "Executor", "Failure", "Field", "Finding", "Gain", "GateSpec",
-    "Git", "GroupValue", "Identity", "Input", "Interval", "InvalidInput", "Leak", "Ledger", "Money", "Objective", "Observer", "OutcomeSpec",
+    "Git", "GroupValue", "Identity", "Input", "Interval", "InvalidInput", "Label", "LabelSpec", "Leak", "Ledger", "Lowering", "Money", "Objective", "Observer", "OutcomeSpec",
     "OutsideError", "PayoffError", "Place", "Project", "QuantitySpec", "Readout", "Refused", "Remembered", "RunRecord", "Source", "SourceSpec",
     "SegmentSpec", "Signed", "SplitSpec", "State", "Step", "StepOutcome", "Stop", "Store", "Summary", "TableCheck", "Task", "TaskInput", "TaskResult",
-    "Tracker", "Tracking", "UserError", "Valuation", "Verdict", "Where", "silent",
+    "Tracker", "Tracking", "UserError", "Valuation", "Verdict", "Where", "Zone", "silent",
 }  # fmt: skip
 # Ports and records that authors of adapters do not meet.
 INNER = {
