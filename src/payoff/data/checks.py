@@ -77,6 +77,8 @@ def compile_contract(
     wrong = {each.name for each in contract.columns if each.name in types and _type_probe(each, types[each.name])}
     probes: list[Probe] = []
     for each in contract.columns:
+        if each.name not in promised_from and each.dropped:
+            continue
         if each.name not in promised_from:
             said = f"the table has no column {each.name} (it has {did_you_mean(each.name, promised_from)})"
             probes.append(Probe(name=f"{each.name} exists", column=each.name, settled=said, line=each.line))

@@ -83,7 +83,7 @@ def refit(context: Context, stage: Refit) -> Handler:
         context.plan.parameters.get(step.name, {}),
         {name: context.content(made) for name, made in stage.inputs.items()},
         context.system,
-    )
+    ) | keys.promised(context.project.contract(step.name))
     if hit := context.again(stage, facts):
         context.artifacts[stage.name] = hit.output
         return context.reused(stage, hit)

@@ -63,6 +63,10 @@ class Context:
         self.looks = 0
         self.started: dict[str, float] = {}
 
+    def knows(self, seen: Context) -> None:
+        """Take over what is known of tables and queries before they are made."""
+        self.schemas, self.shapes, self.compiled = dict(seen.schemas), dict(seen.shapes), dict(seen.compiled)
+
     # -- what was made
 
     def file(self, name: str) -> Path:

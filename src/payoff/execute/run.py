@@ -47,9 +47,15 @@ def execute(
     tell: Observer,
     workers: int,
     system: dict[str, str],
+    seen: Context | None = None,
 ) -> Result:
-    """Run the stages of a plan side by side, and answer with what came of them; ctrl-C ends everything and is said in the result."""
+    """Run the stages of a plan side by side, and answer with what came of them; ctrl-C ends everything and is said in the result.
+
+    `seen` is what was found out about the run's queries before it: those very queries run.
+    """
     context = Context(project, plan, kit, state, run=run, tell=tell, system=system)
+    if seen is not None:
+        context.knows(seen)
     _prepare(context)
     interrupted = False
     if not context.errors:

@@ -12,6 +12,7 @@ import msgspec
 
 from payoff.base import hashing
 from payoff.base.errors import OutsideError
+from payoff.execute import perturb
 from payoff.execute.context import Context, Sandbox, Work, fields
 from payoff.execute.failures import at_source, at_step, raise_failure
 from payoff.plan import graph, keys
@@ -19,7 +20,7 @@ from payoff.records.artifact import Artifact, Field
 from payoff.records.task import Task, TaskInput, TaskResult
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
 
     from payoff.plan.stages import Call, Transform
     from payoff.records.evidence import StepOutcome
@@ -51,7 +52,7 @@ def facts_of(context: Context, step: Step) -> dict[str, Any]:
         context.plan.parameters.get(step.name, {}),
         {each.name: context.content(each.name) for each in step.inputs},
         context.system,
-    )
+    ) | keys.promised(context.project.contract(step.name))
 
 
 def call(context: Context, stage: Call) -> Handler:
@@ -70,6 +71,7 @@ def call(context: Context, stage: Call) -> Handler:
     if result.failure:
         raise_failure(step, result.failure, result.log)
     artifact = yield from keep(context, step.name, result)
+    yield from perturb.verify(context, step, call_task(context, stage.name, step, {}), artifact)
     while any(name not in context.artifacts for name in early):
         if any(f"step:{name}" in context.errors for name in early):
             raise InputLost(step)
@@ -155,11 +157,23 @@ def query(
 
     def work() -> Artifact:
         with at_step(step):
-            context.kit.engine.transform(_settled(context, step, sql), files, output)
+            asked = lowered(context, step, sql, lambda query: context.kit.engine.query(query, files).schema)
+            context.kit.engine.transform(_settled(context, step, asked), files, output)
         return context.keep_table(output)
 
     artifact = yield Work(work)
     return sql, artifact
+
+
+def lowered(context: Context, step: Step, sql: str, schema_of: Callable[[str], Any]) -> str:
+    """The query with the reviewed operators of its table's contract applied to its answer. It may hold a secret: it goes to the engine only."""
+    contract = context.project.contract(step.name)
+    if contract is None or not contract.applied:
+        return sql
+    from payoff.data.labels import operators  # brings sqlglot, see _settled
+
+    names = schema_of(f"select * from (\n{sql.strip().rstrip(';').rstrip()}\n) limit 0").names
+    return operators.wrap(sql, names, contract, os.environ.get)
 
 
 def _settled(context: Context, step: Step, sql: str) -> str:
@@ -202,21 +216,29 @@ def compile_early(context: Context, step: Step) -> Generator[Sandbox | Work, Any
 
     Where a source lacks a column that its contract promises, the query is left for later: the contract's check says it better.
     """
+    if step.name in context.compiled:
+        return
     for each in step.inputs:
         if context.project.source(each.name) and each.name not in context.shapes:
-            with at_source(context.project, each.name):
-                schema = yield Work(context.kit.source(each.name).schema)
-            context.shapes[each.name] = fields(schema)
-            context.schemas[each.name] = schema
+            yield from look_at(context, each.name)
     if any(each.name not in context.shapes or _lacks_promised(context, each.name) for each in step.inputs):
         return
     sql = yield from compile_step(context, step, {each.name: context.shapes[each.name] for each in step.inputs})
     schemas = {each.name: context.schemas[each.name] for each in step.inputs}
     with at_step(step):
-        schema = yield Work(lambda: context.kit.engine.columns(sql, schemas))
+        answered = lowered(context, step, sql, lambda query: context.kit.engine.columns(query, schemas))
+        schema = yield Work(lambda: context.kit.engine.columns(answered, schemas))
     context.compiled[step.name] = sql
     context.schemas[step.name] = schema
     context.shapes[step.name] = fields(schema)
+
+
+def look_at(context: Context, table: str) -> Generator[Sandbox | Work, Any, None]:
+    """Ask a source for its columns."""
+    with at_source(context.project, table):
+        schema = yield Work(context.kit.source(table).schema)
+    context.shapes[table] = fields(schema)
+    context.schemas[table] = schema
 
 
 def _lacks_promised(context: Context, table: str) -> bool:

@@ -8,8 +8,10 @@ from msgspec.structs import replace
 
 from payoff import project as projects
 from payoff.base.errors import PayoffError
+from payoff.flows import labels, parameters
 from payoff.flows.opening import root_of
 from payoff.plan import graph
+from payoff.plan.stages import Plan
 from payoff.records.finding import Finding, Place, from_error
 from payoff.wiring import assemble
 
@@ -33,7 +35,21 @@ def check(project: str | None) -> list[Finding]:
         findings += lacking
         findings += _queries(loaded, kit, schemas) if not lacking else []
         findings += _money(loaded, schemas)
+        if labels.restricted(loaded) and not any(finding.severity == "error" for finding in findings):
+            findings += _labels(loaded, kit)
     return findings
+
+
+def _labels(project: Project, kit: Kit) -> list[Finding]:
+    """Where columns would go that may not; the queries of functions are made for it in their sandboxes."""
+    plan = Plan(stages=(), parameters=parameters.resolve(project, {}))
+    try:
+        return labels.found(labels.context_of(project, kit, plan))
+    except PayoffError as error:
+        return from_error(error)
+    finally:
+        if kit.made("executor"):
+            kit.executor.close()
 
 
 def in_plain_words(project: str | None) -> str:
@@ -95,7 +111,7 @@ def _contracts(project: Project, schemas: dict[str, Any]) -> list[Finding]:
                 try_=f"correct the contract, or make the source deliver {column.name}",
             )
             for column in contract.columns
-            if column.name not in schema.names
+            if column.name not in schema.names and not column.dropped
         ]
     return findings
 

@@ -9,7 +9,7 @@ from payoff.base.errors import Refused, UserError, Where
 from payoff.base.ids import new_run_id
 from payoff.execute import run as execution
 from payoff.execute.failures import at_source
-from payoff.flows import parameters, recording, unchanged, watching
+from payoff.flows import labels, parameters, recording, unchanged, watching
 from payoff.flows.opening import Opened, open_project
 from payoff.flows.show import answer_for
 from payoff.plan import build, explain
@@ -55,6 +55,9 @@ def _run(
     _wake(opened)
     stamps = watching.stamps(opened)
     plan, state = planned(opened, request)
+    seen, forbidden = labels.look(opened, plan, state, request)
+    if forbidden is not None:
+        return _refused(opened, plan, request, {"labels": forbidden}, run=new_run_id(), began=began, clock=clock)
     if plan.nothing_to_do and not request.only:
         earlier = recording.earlier(opened, plan)
         if earlier:
@@ -63,7 +66,7 @@ def _run(
             return answer_for(opened, *earlier, unchanged=True)
     run_id = new_run_id()
     if (stop := _stopped(opened, request)) is not None:
-        return _refused(opened, plan, request, stop, run=run_id, began=began, clock=clock)
+        return _refused(opened, plan, request, {"the kill rule": stop}, run=run_id, began=began, clock=clock)
     opened.kit.ledger.journal(opened.project.id, run_id, "started", {"subject": run_id, "at": began})
     tracker = recording.start_tracking(opened)
     result = execution.execute(
@@ -75,6 +78,7 @@ def _run(
         tell=observer,
         workers=_workers(opened, request),
         system=watching.system(),
+        seen=seen,
     )
     record = recording.record(opened, plan, result, request, run=run_id, began=began, clock=clock)
     opened.kit.ledger.append(record)
@@ -98,10 +102,10 @@ def _stopped(opened: Opened, request: RunRequest) -> Refused | None:
 
 
 def _refused(
-    opened: Opened, plan: Plan, request: RunRequest, stop: Refused, *, run: str, began: str, clock: float
+    opened: Opened, plan: Plan, request: RunRequest, why: dict[str, Exception], *, run: str, began: str, clock: float
 ) -> RunAnswer:
     """The record of a run that was not begun."""
-    result = execution.Result(steps=(), stages=(), evidence=Evidence(), errors={"the kill rule": stop})
+    result = execution.Result(steps=(), stages=(), evidence=Evidence(), errors=why)
     record = recording.record(opened, plan, result, request, run=run, began=began, clock=clock)
     opened.kit.ledger.append(record)
     return answer_for(opened, record, {})
@@ -129,7 +133,14 @@ def _wake(opened: Opened) -> None:
 def plan_only(request: RunRequest) -> PlanText:
     """What a run would do, and why; nothing is run."""
     opened = open_project(request.project)
-    plan, _ = planned(opened, request)
+    plan, state = planned(opened, request)
+    try:
+        _, forbidden = labels.look(opened, plan, state, request)
+    finally:
+        if opened.kit.made("executor"):
+            opened.kit.executor.close()
+    if forbidden is not None:
+        raise forbidden
     return PlanText(text=explain.text(plan), document=explain.document(plan))
 
 

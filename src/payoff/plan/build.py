@@ -122,7 +122,7 @@ class _Builder:
             self.request.parameters.get(step.name, {}),
             inputs,
             self.world.system,
-        )
+        ) | keys.promised(self.project.contract(step.name))
         needs = [n for each in step.inputs for n in self._needs(each.name)]
         if step.name == self.project.charter.model_step:
             needs += [stage.name for stage in self.stages if isinstance(stage, Check)]
@@ -180,7 +180,7 @@ class _Builder:
                 self.request.parameters.get(each.name, {}),
                 contents,
                 self.world.system,
-            )
+            ) | keys.promised(self.project.contract(each.name))
             needs = [n for i in each.inputs if i.name not in again for n in self._needs(i.name)]
             needs += ["set aside" if n == graph.TRAIN else again[n] for n in inputs if n in again]
             needs += checks if each is step else ()

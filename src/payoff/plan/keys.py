@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from payoff.base import hashing
 
 if TYPE_CHECKING:
+    from payoff.records.contract import Contract
     from payoff.records.project import Environment, Step
     from payoff.records.state import Remembered
 
@@ -39,6 +42,18 @@ def step_facts(
             "settings": {"seed": step.seed, "deterministic": step.deterministic, "threads": step.threads},
         }
     return facts
+
+
+def promised(contract: Contract | None) -> dict[str, Any]:
+    """What a step's contract makes the product do: apply reviewed operators to its table, or see whether columns depend on what they say.
+
+    Nothing where it asks for neither.
+    """
+    if contract is None:
+        return {}
+    applied = {name: {**msgspec.to_builtins(each), "line": 0} for name, each in contract.applied.items()}
+    depends = {each.name: sorted(each.depends) for each in contract.columns if each.depends is not None}
+    return ({"lowering": applied} if applied else {}) | ({"depends": depends} if depends else {})
 
 
 def key(name: str, facts: dict[str, Any]) -> str:

@@ -55,7 +55,9 @@ def _texts(given: list[str] | None) -> tuple[str, ...] | None:
 
 def _used(table: dict[str, Any]) -> list[tuple[str, Path_]]:
     """Every name of a zone, with the place where it stands."""
-    parts = [((section,), table.get(section, {})) for section in ("project", "tracking")]
+    parts: list[tuple[Path_, dict[str, Any]]] = [
+        ((section,), table.get(section, {})) for section in ("project", "tracking")
+    ]
     parts += [
         ((section, name), options)
         for section in ("sources", "sinks")

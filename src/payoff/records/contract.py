@@ -56,6 +56,17 @@ class Column(msgspec.Struct, frozen=True, kw_only=True):
         return self.classification in PRIVATE
 
     @property
+    def dropped(self) -> bool:
+        """True when the product leaves it out of the table."""
+        return self.lowering is not None and self.lowering.operator == "drop"
+
+    @property
+    def restricted(self) -> bool:
+        """True when its label could forbid something by itself, or promises to lower what it inherits."""
+        limits = (self.residency, self.purposes, self.lowering)
+        return self.classification == "secret" or any(each is not None for each in limits)
+
+    @property
     def label(self) -> LabelSpec:
         """What the contract says of it, as a label."""
         return LabelSpec(
@@ -99,6 +110,15 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True):
     def column(self, name: str) -> Column | None:
         """The promise about a column, if there is one."""
         return next((column for column in self.columns if column.name == name), None)
+
+    @property
+    def applied(self) -> dict[str, Lowering]:
+        """Per column the reviewed operator that the product applies to what the table's query answers."""
+        return {
+            each.name: each.lowering
+            for each in self.columns
+            if each.lowering is not None and each.lowering.operator != "aggregate"
+        }
 
     @property
     def known_after(self) -> tuple[Column, ...]:

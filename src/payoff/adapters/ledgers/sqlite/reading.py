@@ -191,11 +191,9 @@ def summaries(connection: sqlite3.Connection, project: str, limit: int) -> tuple
 
 def _summary(body: bytes, *, tracked: bool) -> Summary:
     brief: _Brief = wire.decode(body, _Brief)
-    reason = ""
-    if brief.status == "failed":
-        reason = brief.errors[0].what if brief.errors else ""
-    elif brief.status == "refused":
-        reason = next((verdict.reason for verdict in brief.verdicts if not verdict.passed), "")
+    reason = brief.errors[0].what if brief.errors and brief.status != "passed" else ""
+    if brief.status == "refused":
+        reason = next((verdict.reason for verdict in brief.verdicts if not verdict.passed), reason)
     return Summary(
         run=brief.run,
         status=brief.status,

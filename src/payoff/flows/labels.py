@@ -1,0 +1,64 @@
+"""Labels before a run: nothing is read, and no step runs, while a column would go where it may not be."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from payoff.base.errors import PayoffError
+from payoff.execute.context import Context
+from payoff.ports.observer import silent
+from payoff.records.state import State
+
+if TYPE_CHECKING:
+    from payoff.execute.governing import Facts
+    from payoff.flows.opening import Opened
+    from payoff.plan.stages import Plan
+    from payoff.ports.kit import Kit
+    from payoff.records.finding import Finding
+    from payoff.records.project import Project
+    from payoff.records.request import RunRequest
+
+
+def look(opened: Opened, plan: Plan, state: State, request: RunRequest) -> tuple[Context | None, PayoffError | None]:
+    """What is known of the run's queries before it, and why it may not begin; both None for a project that restricts nothing."""
+    if not restricted(opened.project):
+        return None, None
+    from payoff.execute import ahead, governing  # bring sqlglot, and few projects come to this
+
+    context = Context(opened.project, plan, opened.kit, state, run="", tell=silent, system={})
+    try:
+        ahead.look(context, request.only)
+        governing.refuse(governing.findings(opened.project, facts_of(context), request.only))
+    except PayoffError as error:
+        return context, error
+    return context, None
+
+
+def context_of(project: Project, kit: Kit, plan: Plan) -> Context:
+    """What is known of a project's queries without a run."""
+    return Context(project, plan, kit, State(), run="", tell=silent, system={})
+
+
+def found(context: Context) -> list[Finding]:
+    """Everything that labels forbid, for `payoff check`."""
+    from payoff.execute import ahead, governing
+
+    ahead.look(context)
+    return governing.findings(context.project, facts_of(context))
+
+
+def facts_of(context: Context) -> Facts:
+    """What the check of labels needs to know."""
+    from payoff.execute.governing import Facts
+
+    return Facts(schemas=context.schemas, compiled=context.compiled)
+
+
+def restricted(project: Project) -> bool:
+    """True when some rule could forbid something; most projects have none, and pay nothing."""
+    if any(zone.clearance != "secret" for zone in project.zones):
+        return True
+    default = project.labels
+    if default.residency is not None or default.purposes is not None or default.classification == "secret":
+        return True
+    return any(column.restricted for contract in project.contracts for column in contract.columns)
