@@ -46,6 +46,32 @@ def test_what_cannot_pay_is_refused(light: Light) -> None:
     assert "not worth it" in said
 
 
+def test_where_the_future_would_change_nothing_there_is_nothing_to_build(light: Light) -> None:
+    """Nothing costs anything and nothing was promised, and yet no model can add to what is done without one."""
+    light.change("charter.toml", '"0.3 * lifetime_value - 5"', "-6")
+    for name in ("build = 5000", "run_per_year = 2000", "min_gain_per_year = 1000", "unless_upper_bound_above = 1000"):
+        light.change("charter.toml", name, f"{name.split()[0]} = 0")
+    answer = worth(light, code=1)
+    prospect = answer["prospect"]
+    assert (prospect["ceiling"]["high"], prospect["asked_per_year"], prospect["build"]) == (0, 0, False)
+    assert prospect["break_even"]["needed"] is None
+    assert "Do not build this. Who knew the future would earn no more" in light.payoff("worth", code=1).replace("\n  ", " ")
+    assert "Not even a nearly perfect model would pay" in Path(answer["page"]).read_text()
+
+
+def test_the_screen_and_the_page_say_the_same_of_a_promise_near_the_ceiling(light: Light) -> None:
+    ceiling = worth(light)["prospect"]["ceiling"]
+    light.change("charter.toml", "run_per_year = 2000", "run_per_year = 0")
+    light.change("charter.toml", "min_gain_per_year = 1000", f"min_gain_per_year = {(ceiling['mean'] + ceiling['high']) / 2:.0f}")
+    answer = worth(light)
+    assert answer["prospect"]["break_even"]["needed"] is None
+    says = "only the high end of the interval reaches what it must bring"
+    assert says in light.payoff("worth").replace("\n  ", " ")
+    page = Path(answer["page"]).read_text()
+    assert page.count(says) == 2, "above all, and under the picture"
+    assert "Not even" not in page
+
+
 def test_a_run_is_explained_without_another_look(light: Light) -> None:
     answer = worth(light, "latest", "--history")
     found, first = answer["findings"], light.first

@@ -44,7 +44,7 @@ class Prospect(msgspec.Struct, frozen=True, kw_only=True):
 
     `ceiling` is perfect foresight minus the best common solution, a year, before any cost. `asked_per_year` is what a model must bring
     above `best` to pay: its running cost and the larger of the promised gain and a year's part of the building cost. `build` is false when the
-    upper bound of the ceiling is below that. `payback_years` is the time after which the building cost is back if the whole ceiling were
+    upper bound of the ceiling is below that, or is nothing. `payback_years` is the time after which the building cost is back if the whole ceiling were
     reached, null when it never is. Where the action is a quantity (counted in `unit`), `shares` is empty and `quantities` maps each alternative to
     its `mean` quantity and the tenth and ninetieth percentile (`low`, `high`).
     """

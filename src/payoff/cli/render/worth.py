@@ -51,6 +51,8 @@ def meaning(answer: Worth) -> str:
     """What follows from it, in a sentence or two."""
     prospect, found = answer.prospect, answer.findings
     money, asked = prospect.currency, amount(prospect.asked_per_year)
+    if prospect.ceiling.high <= 0:
+        return f'Do not build this. Who knew the future would earn no more than "{prospect.best}" does. Do what "{prospect.best}" says.'
     if not prospect.build:
         return (
             f"Do not build this. Even a model that knew the future could not be expected to bring the {asked} {money} a year that"
@@ -79,7 +81,7 @@ def _two(assumptions: tuple[Assumption, ...]) -> str:
 def _needed(prospect: Prospect) -> str:
     needed = prospect.break_even.needed
     if needed is None:
-        return "Only a nearly perfect model would pay."
+        return unreached(prospect)
     if needed.auc is None:
         if needed.error == prospect.break_even.curve[0].error:
             return "Deciding by these payoffs would pay even with a forecast that knows nothing."
@@ -89,6 +91,13 @@ def _needed(prospect: Prospect) -> str:
     if needed.auc <= 0.5:
         return "Deciding by these payoffs would pay even without any model."
     return f"A model pays from an AUC of {needed.auc:.2f} on: it must rank {needed.auc * 100:.0f} of 100 pairs rightly."
+
+
+def unreached(prospect: Prospect) -> str:
+    """What follows where none of the simulated models would pay."""
+    if prospect.ceiling.mean < prospect.asked_per_year:
+        return "Even a model that knew the future would probably not pay: only the high end of the interval reaches what it must bring."
+    return "Only a nearly perfect model would pay."
 
 
 def off_by(each: Quality, prospect: Prospect) -> str:

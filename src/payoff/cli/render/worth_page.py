@@ -269,7 +269,7 @@ def _errors(prospect: Prospect) -> str:
 def _point(prospect: Prospect) -> str:
     needed = prospect.break_even.needed
     if needed is None:
-        return "Not even a nearly perfect model would pay."
+        return worth.unreached(prospect) if prospect.build else "Not even a nearly perfect model would pay."
     if needed.auc is None:
         return f"It pays when its forecasts are off by no more than {worth.off_by(needed, prospect)}."
     said = f"It pays from {needed.auc * 100:.0f} of 100 on (specialists call this an AUC of {needed.auc:.2f})."
