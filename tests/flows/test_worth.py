@@ -7,8 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jsonschema
+import msgspec
 import pyarrow.parquet as pq
 import pytest
+
+from payoff.cli.render import worth as screen
+from payoff.cli.render import worth_page
+from payoff.records.worth import Worth
 
 if TYPE_CHECKING:
     from conftest import Light
@@ -89,6 +94,39 @@ def test_a_run_is_explained_without_another_look(light: Light) -> None:
     for column in columns:
         rows = [each for each in found["segments"] if each["column"] == column]
         assert sum(each["rows"] for each in rows) == first["holdout"]["rows"]
+
+
+def test_a_gain_is_told_over_what_is_best_on_the_holdout(light: Light) -> None:
+    """Which need not be what is best on the rows that are not held out."""
+    found = worth(light, "latest")
+    assert found["findings"]["over"] == light.first["per_year"]["gain"]["over"]
+    answer = msgspec.convert(found, Worth)
+    other = msgspec.structs.replace(answer.findings, over="everyone")
+    answer = msgspec.structs.replace(answer, findings=other)
+    said = screen.text(answer)
+    assert 'more than the best common solution "everyone", net of running cost' in said
+    assert 'surest, "everyone" elsewhere' in said
+    page = worth_page.text(answer, "2026-11-25T12:00:00Z")
+    assert "the best you can do without one, “everyone”" in page
+    assert "everywhere else “everyone” decides" in page
+    assert "The model&#x27;s decisions against “everyone”" in page
+
+
+def test_a_run_is_told_by_its_own_charter(light: Light) -> None:
+    """Ten times the decisions, costs and promise of today beside the gain of then would be no answer to either question."""
+    before = worth(light, "latest")
+    assert not before["charter_changed"]
+    light.change("charter.toml", "build = 5000", "build = 50000")
+    light.change("charter.toml", "min_gain_per_year = 1000", "min_gain_per_year = 30000")
+    light.change("charter.toml", "per_year = 60000", "per_year = 600000")
+    after = worth(light, "latest")
+    assert after["charter_changed"]
+    for part in ("prospect", "findings", "decisions_per_year"):
+        assert after[part] == before[part]
+    says = "The charter has been changed since this run"
+    assert says in light.payoff("worth", "latest")
+    assert says in Path(after["page"]).read_text()
+    assert worth(light)["prospect"]["build_cost"] == 50000
 
 
 def test_an_assumption_flips_the_verdict_where_it_says(light: Light) -> None:

@@ -36,7 +36,7 @@ def headline(answer: Worth) -> str:
     sure = percent(prospect.confidence)
     if found is not None:
         money = between(found.gain, prospect.currency, sure)
-        return f'{money} more than the best common solution "{prospect.best}", net of running cost'
+        return f'{money} more than the best common solution "{found.over}", net of running cost'
     return f'{between(prospect.ceiling, prospect.currency, sure)} is the most that any model could add to "{prospect.best}"'
 
 
@@ -252,7 +252,7 @@ def _curve(answer: Worth) -> list[str]:
         )
         for each in found.curve
     ]
-    title = f'Following the model only where it is surest, "{prospect.best}" elsewhere (before running cost)'
+    title = f'Following the model only where it is surest, "{found.over}" elsewhere (before running cost)'
     lines = [title, *table(("of decisions", f"{prospect.currency} a year more", "interval"), rows)]
     if found.captured is not None:
         share = found.captured
@@ -321,12 +321,17 @@ def flip(each: Assumption) -> str:
 
 def _budget(answer: Worth) -> list[str]:
     budget = answer.budget
-    lines = [looked(budget)]
+    lines = [changed(), looked(budget)] if answer.charter_changed else [looked(budget)]
     if budget.left is not None:
         lines.append(f"{count(max(0, budget.left), 'look')} left until the charter's kill rule asks for a decision.")
     if budget.stopped:
         lines.append(budget.stopped)
     return [fold(line, "") for line in lines]
+
+
+def changed() -> str:
+    """That a run is told by a charter which is no longer the charter."""
+    return "The charter has been changed since this run: all of this is by the charter of then. Only payoff run judges by the one of now."
 
 
 def looked(budget: Budget) -> str:

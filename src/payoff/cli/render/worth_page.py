@@ -53,20 +53,22 @@ def _hero(answer: Worth) -> str:
         f"That is the most that any model could add to the best you can do without one: “{escape(prospect.best)}”{_says(answer)}. It is what "
         "knowing the future would bring, before any cost."
         if found is None
-        else f"That is what the model brings more than the best you can do without one, “{escape(prospect.best)}”{_says(answer)}, after its running cost."
+        else f"That is what the model brings more than the best you can do without one, “{escape(found.over)}”{_says(answer)}, after its running cost."
     )
+    since = f'\n<p class="soft">{worth.changed()}</p>' if answer.charter_changed else ""
     return f"""<section class="hero {kind}">
 <div class="head"><h1>{title}</h1><p class="badge">{badge}</p></div>
 <p class="amount">{money(shown.mean, step, sign=True)} <span>{escape(prospect.currency)} a year</span></p>
 <p class="between">Between {money(shown.low, step, sign=True)} and {money(shown.high, step, sign=True)}, with {percent(prospect.confidence)} confidence</p>
 <p>{says}</p>
-<p class="means">{typeset(worth.meaning(answer))}</p>
+<p class="means">{typeset(worth.meaning(answer))}</p>{since}
 </section>"""
 
 
 def _says(answer: Worth) -> str:
-    said = answer.says.get(answer.prospect.best, "")
-    return f" ({escape(said)})" if said and said != answer.prospect.best else ""
+    best = answer.findings.over if answer.findings else answer.prospect.best
+    said = answer.says.get(best, "")
+    return f" ({escape(said)})" if said and said != best else ""
 
 
 def _question(answer: Worth) -> str:
@@ -128,7 +130,7 @@ def _earned(prospect: Prospect, found: Findings) -> str:
     before = found.gain.mean + run
     rows = [
         charts.Bar(
-            f"The model's decisions against “{prospect.best}”",
+            f"The model's decisions against “{found.over}”",
             0.0,
             before,
             "gain" if before >= 0 else "cost",
@@ -290,9 +292,9 @@ def _curve(prospect: Prospect, found: Findings) -> str:
     marks = [(0.0, "0 %"), (last / 2, percent(last / 2)), (last, percent(last))]
     return f"""<section>
 <h2>How many decisions carry the gain?</h2>
-<p>The model is followed only where it expects the most from its own way; everywhere else “{escape(prospect.best)}” decides.</p>
+<p>The model is followed only where it expects the most from its own way; everywhere else “{escape(found.over)}” decides.</p>
 <figure class="figure">{charts.line(dots, label="Gain by share of decisions", marks=marks, level=None)}
-<figcaption class="soft">{escape(prospect.currency)} a year more than “{escape(prospect.best)}”, before running cost, by the share of decisions in which the model is
+<figcaption class="soft">{escape(prospect.currency)} a year more than “{escape(found.over)}”, before running cost, by the share of decisions in which the model is
 followed. In all others both decide alike. The band is the interval of each point. Read it, do not choose by it: the best point of a picture looks better than it is.</figcaption></figure>
 </section>"""
 
