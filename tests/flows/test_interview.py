@@ -8,6 +8,8 @@ import sys
 import tomllib
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 PAYOFF = str(Path(sys.executable).with_name("payoff"))
@@ -57,3 +59,26 @@ def test_an_unfinished_interview_makes_nothing(folder: Path) -> None:
     assert done.returncode == 2
     assert json.loads(done.stdout)["errors"][0]["code"] == "PO-I008"
     assert not (folder / "new").exists()
+
+
+def test_numbers_as_people_write_them_and_codes_that_look_like_numbers(folder: Path) -> None:
+    codes = pa.table({"customer": range(600), "value": range(600), "left": ["02" if n % 3 else "01" for n in range(600)], "empty": pa.nulls(600)})
+    pq.write_table(codes, folder / "codes.parquet")
+    answers = [
+        *ANSWERS[:3], "\N{SUPERSCRIPT TWO}", "0060 000", "codes.parquet", "customer", "empty", "left", "01", *ANSWERS[12:15],
+        "quantity, nothing", "offer, nothing", "case when left = '01' then 9 else 0 end", "007", "-05.50", "+1", "0",
+        "case when left = '01' then 'offer' else 'nothing' end", "", "05 000", "2,000", "01000",
+    ]  # fmt: skip
+    done = init(folder, answers)
+    assert done.returncode == 0, done.stderr
+    for wrong in ("A whole number is needed", "empty has no values", "quantity means something else", "left is not known yet when it is decided"):
+        assert wrong in done.stderr
+    assert done.stderr.count("left is not known yet") == 2, "in a payoff and in a rule"
+    charter = tomllib.loads((folder / "new/charter.toml").read_text())
+    assert charter["decision"]["outcome"]["positive"] == "01"
+    assert charter["decision"]["per_year"] == 60000
+    assert charter["payoff"]["offer"] == {"left": 7, "otherwise": -5.5}
+    assert charter["payoff"]["nothing"] == {"left": 1, "otherwise": 0}
+    assert charter["costs"] == {"build": 5000, "run_per_year": 2000}
+    assert charter["accept"]["min_gain_per_year"] == 1000
+    subprocess.run([PAYOFF, "check"], cwd=folder / "new", capture_output=True, check=True)
