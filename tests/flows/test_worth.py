@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ import pytest
 
 from payoff.cli.render import worth as screen
 from payoff.cli.render import worth_page
+from payoff.project.words import PLAIN
 from payoff.records.worth import Worth
 
 if TYPE_CHECKING:
@@ -40,6 +42,15 @@ def test_before_any_model_the_examples_are_enough(light: Light) -> None:
     assert answer["budget"]["looks"] == 1, "the run of before; asking takes no look"
     assert Path(answer["page"]).read_text().count("<svg") > 5
     assert "no model yet" in light.payoff("run", code=2)
+
+
+def test_what_the_owner_reads_first_needs_no_explaining(light: Light) -> None:
+    """By the product's own list of words that an owner need not know."""
+    for words in ([], ["latest"]):
+        page = Path(worth(light, *words)["page"]).read_text()
+        first = re.sub("<[^>]*>", " ", page.partition('<section class="hero')[2].partition("</section>")[0]).lower()
+        assert "eur a year" in first
+        assert [term for term in PLAIN if re.search(rf"\b{re.escape(term)}\b", first)] == []
 
 
 def test_what_cannot_pay_is_refused(light: Light) -> None:
@@ -139,6 +150,13 @@ def test_an_assumption_flips_the_verdict_where_it_says(light: Light) -> None:
         light.change("charter.toml", line, f"per_year = {round(volume['value'] * part)}")
         light.payoff("run", code=code)
         light.mend()
+
+
+def test_the_latest_run_is_the_latest_that_judged_a_model(light: Light) -> None:
+    """Asking what a model could be worth makes the examples anew when the data changed: a run, but none that could be asked about."""
+    light.more_customers()
+    worth(light)
+    assert worth(light, "latest")["findings"]["run"] == light.first["run"]
 
 
 def test_a_run_without_a_value_is_told(light: Light) -> None:

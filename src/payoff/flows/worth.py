@@ -19,6 +19,8 @@ from payoff.ports.observer import silent
 from payoff.records.request import RunRequest
 from payoff.records.worth import Worth
 
+_MOST = 1000  # runs looked back
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -35,7 +37,7 @@ def worth(request: WorthRequest, observer: Observer = silent, page: Callable[[Wo
     A run is told by the charter it was judged by: with today's costs or payoffs beside its gain, half of the answer would be about another question.
     """
     opened = open_project(request.project)
-    record = find(opened, request.run)[0] if request.run else None
+    record = find(opened, _judging(opened, request.run))[0] if request.run else None
     charter = opened.project.charter if record is None or record.charter is None else record.charter
     examples = _kept(opened, record, charter) or _examples(opened, request, observer)
     prospect = counting.before(msgspec.structs.replace(opened.project, charter=charter), opened.kit, examples)
@@ -79,6 +81,14 @@ def _with_page(opened: Opened, request: WorthRequest, answer: Worth, page: Calla
             remedy="payoff worth --html FILE with another place, or without --html",
         ) from error
     return msgspec.structs.replace(answer, page=str(path))
+
+
+def _judging(opened: Opened, run: str) -> str:
+    """`latest` is the latest run that was to judge a model: `payoff worth` itself may have made a run that made tables only."""
+    if run != "latest":
+        return run
+    summaries = opened.kit.ledger.read(opened.project.id, limit=_MOST).summaries
+    return next((each.run for each in summaries if each.gain is not None or each.status in ("refused", "failed")), run)
 
 
 def _kept(opened: Opened, record: RunRecord | None, charter: Charter) -> Artifact | None:

@@ -90,7 +90,7 @@ def _needed(prospect: Prospect) -> str:
         return "A model would cost nothing and nothing was promised: any that knows more than a coin adds something."
     if needed.auc <= 0.5:
         return "Deciding by these payoffs would pay even without any model."
-    return f"A model pays from an AUC of {needed.auc:.2f} on: it must rank {needed.auc * 100:.0f} of 100 pairs rightly."
+    return f"A model pays when, shown one case of each outcome, it knows {needed.auc * 100:.0f} times of 100 which is which."
 
 
 def unreached(prospect: Prospect) -> str:

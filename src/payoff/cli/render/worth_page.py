@@ -231,7 +231,7 @@ def _quality(prospect: Prospect) -> str:
 <p>{pairs}</p>
 <figure class="figure">{charts.line(dots, label="Gain by quality of the model", marks=marks, level=level, at=at)}
 <figcaption class="soft">{money_} a year more than “{escape(prospect.best)}”, before running cost, by how often of 100 the model knows.</figcaption></figure>
-<p>{said}</p>
+<p class="after">{said}</p>
 <details><summary>The figures</summary>
 {appendix.grid(head, rows)}
 </details>
@@ -261,7 +261,7 @@ def _errors(prospect: Prospect) -> str:
 <p>By how much may its forecasts be off, on average? On the left a forecast that knows nothing, on the right one that is nearly right.</p>
 <figure class="figure">{charts.line(dots, label="Gain by error of the forecasts", marks=marks, level=level, at=at)}
 <figcaption class="soft">{escape(prospect.currency)} a year more than “{escape(prospect.best)}”, before running cost, by how far forecasts are off on average{f" ({escape(unit)})" if unit else ""}.</figcaption></figure>
-<p>{typeset(_point(prospect))}</p>
+<p class="after">{typeset(_point(prospect))}</p>
 <details><summary>The figures</summary>
 {appendix.grid(head, rows)}
 </details>
