@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import msgspec
 import numpy as np
 
 from payoff.records.evidence import Interval
-from payoff.records.worth import Prospect
+from payoff.records.worth import BreakEven, Prospect
 from payoff.value import capacity, intervals
 from payoff.value.acceptable import PERFECT, refuse_few, refuse_names
 from payoff.value.quantities import spread
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
 
     from payoff.records.charter import Charter
     from payoff.records.evidence import Gain
-    from payoff.records.worth import BreakEven
     from payoff.value.rows import Decisions
 
     Floats = NDArray[np.float64]
@@ -85,7 +83,7 @@ def prospect(charter: Charter, rows: Decisions, simulate: Simulate, *, seed: int
         promised=promised,
         build=pays,
         payback_years=payback(build, ceiling.mean - run),
-        break_even=even if pays else msgspec.structs.replace(even, needed=None),
+        break_even=even if pays else BreakEven(asked_per_year=asked, curve=even.curve),
         base_rates=base_rates(charter, rows),
         method=f"paired studentised bootstrap (bootstrap-t), {intervals.RESAMPLES:,} resamples"
         + (
