@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 PAYOFF = str(Path(sys.executable).with_name("payoff"))
@@ -57,3 +60,66 @@ def test_an_unfinished_interview_makes_nothing(folder: Path) -> None:
     assert done.returncode == 2
     assert json.loads(done.stdout)["errors"][0]["code"] == "PO-I008"
     assert not (folder / "new").exists()
+
+
+def test_numbers_as_people_write_them_and_codes_that_look_like_numbers(folder: Path) -> None:
+    codes = pa.table({"customer": range(600), "value": range(600), "left": ["02" if n % 3 else "01" for n in range(600)], "empty": pa.nulls(600)})
+    pq.write_table(codes, folder / "codes.parquet")
+    answers = [
+        *ANSWERS[:3], "\N{SUPERSCRIPT TWO}", "0060 000", "codes.parquet", "customer", "empty", "left", "01", *ANSWERS[12:15],
+        "quantity, nothing", "offer, nothing", "case when left = '01' then 9 else 0 end", "007", "-05.50", "+1", "0",
+        "case when left = '01' then 'offer' else 'nothing' end", "", "05 000", "2,000", "01000",
+    ]  # fmt: skip
+    done = init(folder, answers)
+    assert done.returncode == 0, done.stderr
+    for wrong in ("A whole number is needed", "empty has no values", "quantity means something else", "left is not known yet when it is decided"):
+        assert wrong in done.stderr
+    assert done.stderr.count("left is not known yet") == 2, "in a payoff and in a rule"
+    charter = tomllib.loads((folder / "new/charter.toml").read_text())
+    assert charter["decision"]["outcome"]["positive"] == "01"
+    assert charter["decision"]["per_year"] == 60000
+    assert charter["payoff"]["offer"] == {"left": 7, "otherwise": -5.5}
+    assert charter["payoff"]["nothing"] == {"left": 1, "otherwise": 0}
+    assert charter["costs"] == {"build": 5000, "run_per_year": 2000}
+    assert charter["accept"]["min_gain_per_year"] == 1000
+    subprocess.run([PAYOFF, "check"], cwd=folder / "new", capture_output=True, check=True)
+
+
+def test_a_place_that_cannot_be_used_is_told_before_the_first_question(folder: Path) -> None:
+    (folder / "new").mkdir()
+    (folder / "new" / "here.txt").write_text("mine")
+    done = init(folder, ANSWERS)
+    assert done.returncode == 2
+    assert "PO-I003" in done.stderr
+    assert "What does the business want" not in done.stderr
+    done = init(folder, ANSWERS, "--template", "bakery")
+    assert done.returncode == 2
+    assert "PO-U003: --interview and --template do not go together" in done.stderr
+    under = subprocess.run([PAYOFF, "init", "new/here.txt/project"], cwd=folder, capture_output=True, text=True, check=False)
+    assert under.returncode == 2, under.stderr
+    assert "PO-I009: the folder new/here.txt/project cannot be made" in under.stderr
+
+
+def test_after_ctrl_c_nobody_answers_twice(folder: Path) -> None:
+    words = [PAYOFF, "init", "new", "--interview"]
+    with subprocess.Popen(words, cwd=folder, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as asking:
+        assert asking.stdin is not None
+        assert asking.stderr is not None
+        asking.stdin.write("".join(f"{line}\n" for line in ANSWERS[:8]))
+        asking.stdin.flush()
+        while "nearest: customer" not in asking.stderr.readline():
+            pass
+        asking.send_signal(signal.SIGINT)
+        said = asking.stderr.read()
+    assert asking.returncode == 130
+    assert "stopped; no project was made" in said
+    assert "payoff run" not in said
+    command = said.split("to go on: ")[1].splitlines()[0]
+    assert not (folder / "new").exists()
+    kept = (folder / "new.answers").read_text().splitlines()
+    assert kept == [ANSWERS[n] for n in (0, 1, 2, 4, 6)], "the right ones alone"
+    command = command.replace("payoff", PAYOFF)
+    rest = "".join(f"{line}\n" for line in ANSWERS[8:])
+    done = subprocess.run(["sh", "-c", command], input=rest, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert tomllib.loads((folder / "new/charter.toml").read_text())["objective"]["statement"] == ANSWERS[0]

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jsonschema
+import msgspec
 import pyarrow.parquet as pq
 import pytest
+
+from payoff.cli.render import worth as screen
+from payoff.cli.render import worth_page
+from payoff.project.words import PLAIN
+from payoff.records.worth import Worth
 
 if TYPE_CHECKING:
     from conftest import Light
@@ -37,6 +44,15 @@ def test_before_any_model_the_examples_are_enough(light: Light) -> None:
     assert "no model yet" in light.payoff("run", code=2)
 
 
+def test_what_the_owner_reads_first_needs_no_explaining(light: Light) -> None:
+    """By the product's own list of words that an owner need not know."""
+    for words in ([], ["latest"]):
+        page = Path(worth(light, *words)["page"]).read_text()
+        first = re.sub("<[^>]*>", " ", page.partition('<section class="hero')[2].partition("</section>")[0]).lower()
+        assert "eur a year" in first
+        assert [term for term in PLAIN if re.search(rf"\b{re.escape(term)}\b", first)] == []
+
+
 def test_what_cannot_pay_is_refused(light: Light) -> None:
     light.change("charter.toml", "run_per_year = ", "run_per_year = 99999")
     answer = worth(light, code=1)
@@ -44,6 +60,32 @@ def test_what_cannot_pay_is_refused(light: Light) -> None:
     said = light.payoff("worth", code=1)
     assert "Do not build this" in said
     assert "not worth it" in said
+
+
+def test_where_the_future_would_change_nothing_there_is_nothing_to_build(light: Light) -> None:
+    """Nothing costs anything and nothing was promised, and yet no model can add to what is done without one."""
+    light.change("charter.toml", '"0.3 * lifetime_value - 5"', "-6")
+    for name in ("build = 5000", "run_per_year = 2000", "min_gain_per_year = 1000", "unless_upper_bound_above = 1000"):
+        light.change("charter.toml", name, f"{name.split()[0]} = 0")
+    answer = worth(light, code=1)
+    prospect = answer["prospect"]
+    assert (prospect["ceiling"]["high"], prospect["asked_per_year"], prospect["build"]) == (0, 0, False)
+    assert prospect["break_even"]["needed"] is None
+    assert "Do not build this. Who knew the future would earn no more" in light.payoff("worth", code=1).replace("\n  ", " ")
+    assert "Not even a nearly perfect model would pay" in Path(answer["page"]).read_text()
+
+
+def test_the_screen_and_the_page_say_the_same_of_a_promise_near_the_ceiling(light: Light) -> None:
+    ceiling = worth(light)["prospect"]["ceiling"]
+    light.change("charter.toml", "run_per_year = 2000", "run_per_year = 0")
+    light.change("charter.toml", "min_gain_per_year = 1000", f"min_gain_per_year = {(ceiling['mean'] + ceiling['high']) / 2:.0f}")
+    answer = worth(light)
+    assert answer["prospect"]["break_even"]["needed"] is None
+    says = "only the high end of the interval reaches what it must bring"
+    assert says in light.payoff("worth").replace("\n  ", " ")
+    page = Path(answer["page"]).read_text()
+    assert page.count(says) == 2, "above all, and under the picture"
+    assert "Not even" not in page
 
 
 def test_a_run_is_explained_without_another_look(light: Light) -> None:
@@ -65,6 +107,39 @@ def test_a_run_is_explained_without_another_look(light: Light) -> None:
         assert sum(each["rows"] for each in rows) == first["holdout"]["rows"]
 
 
+def test_a_gain_is_told_over_what_is_best_on_the_holdout(light: Light) -> None:
+    """Which need not be what is best on the rows that are not held out."""
+    found = worth(light, "latest")
+    assert found["findings"]["over"] == light.first["per_year"]["gain"]["over"]
+    answer = msgspec.convert(found, Worth)
+    other = msgspec.structs.replace(answer.findings, over="everyone")
+    answer = msgspec.structs.replace(answer, findings=other)
+    said = screen.text(answer)
+    assert 'more than the best common solution "everyone", net of running cost' in said
+    assert 'surest, "everyone" elsewhere' in said
+    page = worth_page.text(answer, "2026-11-25T12:00:00Z")
+    assert "the best you can do without one, “everyone”" in page
+    assert "everywhere else “everyone” decides" in page
+    assert "The model&#x27;s decisions against “everyone”" in page
+
+
+def test_a_run_is_told_by_its_own_charter(light: Light) -> None:
+    """Ten times the decisions, costs and promise of today beside the gain of then would be no answer to either question."""
+    before = worth(light, "latest")
+    assert not before["charter_changed"]
+    light.change("charter.toml", "build = 5000", "build = 50000")
+    light.change("charter.toml", "min_gain_per_year = 1000", "min_gain_per_year = 30000")
+    light.change("charter.toml", "per_year = 60000", "per_year = 600000")
+    after = worth(light, "latest")
+    assert after["charter_changed"]
+    for part in ("prospect", "findings", "decisions_per_year"):
+        assert after[part] == before[part]
+    says = "The charter has been changed since this run"
+    assert says in light.payoff("worth", "latest")
+    assert says in Path(after["page"]).read_text()
+    assert worth(light)["prospect"]["build_cost"] == 50000
+
+
 def test_an_assumption_flips_the_verdict_where_it_says(light: Light) -> None:
     """The charter with the number moved there, run again, is refused; with it moved a little less it passes."""
     found = worth(light, "latest")["findings"]
@@ -75,6 +150,13 @@ def test_an_assumption_flips_the_verdict_where_it_says(light: Light) -> None:
         light.change("charter.toml", line, f"per_year = {round(volume['value'] * part)}")
         light.payoff("run", code=code)
         light.mend()
+
+
+def test_the_latest_run_is_the_latest_that_judged_a_model(light: Light) -> None:
+    """Asking what a model could be worth makes the examples anew when the data changed: a run, but none that could be asked about."""
+    light.more_customers()
+    worth(light)
+    assert worth(light, "latest")["findings"]["run"] == light.first["run"]
 
 
 def test_a_run_without_a_value_is_told(light: Light) -> None:

@@ -159,13 +159,29 @@ def test_without_counting_looks_one_would_have_passed() -> None:
     assert lucky > 0
 
 
-def test_a_model_that_is_nearly_always_right_and_loses_money_is_refused() -> None:
+def test_a_model_that_is_nearly_always_right_and_earns_nothing_is_refused() -> None:
     """Saying no to everybody is right in nine of ten cases, and worth no more than calling nobody."""
     rng = np.random.default_rng(22)
     outcomes = (rng.random(4000) >= 0.12).astype(np.int64)
     accurate = np.full(4000, 0.02)
     assert (outcomes == 1).mean() > 0.85
     assert not lets_pass(accurate, outcomes)
+
+
+def test_a_model_that_is_right_far_more_often_and_loses_money_is_refused() -> None:
+    """It never calls in vain, and leaves half of those who would have said yes: calling everybody is wrong in seven of ten cases and earns more."""
+    rng = np.random.default_rng(24)
+    outcomes = (rng.random(4000) >= 0.3).astype(np.int64)
+    calls = (outcomes == 0) & (rng.random(4000) < 0.5)
+    right = (calls == (outcomes == 0)).mean()
+    assert right > 0.8 > (outcomes == 0).mean() + 0.4
+    valuation = samples.valued(np.where(calls, 0.95, 0.03), outcomes, costs=Costs()).valuation
+    assert valuation.best == "everyone"
+    assert valuation.gain.high < 0
+    verdict = beats_baseline.judge(Evidence(valuation=valuation), samples.charter())
+    assert verdict is not None
+    assert not verdict.passed
+    assert "everyone" in verdict.reason
 
 
 @pytest.mark.parametrize("look", [1, 20])

@@ -178,6 +178,7 @@ def test_the_verdict_flips_where_it_is_said_to() -> None:
     (found,) = sensitivity.assumptions(start, [moved])
     assert found.flips_at is not None
     assert found.change is not None
+    assert found.flips_at == pytest.approx(moved.value * (1 + found.change))
     grid = np.linspace(0, 10, 2001)
     verdicts = np.array([sensitivity.gain(moved.to(float(factor)))[1] >= start.asked for factor in grid])
     nearest = grid[~verdicts][np.abs(grid[~verdicts] - 1).argmin()]

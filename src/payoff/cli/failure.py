@@ -30,8 +30,12 @@ def tell(error: BaseException, argv: list[str]) -> int:
         if "--json" in argv:
             from payoff.cli.render import document
 
-            screen.document(document.failure(_stopped()))
-        screen.err("stopped; nothing finished is lost: payoff run goes on from here")
+            screen.document(document.failure(_stopped(argv)))
+        screen.err(
+            "stopped; no project was made"
+            if _making(argv)
+            else "stopped; nothing finished is lost: payoff run goes on from here"
+        )
         return _INTERRUPTED
     if isinstance(error, SystemExit):
         return error.code if isinstance(error.code, int) else 1
@@ -67,12 +71,17 @@ class _Stopped(OutsideError):
     exit_code = _INTERRUPTED
 
 
-def _stopped() -> OutsideError:
+def _making(argv: list[str]) -> bool:
+    """A project that is only being made: there is nothing yet that a run could go on from."""
+    return argv[:1] == ["init"]
+
+
+def _stopped(argv: list[str]) -> OutsideError:
     return _Stopped(
         "it was stopped, by ctrl-C or a signal",
         code="PO-U008",
         expected="a command that may go on to its end",
-        remedy="the same command again: nothing finished is lost",
+        remedy="the same command again" + ("" if _making(argv) else ": nothing finished is lost"),
     )
 
 

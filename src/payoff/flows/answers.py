@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     Check = Callable[[str], str]
 
+_TAKEN = ("currency", "quantity")  # what [payoff] has beside the actions
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 _FEW = 10  # values of a column: more were perhaps not all seen
 
@@ -42,15 +43,21 @@ def sentence(given: str) -> str:
     return "" if len(given.split()) > 1 else "A few words are needed, so that somebody else understands it."
 
 
+def plain(given: str) -> str:
+    """Digits as a person writes them, without what stands between thousands."""
+    return given.replace(",", "").replace("_", "").replace(" ", "")
+
+
 def whole(given: str) -> str:
     """A whole number."""
-    plain = given.replace(",", "").replace("_", "").replace(" ", "")
-    return "" if plain.isdigit() and int(plain) > 0 else "A whole number is needed, such as 120000."
+    number = plain(given)
+    ok = number.isascii() and number.isdigit() and int(number) > 0
+    return "" if ok else "A whole number is needed, such as 120000."
 
 
 def number(given: str) -> str:
     """A number."""
-    return "" if re.fullmatch(r"\d+(\.\d+)?", given.replace(",", "")) else "An amount is needed, such as 12000."
+    return "" if re.fullmatch(r"[0-9]+(\.[0-9]+)?", plain(given)) else "An amount is needed, such as 12000."
 
 
 def likely(values: Sequence[str]) -> str:
@@ -69,7 +76,17 @@ def seen(outcome: str, values: Sequence[str]) -> Check:
     return check
 
 
-def money(currency: str, columns: Sequence[str]) -> Check:
+def filled(columns: Sequence[str], values_of: Callable[[str], Sequence[str]]) -> Check:
+    """A column that says something: an empty one has no case that could matter."""
+
+    def check(given: str) -> str:
+        wrong = one_of(columns)(given)
+        return wrong or ("" if values_of(given) else f"{given} has no values.")
+
+    return check
+
+
+def money(currency: str, columns: Sequence[str], outcome: str) -> Check:
     """An amount, or a formula of columns."""
 
     def check(given: str) -> str:
@@ -78,18 +95,18 @@ def money(currency: str, columns: Sequence[str]) -> Check:
         written = money_of(given)
         if written is not None:
             return "" if written[1] == currency else f"Money is counted in {currency}, not in {written[1]}."
-        return "" if is_number(given) else _formula(given, columns)[0]
+        return "" if is_number(given) else _formula(given, columns, outcome)[0]
 
     return check
 
 
-def rule(actions: Sequence[str], columns: Sequence[str]) -> Check:
+def rule(actions: Sequence[str], columns: Sequence[str], outcome: str) -> Check:
     """An action, or a rule that ends in one."""
 
     def check(given: str) -> str:
         if given in actions:
             return ""
-        wrong, results = _formula(given, columns)
+        wrong, results = _formula(given, columns, outcome)
         other = [each for each in results if each not in actions]
         if not wrong and (other or not results):
             return f"It must end in one of {', '.join(actions)}{f', not {other[0]}' if other else ''}."
@@ -98,20 +115,22 @@ def rule(actions: Sequence[str], columns: Sequence[str]) -> Check:
     return check
 
 
-def _formula(given: str, columns: Sequence[str]) -> tuple[str, tuple[str, ...]]:
-    """What is wrong with a formula of columns, and the texts it can result in."""
+def _formula(given: str, columns: Sequence[str], outcome: str) -> tuple[str, tuple[str, ...]]:
+    """What is wrong with a formula of columns, and the texts it can result in. What happened afterwards is no column to decide by."""
     found = expression(given)
     if found.wrong:
         return f"That is no formula: {found.wrong}.", ()
     missing = [each for each in found.columns if each.lower() not in {name.lower() for name in columns}]
     if missing:
         return f"There is no column {missing[0]}; {did_you_mean(missing[0], columns)}.", ()
+    if outcome.lower() in {each.lower() for each in found.columns}:
+        return f"{outcome} is not known yet when it is decided; only the other columns are.", ()
     return "", found.results
 
 
 def is_number(given: str) -> bool:
     """Whether it is a number and nothing else."""
-    return re.fullmatch(r"[-+]?\d+(\.\d+)?", given.replace(",", "")) is not None
+    return re.fullmatch(r"[-+]?[0-9]+(\.[0-9]+)?", given.replace(",", "")) is not None
 
 
 def currency(given: str) -> str:
@@ -145,7 +164,10 @@ def actions(given: str) -> str:
     names = split(given)
     if len(names) < 2 or len(set(names)) < len(names):
         return "At least two different actions are needed."
-    odd = [name for name in names if not NAME.fullmatch(name) or name == "currency"]
+    taken = [name for name in names if name in _TAKEN]
+    if taken:
+        return f"{taken[0]} means something else in a charter: another word is needed."
+    odd = [name for name in names if not NAME.fullmatch(name)]
     return f"One word of letters and digits each is needed, not {odd[0]!r}." if odd else ""
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from payoff.base.errors import OutsideError, PayoffError, UserError
+from payoff.base.files import write_atomically
 from payoff.base.text import did_you_mean
 from payoff.records.request import InitAnswer, InitRequest
 
@@ -35,8 +36,16 @@ def init(request: InitRequest, tell: Callable[[str], None] = _quiet) -> InitAnsw
     """Write the template's files, lock the environment, make the template's data, commit. What fails leaves no half project behind."""
     template = _folder().joinpath(INTERVIEW) if request.template == INTERVIEW else _template(request.template)
     folder = Path(request.directory).absolute()
-    was_there = _refuse_full(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    was_there = refuse_full(request.directory)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"the folder {request.directory} cannot be made: {error.strerror}",
+            code="PO-I009",
+            expected="a place where this user may make a folder",
+            remedy="payoff init another-folder",
+        ) from error
     try:
         files = _write(template, folder)
         files += _write_over(folder, request.files)
@@ -81,8 +90,9 @@ def _template(name: str) -> Traversable:
     return _folder().joinpath(name)
 
 
-def _refuse_full(folder: Path) -> bool:
+def refuse_full(directory: str) -> bool:
     """True when the folder is there already and may be used: it holds nothing but perhaps an empty git repository."""
+    folder = Path(directory).absolute()
     if folder.exists() and not folder.is_dir():
         raise UserError(
             f"{folder.name} is a file",
@@ -136,6 +146,13 @@ def _write_over(folder: Path, files: dict[str, str]) -> list[str]:
         title = folder.name.replace("\\", "\\\\").replace('"', '\\"')
         (folder / name).write_text(text.replace("{{name}}", title), encoding="utf-8")
     return list(files)
+
+
+def keep_answers(directory: str, answers: list[str]) -> str:
+    """Write the answers of an interview that made no project beside the folder it would have made; answers the file's name."""
+    file = Path(f"{directory.rstrip('/')}.answers")
+    write_atomically(file, "".join(f"{answer}\n" for answer in answers))
+    return str(file)
 
 
 def columns_of(file: str) -> list[str]:

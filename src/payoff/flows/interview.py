@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -57,8 +58,9 @@ def interview(
     columns = seen[file]
     identity = yield from _ask("Which column names a row?", why=answers.listed(columns), check=answers.one_of(columns))
     outcome = yield from _ask(
-        "Which column says what happened afterwards?", why=answers.listed(columns), check=answers.one_of(columns)
-    )
+        "Which column says what happened afterwards?", why=answers.listed(columns),
+        check=answers.filled(columns, lambda column: values_of(file, column)),
+    )  # fmt: skip
     values = [each.lower() if each.lower() in ("true", "false") else each for each in values_of(file, outcome)]
     positive = yield from _ask(
         f"Which value of {outcome} is the case that matters?",
@@ -80,9 +82,9 @@ def interview(
             cells[action, name] = yield from _ask(
                 f"What does it bring or cost the business to do '{action}' when {case}?",
                 why=f"an amount in {currency} (costs with a minus), or a formula of columns: 0.3 * lifetime_value - 5",
-                default="0", check=answers.money(currency, columns),
+                default="0", check=answers.money(currency, columns, outcome),
             )  # fmt: skip
-    common, says = yield from _today(actions, columns)
+    common, says = yield from _today(actions, columns, outcome)
     costs = yield from _costs(currency)
     given = {
         "statement": statement, "owner": owner, "question": question, "per_year": per_year, "file": file, "id": identity,
@@ -92,11 +94,11 @@ def interview(
     return Interview(files={"charter.toml": _charter(given, actions, cells), "payoff.toml": _config(file)})
 
 
-def _today(actions: Sequence[str], columns: Sequence[str]) -> Generator[Question, str, tuple[str, str]]:
+def _today(actions: Sequence[str], columns: Sequence[str], outcome: str) -> Generator[Question, str, tuple[str, str]]:
     common = yield from _ask(
         "What would be done without a model?",
         why=f"one of {', '.join(actions)} for everybody, or a rule in SQL: case when calls > 3 then '{actions[0]}' else '{actions[-1]}' end",
-        default=actions[-1], check=answers.rule(actions, columns),
+        default=actions[-1], check=answers.rule(actions, columns, outcome),
     )  # fmt: skip
     says = ""
     if common not in actions:
@@ -126,16 +128,19 @@ def _text(value: str) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _plain(value: str) -> str:
-    return value.replace(",", "").replace("_", "").replace(" ", "")
+def _number(value: str) -> str:
+    """As TOML writes it, which knows no commas between digits and no zeros before them."""
+    return format(Decimal(answers.plain(value)), "f")
 
 
 def _scalar(value: str) -> str:
-    return value.lower() if value.lower() in ("true", "false") or value.isdigit() else _text(value)
+    """A value of a column: true, false, a whole number or a text; `01` is the code of something, not the number 1."""
+    whole = value.isascii() and value.isdigit() and str(int(value)) == value
+    return value.lower() if value.lower() in ("true", "false") or whole else _text(value)
 
 
 def _cell(value: str) -> str:
-    return value.replace(",", "") if answers.is_number(value) else _text(value)
+    return _number(value) if answers.is_number(value) else _text(value)
 
 
 def _charter(given: Answers, actions: Sequence[str], cells: dict[tuple[str, str], str]) -> str:
@@ -155,7 +160,7 @@ question = {_text(given["question"])}
 examples = "examples"
 id = {_text(given["id"])}
 outcome = {{ column = {_text(given["outcome"])}, positive = {_scalar(given["positive"])}, means = {_text(given["means"])} }}
-per_year = {_plain(given["per_year"])}
+per_year = {_number(given["per_year"])}
 
 # Money per decision: a number, or an SQL expression over the row.
 [payoff]
@@ -172,12 +177,12 @@ on = {_text(given["id"])}
 holdout = 0.3
 
 [costs]
-build = {_plain(given["build"])}
-run_per_year = {_plain(given["run"])}
+build = {_number(given["build"])}
+run_per_year = {_number(given["run"])}
 
 [accept]
 confidence = 0.95
-min_gain_per_year = {_plain(given["promised"])}
+min_gain_per_year = {_number(given["promised"])}
 """
 
 

@@ -19,27 +19,33 @@ from payoff.ports.observer import silent
 from payoff.records.request import RunRequest
 from payoff.records.worth import Worth
 
+_MOST = 1000  # runs looked back
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from payoff.ports.observer import Observer
     from payoff.records.artifact import Artifact
+    from payoff.records.charter import Charter
     from payoff.records.request import WorthRequest
     from payoff.records.run import RunRecord
 
 
 def worth(request: WorthRequest, observer: Observer = silent, page: Callable[[Worth, str], str] | None = None) -> Worth:
-    """What a model could be worth and, with a run, what its model is worth and why; `page` makes of it what the owner reads."""
+    """What a model could be worth and, with a run, what its model is worth and why; `page` makes of it what the owner reads.
+
+    A run is told by the charter it was judged by: with today's costs or payoffs beside its gain, half of the answer would be about another question.
+    """
     opened = open_project(request.project)
-    record = find(opened, request.run)[0] if request.run else None
-    examples = _examples(opened, request, observer)
-    prospect = counting.before(opened.project, opened.kit, examples)
+    record = find(opened, _judging(opened, request.run))[0] if request.run else None
+    charter = opened.project.charter if record is None or record.charter is None else record.charter
+    examples = _kept(opened, record, charter) or _examples(opened, request, observer)
+    prospect = counting.before(msgspec.structs.replace(opened.project, charter=charter), opened.kit, examples)
     findings = None
     if record is not None:
         findings = counting.after(record, opened.kit, opened.project.contracts)
         if findings is None:
             raise _no_value(record)
-    charter = opened.project.charter
     refused = not prospect.build or (findings is not None and not findings.passed)
     answer = Worth(
         project=opened.project.name,
@@ -52,6 +58,7 @@ def worth(request: WorthRequest, observer: Observer = silent, page: Callable[[Wo
         findings=findings,
         history=budget.history(opened) if request.history else (),
         says={each.name: each.says for each in charter.common_solutions},
+        charter_changed=charter.digest != opened.project.charter.digest,
         exit_code=1 if refused else 0,
     )
     return _with_page(opened, request, answer, page)
@@ -74,6 +81,20 @@ def _with_page(opened: Opened, request: WorthRequest, answer: Worth, page: Calla
             remedy="payoff worth --html FILE with another place, or without --html",
         ) from error
     return msgspec.structs.replace(answer, page=str(path))
+
+
+def _judging(opened: Opened, run: str) -> str:
+    """`latest` is the latest run that was to judge a model: `payoff worth` itself may have made a run that made tables only."""
+    if run != "latest":
+        return run
+    summaries = opened.kit.ledger.read(opened.project.id, limit=_MOST).summaries
+    return next((each.run for each in summaries if each.gain is not None or each.status in ("refused", "failed")), run)
+
+
+def _kept(opened: Opened, record: RunRecord | None, charter: Charter) -> Artifact | None:
+    """The examples that a run was judged on: they fit its charter, whatever became of the files since."""
+    made = record.tables.get(charter.decision.examples) if record is not None else None
+    return made if made is not None and opened.kit.store.has(made) else None
 
 
 def _examples(opened: Opened, request: WorthRequest, observer: Observer) -> Artifact:

@@ -44,7 +44,7 @@ class Prospect(msgspec.Struct, frozen=True, kw_only=True):
 
     `ceiling` is perfect foresight minus the best common solution, a year, before any cost. `asked_per_year` is what a model must bring
     above `best` to pay: its running cost and the larger of the promised gain and a year's part of the building cost. `build` is false when the
-    upper bound of the ceiling is below that. `payback_years` is the time after which the building cost is back if the whole ceiling were
+    upper bound of the ceiling is below that, or is nothing. `payback_years` is the time after which the building cost is back if the whole ceiling were
     reached, null when it never is. Where the action is a quantity (counted in `unit`), `shares` is empty and `quantities` maps each alternative to
     its `mean` quantity and the tenth and ninetieth percentile (`low`, `high`).
     """
@@ -112,7 +112,8 @@ class Assumption(msgspec.Struct, frozen=True, kw_only=True):
 class Findings(msgspec.Struct, frozen=True, kw_only=True):
     """After a run: what carries the gain, and what it hangs on. Money a year, net of the running cost where it says gain.
 
-    `captured` is the share of the ceiling that the model reaches (before the running cost).
+    `over` is the common solution that is best on the holdout, which the gain is counted against (`best` of the prospect is the best one on the
+    rows that are not held out). `captured` is the share of the ceiling that the model reaches (before the running cost).
     """
 
     run: str
@@ -125,6 +126,7 @@ class Findings(msgspec.Struct, frozen=True, kw_only=True):
     segment_columns: tuple[str, ...]
     assumptions: tuple[Assumption, ...]
     payback_years: float | None
+    over: str = ""
 
 
 class Past(msgspec.Struct, frozen=True, kw_only=True):
@@ -155,7 +157,7 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Worth(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer of `payoff worth`."""
+    """The answer of `payoff worth`; of a run all of it is by the charter of that run, and `charter_changed` says that there is another one now."""
 
     project: str
     question: str
@@ -168,4 +170,5 @@ class Worth(msgspec.Struct, frozen=True, kw_only=True):
     history: tuple[Past, ...] = ()
     says: dict[str, str] = {}
     page: str = ""
+    charter_changed: bool = False
     exit_code: int = 0

@@ -36,7 +36,7 @@ def headline(answer: Worth) -> str:
     sure = percent(prospect.confidence)
     if found is not None:
         money = between(found.gain, prospect.currency, sure)
-        return f'{money} more than the best common solution "{prospect.best}", net of running cost'
+        return f'{money} more than the best common solution "{found.over}", net of running cost'
     return f'{between(prospect.ceiling, prospect.currency, sure)} is the most that any model could add to "{prospect.best}"'
 
 
@@ -51,6 +51,8 @@ def meaning(answer: Worth) -> str:
     """What follows from it, in a sentence or two."""
     prospect, found = answer.prospect, answer.findings
     money, asked = prospect.currency, amount(prospect.asked_per_year)
+    if prospect.ceiling.high <= 0:
+        return f'Do not build this. Who knew the future would earn no more than "{prospect.best}" does. Do what "{prospect.best}" says.'
     if not prospect.build:
         return (
             f"Do not build this. Even a model that knew the future could not be expected to bring the {asked} {money} a year that"
@@ -79,7 +81,7 @@ def _two(assumptions: tuple[Assumption, ...]) -> str:
 def _needed(prospect: Prospect) -> str:
     needed = prospect.break_even.needed
     if needed is None:
-        return "Only a nearly perfect model would pay."
+        return unreached(prospect)
     if needed.auc is None:
         if needed.error == prospect.break_even.curve[0].error:
             return "Deciding by these payoffs would pay even with a forecast that knows nothing."
@@ -88,7 +90,14 @@ def _needed(prospect: Prospect) -> str:
         return "A model would cost nothing and nothing was promised: any that knows more than a coin adds something."
     if needed.auc <= 0.5:
         return "Deciding by these payoffs would pay even without any model."
-    return f"A model pays from an AUC of {needed.auc:.2f} on: it must rank {needed.auc * 100:.0f} of 100 pairs rightly."
+    return f"A model pays when, shown one case of each outcome, it knows {needed.auc * 100:.0f} times of 100 which is which."
+
+
+def unreached(prospect: Prospect) -> str:
+    """What follows where none of the simulated models would pay."""
+    if prospect.ceiling.mean < prospect.asked_per_year:
+        return "Even a model that knew the future would probably not pay: only the high end of the interval reaches what it must bring."
+    return "Only a nearly perfect model would pay."
 
 
 def off_by(each: Quality, prospect: Prospect) -> str:
@@ -243,7 +252,7 @@ def _curve(answer: Worth) -> list[str]:
         )
         for each in found.curve
     ]
-    title = f'Following the model only where it is surest, "{prospect.best}" elsewhere (before running cost)'
+    title = f'Following the model only where it is surest, "{found.over}" elsewhere (before running cost)'
     lines = [title, *table(("of decisions", f"{prospect.currency} a year more", "interval"), rows)]
     if found.captured is not None:
         share = found.captured
@@ -312,12 +321,17 @@ def flip(each: Assumption) -> str:
 
 def _budget(answer: Worth) -> list[str]:
     budget = answer.budget
-    lines = [looked(budget)]
+    lines = [changed(), looked(budget)] if answer.charter_changed else [looked(budget)]
     if budget.left is not None:
         lines.append(f"{count(max(0, budget.left), 'look')} left until the charter's kill rule asks for a decision.")
     if budget.stopped:
         lines.append(budget.stopped)
     return [fold(line, "") for line in lines]
+
+
+def changed() -> str:
+    """That a run is told by a charter which is no longer the charter."""
+    return "The charter has been changed since this run: all of this is by the charter of then. Only payoff run judges by the one of now."
 
 
 def looked(budget: Budget) -> str:

@@ -53,20 +53,22 @@ def _hero(answer: Worth) -> str:
         f"That is the most that any model could add to the best you can do without one: “{escape(prospect.best)}”{_says(answer)}. It is what "
         "knowing the future would bring, before any cost."
         if found is None
-        else f"That is what the model brings more than the best you can do without one, “{escape(prospect.best)}”{_says(answer)}, after its running cost."
+        else f"That is what the model brings more than the best you can do without one, “{escape(found.over)}”{_says(answer)}, after its running cost."
     )
+    since = f'\n<p class="soft">{worth.changed()}</p>' if answer.charter_changed else ""
     return f"""<section class="hero {kind}">
 <div class="head"><h1>{title}</h1><p class="badge">{badge}</p></div>
 <p class="amount">{money(shown.mean, step, sign=True)} <span>{escape(prospect.currency)} a year</span></p>
 <p class="between">Between {money(shown.low, step, sign=True)} and {money(shown.high, step, sign=True)}, with {percent(prospect.confidence)} confidence</p>
 <p>{says}</p>
-<p class="means">{typeset(worth.meaning(answer))}</p>
+<p class="means">{typeset(worth.meaning(answer))}</p>{since}
 </section>"""
 
 
 def _says(answer: Worth) -> str:
-    said = answer.says.get(answer.prospect.best, "")
-    return f" ({escape(said)})" if said and said != answer.prospect.best else ""
+    best = answer.findings.over if answer.findings else answer.prospect.best
+    said = answer.says.get(best, "")
+    return f" ({escape(said)})" if said and said != best else ""
 
 
 def _question(answer: Worth) -> str:
@@ -128,7 +130,7 @@ def _earned(prospect: Prospect, found: Findings) -> str:
     before = found.gain.mean + run
     rows = [
         charts.Bar(
-            f"The model's decisions against “{prospect.best}”",
+            f"The model's decisions against “{found.over}”",
             0.0,
             before,
             "gain" if before >= 0 else "cost",
@@ -229,7 +231,7 @@ def _quality(prospect: Prospect) -> str:
 <p>{pairs}</p>
 <figure class="figure">{charts.line(dots, label="Gain by quality of the model", marks=marks, level=level, at=at)}
 <figcaption class="soft">{money_} a year more than “{escape(prospect.best)}”, before running cost, by how often of 100 the model knows.</figcaption></figure>
-<p>{said}</p>
+<p class="after">{said}</p>
 <details><summary>The figures</summary>
 {appendix.grid(head, rows)}
 </details>
@@ -259,7 +261,7 @@ def _errors(prospect: Prospect) -> str:
 <p>By how much may its forecasts be off, on average? On the left a forecast that knows nothing, on the right one that is nearly right.</p>
 <figure class="figure">{charts.line(dots, label="Gain by error of the forecasts", marks=marks, level=level, at=at)}
 <figcaption class="soft">{escape(prospect.currency)} a year more than “{escape(prospect.best)}”, before running cost, by how far forecasts are off on average{f" ({escape(unit)})" if unit else ""}.</figcaption></figure>
-<p>{typeset(_point(prospect))}</p>
+<p class="after">{typeset(_point(prospect))}</p>
 <details><summary>The figures</summary>
 {appendix.grid(head, rows)}
 </details>
@@ -269,7 +271,7 @@ def _errors(prospect: Prospect) -> str:
 def _point(prospect: Prospect) -> str:
     needed = prospect.break_even.needed
     if needed is None:
-        return "Not even a nearly perfect model would pay."
+        return worth.unreached(prospect) if prospect.build else "Not even a nearly perfect model would pay."
     if needed.auc is None:
         return f"It pays when its forecasts are off by no more than {worth.off_by(needed, prospect)}."
     said = f"It pays from {needed.auc * 100:.0f} of 100 on (specialists call this an AUC of {needed.auc:.2f})."
@@ -290,9 +292,9 @@ def _curve(prospect: Prospect, found: Findings) -> str:
     marks = [(0.0, "0 %"), (last / 2, percent(last / 2)), (last, percent(last))]
     return f"""<section>
 <h2>How many decisions carry the gain?</h2>
-<p>The model is followed only where it expects the most from its own way; everywhere else “{escape(prospect.best)}” decides.</p>
+<p>The model is followed only where it expects the most from its own way; everywhere else “{escape(found.over)}” decides.</p>
 <figure class="figure">{charts.line(dots, label="Gain by share of decisions", marks=marks, level=None)}
-<figcaption class="soft">{escape(prospect.currency)} a year more than “{escape(prospect.best)}”, before running cost, by the share of decisions in which the model is
+<figcaption class="soft">{escape(prospect.currency)} a year more than “{escape(found.over)}”, before running cost, by the share of decisions in which the model is
 followed. In all others both decide alike. The band is the interval of each point. Read it, do not choose by it: the best point of a picture looks better than it is.</figcaption></figure>
 </section>"""
 

@@ -117,6 +117,11 @@ def _remarks(charter: Charter) -> Iterator[tuple[Path, str, str, str]]:
             statement, "the objective names one figure only", "today's value and the goal: from 4.8 % to 4.0 %",
             "say both,",
         )  # fmt: skip
+    elif len({each.strip(" .,") for each in numbers}) == 1:
+        yield (
+            statement, "the objective's goal is today's value", "a goal that differs from today's value: from 4.8 % to 4.0 %",
+            "say what is to change,",
+        )  # fmt: skip
     if not _DATE.search(objective.statement):
         yield statement, "the objective has no date", "a date by which it is reached: by June 2027", "add it"
     if objective.owner.strip().lower() in _NOBODY:

@@ -70,6 +70,7 @@ def explain(
         segment_columns=tuple(labels),
         assumptions=sensitivity.assumptions(case, _moves(charter, case, numbers)),
         payback_years=prospect.payback(float(charter.costs.build), gain.mean),
+        over=valuation.best,
     )
 
 

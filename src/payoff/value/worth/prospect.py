@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from payoff.records.evidence import Interval
-from payoff.records.worth import Prospect
+from payoff.records.worth import BreakEven, Prospect
 from payoff.value import capacity, intervals
 from payoff.value.acceptable import PERFECT, refuse_few, refuse_names
 from payoff.value.quantities import spread
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from payoff.records.charter import Charter
     from payoff.records.evidence import Gain
-    from payoff.records.worth import BreakEven
     from payoff.value.rows import Decisions
 
     Floats = NDArray[np.float64]
@@ -36,7 +35,8 @@ def prospect(charter: Charter, rows: Decisions, simulate: Simulate, *, seed: int
     """What the common solutions and perfect foresight are worth on these rows, and how good a model must be to pay.
 
     A model must bring `run_per_year` plus the larger of the promised gain and `build / years`: what it costs and what it was promised for.
-    It should not be built when even the upper bound of (perfect foresight - best common solution) is below that.
+    It should not be built when even the upper bound of (perfect foresight - best common solution) is below that, or is nothing: where a model
+    costs nothing and nothing was promised, one that cannot change a decision for the better is still not worth a try.
 
     `simulate` gives the break-even curve: what a model of each quality would bring (see `breakeven` and `forecasts`).
 
@@ -63,6 +63,8 @@ def prospect(charter: Charter, rows: Decisions, simulate: Simulate, *, seed: int
     costs, promised = charter.costs, float(charter.accept.min_gain_per_year)
     run, build, years = float(costs.run_per_year), float(costs.build), costs.years or YEARS
     asked = run + max(promised, build / years)
+    pays = ceiling.high >= asked and ceiling.high > 0
+    even = simulate(known, money[best], asked)
     return Prospect(
         currency=charter.currency,
         rows=rows.number,
@@ -79,9 +81,9 @@ def prospect(charter: Charter, rows: Decisions, simulate: Simulate, *, seed: int
         build_cost=build,
         years=years,
         promised=promised,
-        build=ceiling.high >= asked,
+        build=pays,
         payback_years=payback(build, ceiling.mean - run),
-        break_even=simulate(known, money[best], asked),
+        break_even=even if pays else BreakEven(asked_per_year=asked, curve=even.curve),
         base_rates=base_rates(charter, rows),
         method=f"paired studentised bootstrap (bootstrap-t), {intervals.RESAMPLES:,} resamples"
         + (
