@@ -27,6 +27,13 @@ if TYPE_CHECKING:
     from payoff.records.state import State
 
 
+class Machine(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run runs on: `workers` is how many stages may run at once, `system` the facts that steps' results may depend on."""
+
+    workers: int
+    system: dict[str, str]
+
+
 class Result(msgspec.Struct, frozen=True, kw_only=True):
     """`steps` are the project's own, `stages` what was done around them; `errors` by stage, for those that failed."""
 
@@ -45,22 +52,21 @@ def execute(
     *,
     run: str,
     tell: Observer,
-    workers: int,
-    system: dict[str, str],
+    machine: Machine,
     seen: Context | None = None,
 ) -> Result:
     """Run the stages of a plan side by side, and answer with what came of them; ctrl-C ends everything and is said in the result.
 
     `seen` is what was found out about the run's queries before it: those very queries run.
     """
-    context = Context(project, plan, kit, state, run=run, tell=tell, system=system)
+    context = Context(project, plan, kit, state, run=run, tell=tell, system=machine.system)
     if seen is not None:
         context.knows(seen)
     _prepare(context)
     interrupted = False
     if not context.errors:
         try:
-            Scheduler(context, _nodes(context), workers=workers).run()
+            Scheduler(context, _nodes(context), workers=machine.workers).run()
         except KeyboardInterrupt:
             interrupted = True
             context.errors["the run"] = _stopped()

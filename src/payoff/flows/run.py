@@ -76,8 +76,7 @@ def _run(
         state,
         run=run_id,
         tell=observer,
-        workers=_workers(opened, request),
-        system=watching.system(),
+        machine=execution.Machine(workers=_workers(opened, request), system=watching.system()),
         seen=seen,
     )
     record = recording.record(opened, plan, result, request, run=run_id, began=began, clock=clock)

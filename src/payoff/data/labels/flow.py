@@ -153,8 +153,8 @@ class _Step:
 
     def _listed(self) -> tuple[str, ...]:
         made = self.made
-        if made.kind == "query" and made.flows is not None:
-            return tuple(flow.column for flow in made.flows.columns) or (ANY,)
+        if made.kind == "query" and made.flows is not None and made.flows.columns:
+            return tuple(flow.column for flow in made.flows.columns)
         if made.columns is not None:
             return made.columns
         contract = self.labels.contract(made.table)
