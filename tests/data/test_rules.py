@@ -256,6 +256,56 @@ def test_examples_that_cannot_be_judged_on_are_refused(bench: Bench, table: pa.T
         cut(bench, charter(), table)
 
 
+THIRDS = [i % 3 == 0 for i in range(2000)]
+
+
+def outcomes(values: Any, positive: Any) -> tuple[Charter, pa.Table]:
+    """Examples with such values of the outcome, and a charter that calls one of them positive."""
+    outcome = OutcomeSpec(column="churned", positive=positive, means="m", name="churned")
+    made = charter(decision=msgspec.structs.replace(charter().decision, outcome=outcome))
+    return made, examples().set_column(2, "churned", values)
+
+
+@pytest.mark.parametrize(
+    ("values", "positive"),
+    [
+        (pa.array(THIRDS), True),
+        (pa.array(THIRDS), 1),
+        (pa.array(THIRDS).cast(pa.int8()), True),
+        (pa.array(THIRDS).cast(pa.int64()).cast(pa.float64()), True),
+        (pa.array(THIRDS).cast(pa.int64()).cast(pa.float64()), 1),
+        (pa.array([Decimal(int(each)) for each in THIRDS], pa.decimal128(9, 2)), 1),
+        (pa.array([not each for each in THIRDS]), False),
+        (pa.array(["Yes" if each else "no" for each in THIRDS]), "yes"),
+        (pa.array(["true" if each else "false" for each in THIRDS]), True),
+    ],
+    ids=str,
+)
+def test_an_outcome_is_found_whatever_its_type(bench: Bench, values: Any, positive: Any) -> None:
+    made, table = outcomes(values, positive)
+    cut(bench, made, table)
+    bench.add("holdout", table)
+    found = bench.query(expressions.payoff_query(made, table.column_names))["outcome"].to_pylist()
+    assert [each == "churned" for each in found] == THIRDS
+
+
+@pytest.mark.parametrize(
+    ("values", "positive", "words"),
+    [
+        (["yes", "no"], "yess", "churned is 'yess' in no row"),
+        (["yes", "no"], True, "churned is TRUE in no row"),
+        (["yes", "no", "unknown", "no"], "yes", "3 different values, and the charter names two outcomes"),
+        (["yes", "no", " ", "no"], "yes", "500 rows without an outcome"),
+        ([1.0, 0.0, float("nan"), 0.0], 1, "500 rows without an outcome"),
+        (["Yes", "yes"], "yes", "the same in"),
+    ],
+)
+def test_no_outcome_is_taken_for_the_other_one(bench: Bench, values: list[Any], positive: Any, words: str) -> None:
+    made, table = outcomes(pa.array(values * (2000 // len(values))), positive)
+    with pytest.raises(UserError, match=words):
+        cut(bench, made, table)
+
+
 def test_the_holdout_is_named_by_its_data_and_its_cut() -> None:
     artifact = Artifact(id="x", kind="table", file="", bytes=0)
     name = split.holdout_identity(charter(), artifact)

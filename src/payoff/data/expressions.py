@@ -13,6 +13,7 @@ from sqlglot.errors import SqlglotError
 from payoff.base.errors import InvalidInput, UserError, Where
 from payoff.base.text import DIALECT, count, did_you_mean
 from payoff.data.names import column, value
+from payoff.data.split import positive
 from payoff.records.finding import Finding, from_error
 
 if TYPE_CHECKING:
@@ -132,8 +133,7 @@ def outcome_sql(charter: Charter) -> str:
         return f"try_cast({name} as double)"
     if len(names) == 2:
         other = next(each for each in names if each != spec.name)
-        same = f"lower(cast({name} as varchar)) = {value(_text(spec.positive))}"
-        return f"case when {same} then {value(spec.name)} else {value(other)} end"
+        return f"case when {positive(charter)} then {value(spec.name)} else {value(other)} end"
     return f"cast({name} as varchar)"
 
 
@@ -273,10 +273,6 @@ def _array(names: Iterable[str]) -> pa.Array:
 def _arrow(module: str) -> Any:
     """A module of Arrow: a moment's work to import, and checks do without."""
     return importlib.import_module(f"pyarrow.{module}")
-
-
-def _text(given: bool | int | str | None) -> str:
-    return str(given).lower()
 
 
 def _findings(
