@@ -338,13 +338,18 @@ def test_payoffs_of_rows(bench: Bench) -> None:
         ("random() * value", "PO-D035"),
         ("value * extract(year from current_date)", "PO-D035"),
         ("case when churned then 1 else 0 end", "PO-D037"),
+        ("case when Churned then 1 else 0 end", "PO-D037"),
+        ("case when columns('chur.*') then 1 else 0 end", "PO-D030"),
+        ("value - minutes", "PO-D038"),
+        ("value - MINUTES", "PO-D038"),
+        ("FEE + 1", "PO-D039"),
         ("fee + 1", "PO-D039"),
     ],
 )
 def test_expressions_that_are_no_amounts(sql: str, code: str) -> None:
     cells = (Cell(action="offer", outcome="churned", sql=sql, line=7), *charter().cells[1:])
-    usd = contract(Column(name="fee", currency="USD"))
-    found = expressions.check_charter(charter(cells=cells), ["id", "value", "churned", "fee"], [usd])
+    promised = contract(Column(name="fee", currency="USD"), Column(name="minutes", known="after"))
+    found = expressions.check_charter(charter(cells=cells), ["id", "value", "churned", "fee", "minutes"], [promised])
     assert code in {finding.code for finding in found}
     assert all(f.where and f.where.line == 7 and f.try_ for f in found)
 
@@ -358,6 +363,14 @@ def test_a_division_by_zero_names_rows_and_cell(bench: Bench) -> None:
     assert "2 rows" in caught.value.what
     assert "12, 13" in caught.value.what
     assert str(caught.value.where) == "charter.toml:7"
+
+
+@pytest.mark.parametrize("sql", ["case when Churned then 'offer' else 'nothing' end", "case when MINUTES > 3 then 'offer' else 'nothing' end",
+                                 "case when columns('chur.*') then 'offer' else 'nothing' end"])  # fmt: skip
+def test_a_rule_cannot_know_what_comes_later(sql: str) -> None:
+    made = charter(common_solutions=(CommonSolution(name="rule", sql=sql, line=9),))
+    found = expressions.check_charter(made, ["id", "value", "churned", "minutes"], [contract(Column(name="minutes", known="after"))])
+    assert [finding.where.line for finding in found if finding.where] == [9]
 
 
 def test_a_rule_without_else_is_refused(bench: Bench) -> None:
@@ -406,6 +419,7 @@ def test_one_number_is_the_chance_of_the_positive_outcome() -> None:
 def test_columns_known_after_the_decision_are_no_features() -> None:
     late = contract(Column(name="duration", known="after", why="only then"))
     assert known.features(charter(), [late], ["id", "duration", "churned"]) == ("id", "churned")
+    assert known.features(charter(), [late], ["id", "Duration", "churned"]) == ("id", "churned")
     assert known.excluded(charter(), [late], ["duration"]) == {"duration": "only then"}
 
 

@@ -328,7 +328,7 @@ def _parse(sql: str, title: str, where: Where) -> exp.Expression:
         found = []
     select = found[0] if len(found) == 1 else None
     whole = isinstance(select, exp.Select) and len(select.expressions) == 1 and not select.args.get("from_")
-    if select is None or not whole or select.args.get("from") or select.find(exp.Subquery, exp.Star):
+    if select is None or not whole or select.args.get("from") or select.find(exp.Subquery, exp.Star, exp.Columns):
         raise UserError(
             f"{title} is not an SQL expression over one row",
             code="PO-D030",
@@ -379,8 +379,9 @@ def _column_faults(
     charter: Charter, name: str, columns: Sequence[str] | None, contracts: Sequence[Contract], *, rule: bool
 ) -> list[Fault]:
     faults: list[Fault] = []
-    after = {c.name for contract in contracts for c in contract.known_after}
-    if columns is not None and name.lower() not in {each.lower() for each in columns}:
+    same = name.lower()  # as SQL has it: `Churned` is churned
+    after = {c.name.lower() for contract in contracts for c in contract.known_after}
+    if columns is not None and same not in {each.lower() for each in columns}:
         faults.append(
             (
                 f"names the column {name}, which {charter.decision.examples} does not have",
@@ -389,7 +390,7 @@ def _column_faults(
                 f"correct the name in {charter.file}, or make {charter.decision.examples} deliver {name}",
             )
         )
-    elif name == charter.decision.outcome.column:
+    elif same == charter.decision.outcome.column.lower():
         faults.append(
             (
                 f"uses {name}, which is the outcome itself and not known when the decision is taken",
@@ -398,16 +399,17 @@ def _column_faults(
                 "write the amount of each outcome into its own cell",
             )
         )
-    elif rule and name in after:
+    elif same in after:
+        # Payoffs, too: decisions are taken by them, row by row.
         faults.append(
             (
                 f"uses {name}, which is known only after the decision",
                 "PO-D038",
                 "columns known when the decision is taken",
-                "write the rule with columns that are known then",
+                "write it with columns that are known then; of an amount that turns out later, with what is expected of it then",
             )
         )
-    other = next((c.currency for k in contracts for c in k.columns if c.name == name and c.currency), None)
+    other = next((c.currency for k in contracts for c in k.columns if c.name.lower() == same and c.currency), None)
     if other and other != charter.currency and not rule:
         faults.append(
             (
