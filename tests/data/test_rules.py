@@ -365,6 +365,26 @@ def test_a_division_by_zero_names_rows_and_cell(bench: Bench) -> None:
     assert str(caught.value.where) == "charter.toml:7"
 
 
+@pytest.mark.parametrize(
+    ("sql", "ids"),
+    [("small * 2", "11"), ("ln(value)", "12, 13"), ("sqrt(value)", "13"), ("exp(value * 1000)", "11"), ("cast(word as int)", "11"), ("word", "11"),
+     ("5 % small", "13"), ("value * 1e308 * 100", "11, 13"), ("interval 1 day", "11, 12, 13")],
+)  # fmt: skip
+def test_what_cannot_be_computed_names_rows_and_cell(bench: Bench, sql: str, ids: str) -> None:
+    small = pa.array([2_000_000_000, 5, 0], pa.int32())
+    table = pa.table({"id": [11, 12, 13], "value": [1.0, 0.0, -2.0], "small": small, "word": ["a", "7", "9"], "churned": [True, False, True]})
+    bench.add("holdout", table)
+    cells = (Cell(action="offer", outcome="churned", sql=sql, line=7), *charter().cells[1:])
+    made = charter(cells=cells)
+    with pytest.raises(InvalidInput, match="payoff offer.churned is no amount") as caught:
+        expressions.refuse_unusable(made, bench.query(expressions.payoff_query(made, table.column_names)))
+    assert f"(id {ids})" in caught.value.what
+    made = charter(common_solutions=(CommonSolution(name="rule", sql=f"case when {sql} > 3 then 'offer' else 'offer' end", line=9),))
+    if "small * 2" in sql:
+        with pytest.raises(InvalidInput, match="names none of the actions for 1 row .id 11"):
+            expressions.refuse_unusable(made, bench.query(expressions.payoff_query(made, table.column_names)))
+
+
 @pytest.mark.parametrize("sql", ["case when Churned then 'offer' else 'nothing' end", "case when MINUTES > 3 then 'offer' else 'nothing' end",
                                  "case when columns('chur.*') then 'offer' else 'nothing' end"])  # fmt: skip
 def test_a_rule_cannot_know_what_comes_later(sql: str) -> None:

@@ -79,7 +79,7 @@ def payoff_query(
     parts = [f"{column(decision.id)} as id", f"{outcome_sql(charter)} as outcome"]
     for cell in charter.cells:
         sql = str(cell.amount) if cell.amount is not None else f"({cell.sql})"
-        parts.append(f"cast({sql} as double) as {column(f'payoff:{cell.action}:{cell.outcome}')}")
+        parts.append(f"{amount_sql(sql)} as {column(f'payoff:{cell.action}:{cell.outcome}')}")
     if charter.quantity is not None:
         parts += quantity_money(charter, charter.quantity, outcome_sql(charter))
     if charter.split.by == "time":
@@ -89,10 +89,10 @@ def payoff_query(
     if charter.capacity is not None and charter.capacity.within is not None:
         parts.append(f"coalesce(cast({column(charter.capacity.within)} as varchar), '') as within")
     if charter.capacity is not None and charter.capacity.cost_sql is not None:
-        parts.append(f"cast(({charter.capacity.cost_sql}) as double) as {column(_COST)}")
+        parts.append(f"{amount_sql(charter.capacity.cost_sql)} as {column(_COST)}")
     rules = [solution for solution in charter.common_solutions if solution.sql is not None]
     kind = "varchar" if charter.quantity is None else "double"
-    parts += [f"cast(({rule.sql}) as {kind}) as {column(f'rule:{rule.name}')}" for rule in rules]
+    parts += [f"{amount_sql(rule.sql or '', kind)} as {column(f'rule:{rule.name}')}" for rule in rules]
     return f"select {', '.join(parts)} from {rows}"
 
 
@@ -106,9 +106,17 @@ def quantity_money(charter: Charter, quantity: QuantitySpec, outcome: str, sql: 
     # Written once and filled in for each quantity: there may be a thousand.
     written = tree.transform(_filled(exp.column(_CHOSEN, quoted=True), exp.Paren(this=came))).sql(dialect=DIALECT)
     return [
-        f"cast({written.replace(column(_CHOSEN), f'cast({each:f} as double)')} as double) as {column(f'payoff:{number}')}"
+        f"{amount_sql(written.replace(column(_CHOSEN), f'cast({each:f} as double)'))} as {column(f'payoff:{number}')}"
         for number, each in enumerate(quantity.permitted)
     ]
+
+
+def amount_sql(sql: str, kind: str = "double") -> str:
+    """An expression as a number (or a text), NULL in rows where it cannot be computed: an overflow, the logarithm of nothing, a text that is no number.
+
+    The engine would stop at the first of them and say neither which row it was nor which payoff.
+    """
+    return f"try_cast(try(({sql})) as {kind})"
 
 
 def _filled(action: exp.Expression, outcome: exp.Expression) -> Callable[[exp.Expression], exp.Expression]:
@@ -152,7 +160,7 @@ def refuse_unusable(charter: Charter, answer: pa.Table) -> None:
             parts.append(
                 UserError(
                     f"payoff {cell.action}.{cell.outcome} is no amount for {count(number, 'row')} of {answer.num_rows:,}:"
-                    f" a division by zero or a missing value ({_ids(charter, answer, bad)})",
+                    f" a division by zero, an overflow or a missing value ({_ids(charter, answer, bad)})",
                     code="PO-D031",
                     expected="an amount for every row",
                     remedy="write what such rows are worth into the cell, as with coalesce(a / nullif(b, 0), 0)",
@@ -227,7 +235,7 @@ def _refuse_unusable_quantities(charter: Charter, quantity: QuantitySpec, answer
     if money:
         parts.append(
             UserError(
-                f"payoff.quantity is no amount for {money}: a division by zero or a missing value",
+                f"payoff.quantity is no amount for {money}: a division by zero, an overflow or a missing value",
                 code="PO-D031",
                 expected="an amount for every row and every permitted quantity",
                 remedy="write what such rows are worth into it, as with coalesce(a / nullif(b, 0), 0)",
