@@ -393,6 +393,16 @@ def test_a_rule_cannot_know_what_comes_later(sql: str) -> None:
     assert [finding.where.line for finding in found if finding.where] == [9]
 
 
+def test_an_amount_beyond_all_money_names_rows_and_cell(bench: Bench) -> None:
+    bench.add("holdout", pa.table({"id": [11, 12, 13], "value": [1.0, -2e12, 3e13], "churned": [True, False, True]}))
+    cells = (Cell(action="offer", outcome="churned", sql="value", line=7), *charter().cells[1:])
+    made = charter(cells=cells)
+    with pytest.raises(InvalidInput) as caught:
+        expressions.refuse_unusable(made, bench.query(expressions.payoff_query(made, ["id", "value", "churned"])))
+    assert "2 rows of 3 (id 12, 13)" in caught.value.what
+    assert str(caught.value.where) == "charter.toml:7"
+
+
 def test_a_rule_without_else_is_refused(bench: Bench) -> None:
     bench.add("holdout", pa.table({"id": [1, 2], "value": [10.0, 2.0], "churned": [True, False]}))
     made = charter(common_solutions=(CommonSolution(name="rule", sql="case when value > 5 then 'offer' end"),))

@@ -11,6 +11,7 @@ from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
 from payoff.base.errors import InvalidInput, UserError, Where
+from payoff.base.money import LARGEST
 from payoff.base.text import DIALECT, count, did_you_mean
 from payoff.data.names import column, value
 from payoff.data.split import positive
@@ -167,6 +168,13 @@ def refuse_unusable(charter: Charter, answer: pa.Table) -> None:
                     where=Where(charter.file, cell.line),
                 )
             )
+        parts += _too_large(
+            charter,
+            answer,
+            [f"payoff:{cell.action}:{cell.outcome}"],
+            title=f"payoff {cell.action}.{cell.outcome}",
+            line=cell.line,
+        )
     for solution in charter.common_solutions:
         if solution.sql is not None:
             bad = pc.invert(pc.fill_null(pc.is_in(answer[f"rule:{solution.name}"], _array(charter.actions)), False))
@@ -231,7 +239,8 @@ def _refuse_unusable_quantities(charter: Charter, quantity: QuantitySpec, answer
             where=Where(charter.file),
         )
     parts: list[UserError] = []
-    money = _no_numbers(charter, answer, [f"payoff:{number}" for number in range(len(charter.actions))])
+    names = [f"payoff:{number}" for number in range(len(charter.actions))]
+    money = _no_numbers(charter, answer, names)
     if money:
         parts.append(
             UserError(
@@ -242,6 +251,7 @@ def _refuse_unusable_quantities(charter: Charter, quantity: QuantitySpec, answer
                 where=Where(charter.file, quantity.line),
             )
         )
+    parts += _too_large(charter, answer, names, title="payoff.quantity", line=quantity.line)
     for solution in charter.common_solutions:
         rule = _no_numbers(charter, answer, [f"rule:{solution.name}"]) if solution.sql is not None else ""
         if rule:
@@ -256,6 +266,29 @@ def _refuse_unusable_quantities(charter: Charter, quantity: QuantitySpec, answer
             )
     if parts:
         raise InvalidInput(parts)
+
+
+def _too_large(charter: Charter, answer: pa.Table, names: Sequence[str], *, title: str, line: int) -> list[UserError]:
+    """Amounts so large that cents are lost in sums."""
+    pc = _arrow("compute")
+    far = None
+    for name in names:
+        beyond = pc.greater(pc.abs(answer[name]), LARGEST)
+        # Infinite ones are no amounts at all, and named as such.
+        beyond = pc.fill_null(pc.and_(beyond, pc.is_finite(answer[name])), False)
+        far = beyond if far is None else pc.or_(far, beyond)
+    number = 0 if far is None else pc.sum(far).as_py() or 0
+    if not number:
+        return []
+    return [
+        UserError(
+            f"{title} is no amount of money for {count(number, 'row')} of {answer.num_rows:,} ({_ids(charter, answer, far)})",
+            code="PO-V003",
+            expected=f"amounts of at most {LARGEST:,.0f} {charter.currency} per decision",
+            remedy="correct it, or the units of its columns, in the charter",
+            where=Where(charter.file, line),
+        )
+    ]
 
 
 def _no_numbers(charter: Charter, answer: pa.Table, names: Sequence[str]) -> str:
