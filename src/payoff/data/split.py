@@ -60,9 +60,10 @@ def compile_split(charter: Charter, columns: Sequence[str], features: Sequence[s
     table = column(decision.examples)
     chosen = ", ".join(column(name) for name in features)
     identity, outcome = column(decision.id), column(decision.outcome.column)
+    kinds = f"count(distinct lower(cast({outcome} as varchar)))" if len(charter.outcomes) == 2 else "0"
     census = (
         f"select count(*) as rows, count({identity}) as ids, count(distinct {identity}) as distinct_ids,"
-        f" count(*) filter ({_said(charter)}) as outcomes, count(distinct lower(cast({outcome} as varchar))) as kinds,"
+        f" count(*) filter ({_said(charter)}) as outcomes, {kinds} as kinds,"
         f" count({column(split.on)}) as keys,"
         f" count(*) filter ({condition}) as held, count(distinct {outcome}) filter ({condition}) as held_kinds,"
         f" count(distinct {outcome}) filter (not {condition}) as train_kinds,"
@@ -128,9 +129,14 @@ def positive(charter: Charter) -> str:
 
 
 def _said(charter: Charter) -> str:
-    """The condition that a row has an outcome: neither NULL nor what stands for it where a library or a file knows none."""
-    text = f"lower(trim(cast({column(charter.decision.outcome.column)} as varchar)))"
-    return f"{text} not in ('', 'nan')"
+    """The condition that a row has an outcome: neither NULL nor what stands for it where a library or a file knows none.
+
+    Of quantities that are no numbers the ids are told, see `expressions.refuse_unusable`.
+    """
+    name = column(charter.decision.outcome.column)
+    if charter.quantity is not None:
+        return f"{name} is not null"
+    return f"lower(trim(cast({name} as varchar))) not in ('', 'nan')"
 
 
 def _one_sided(charter: Charter, seen: dict[str, int]) -> str:
