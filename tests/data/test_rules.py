@@ -256,6 +256,56 @@ def test_examples_that_cannot_be_judged_on_are_refused(bench: Bench, table: pa.T
         cut(bench, charter(), table)
 
 
+THIRDS = [i % 3 == 0 for i in range(2000)]
+
+
+def outcomes(values: Any, positive: Any) -> tuple[Charter, pa.Table]:
+    """Examples with such values of the outcome, and a charter that calls one of them positive."""
+    outcome = OutcomeSpec(column="churned", positive=positive, means="m", name="churned")
+    made = charter(decision=msgspec.structs.replace(charter().decision, outcome=outcome))
+    return made, examples().set_column(2, "churned", values)
+
+
+@pytest.mark.parametrize(
+    ("values", "positive"),
+    [
+        (pa.array(THIRDS), True),
+        (pa.array(THIRDS), 1),
+        (pa.array(THIRDS).cast(pa.int8()), True),
+        (pa.array(THIRDS).cast(pa.int64()).cast(pa.float64()), True),
+        (pa.array(THIRDS).cast(pa.int64()).cast(pa.float64()), 1),
+        (pa.array([Decimal(int(each)) for each in THIRDS], pa.decimal128(9, 2)), 1),
+        (pa.array([not each for each in THIRDS]), False),
+        (pa.array(["Yes" if each else "no" for each in THIRDS]), "yes"),
+        (pa.array(["true" if each else "false" for each in THIRDS]), True),
+    ],
+    ids=str,
+)
+def test_an_outcome_is_found_whatever_its_type(bench: Bench, values: Any, positive: Any) -> None:
+    made, table = outcomes(values, positive)
+    cut(bench, made, table)
+    bench.add("holdout", table)
+    found = bench.query(expressions.payoff_query(made, table.column_names))["outcome"].to_pylist()
+    assert [each == "churned" for each in found] == THIRDS
+
+
+@pytest.mark.parametrize(
+    ("values", "positive", "words"),
+    [
+        (["yes", "no"], "yess", "churned is 'yess' in no row"),
+        (["yes", "no"], True, "churned is TRUE in no row"),
+        (["yes", "no", "unknown", "no"], "yes", "3 different values, and the charter names two outcomes"),
+        (["yes", "no", " ", "no"], "yes", "500 rows without an outcome"),
+        ([1.0, 0.0, float("nan"), 0.0], 1, "500 rows without an outcome"),
+        (["Yes", "yes"], "yes", "the same in"),
+    ],
+)
+def test_no_outcome_is_taken_for_the_other_one(bench: Bench, values: list[Any], positive: Any, words: str) -> None:
+    made, table = outcomes(pa.array(values * (2000 // len(values))), positive)
+    with pytest.raises(UserError, match=words):
+        cut(bench, made, table)
+
+
 def test_the_holdout_is_named_by_its_data_and_its_cut() -> None:
     artifact = Artifact(id="x", kind="table", file="", bytes=0)
     name = split.holdout_identity(charter(), artifact)
@@ -288,13 +338,18 @@ def test_payoffs_of_rows(bench: Bench) -> None:
         ("random() * value", "PO-D035"),
         ("value * extract(year from current_date)", "PO-D035"),
         ("case when churned then 1 else 0 end", "PO-D037"),
+        ("case when Churned then 1 else 0 end", "PO-D037"),
+        ("case when columns('chur.*') then 1 else 0 end", "PO-D030"),
+        ("value - minutes", "PO-D038"),
+        ("value - MINUTES", "PO-D038"),
+        ("FEE + 1", "PO-D039"),
         ("fee + 1", "PO-D039"),
     ],
 )
 def test_expressions_that_are_no_amounts(sql: str, code: str) -> None:
     cells = (Cell(action="offer", outcome="churned", sql=sql, line=7), *charter().cells[1:])
-    usd = contract(Column(name="fee", currency="USD"))
-    found = expressions.check_charter(charter(cells=cells), ["id", "value", "churned", "fee"], [usd])
+    promised = contract(Column(name="fee", currency="USD"), Column(name="minutes", known="after"))
+    found = expressions.check_charter(charter(cells=cells), ["id", "value", "churned", "fee", "minutes"], [promised])
     assert code in {finding.code for finding in found}
     assert all(f.where and f.where.line == 7 and f.try_ for f in found)
 
@@ -307,6 +362,44 @@ def test_a_division_by_zero_names_rows_and_cell(bench: Bench) -> None:
         expressions.refuse_unusable(made, bench.query(expressions.payoff_query(made, ["id", "value", "churned"])))
     assert "2 rows" in caught.value.what
     assert "12, 13" in caught.value.what
+    assert str(caught.value.where) == "charter.toml:7"
+
+
+@pytest.mark.parametrize(
+    ("sql", "ids"),
+    [("small * 2", "11"), ("ln(value)", "12, 13"), ("sqrt(value)", "13"), ("exp(value * 1000)", "11"), ("cast(word as int)", "11"), ("word", "11"),
+     ("5 % small", "13"), ("value * 1e308 * 100", "11, 13"), ("interval 1 day", "11, 12, 13")],
+)  # fmt: skip
+def test_what_cannot_be_computed_names_rows_and_cell(bench: Bench, sql: str, ids: str) -> None:
+    small = pa.array([2_000_000_000, 5, 0], pa.int32())
+    table = pa.table({"id": [11, 12, 13], "value": [1.0, 0.0, -2.0], "small": small, "word": ["a", "7", "9"], "churned": [True, False, True]})
+    bench.add("holdout", table)
+    cells = (Cell(action="offer", outcome="churned", sql=sql, line=7), *charter().cells[1:])
+    made = charter(cells=cells)
+    with pytest.raises(InvalidInput, match="payoff offer.churned is no amount") as caught:
+        expressions.refuse_unusable(made, bench.query(expressions.payoff_query(made, table.column_names)))
+    assert f"(id {ids})" in caught.value.what
+    made = charter(common_solutions=(CommonSolution(name="rule", sql=f"case when {sql} > 3 then 'offer' else 'offer' end", line=9),))
+    if "small * 2" in sql:
+        with pytest.raises(InvalidInput, match="names none of the actions for 1 row .id 11"):
+            expressions.refuse_unusable(made, bench.query(expressions.payoff_query(made, table.column_names)))
+
+
+@pytest.mark.parametrize("sql", ["case when Churned then 'offer' else 'nothing' end", "case when MINUTES > 3 then 'offer' else 'nothing' end",
+                                 "case when columns('chur.*') then 'offer' else 'nothing' end"])  # fmt: skip
+def test_a_rule_cannot_know_what_comes_later(sql: str) -> None:
+    made = charter(common_solutions=(CommonSolution(name="rule", sql=sql, line=9),))
+    found = expressions.check_charter(made, ["id", "value", "churned", "minutes"], [contract(Column(name="minutes", known="after"))])
+    assert [finding.where.line for finding in found if finding.where] == [9]
+
+
+def test_an_amount_beyond_all_money_names_rows_and_cell(bench: Bench) -> None:
+    bench.add("holdout", pa.table({"id": [11, 12, 13], "value": [1.0, -2e12, 3e13], "churned": [True, False, True]}))
+    cells = (Cell(action="offer", outcome="churned", sql="value", line=7), *charter().cells[1:])
+    made = charter(cells=cells)
+    with pytest.raises(InvalidInput) as caught:
+        expressions.refuse_unusable(made, bench.query(expressions.payoff_query(made, ["id", "value", "churned"])))
+    assert "2 rows of 3 (id 12, 13)" in caught.value.what
     assert str(caught.value.where) == "charter.toml:7"
 
 
@@ -356,6 +449,7 @@ def test_one_number_is_the_chance_of_the_positive_outcome() -> None:
 def test_columns_known_after_the_decision_are_no_features() -> None:
     late = contract(Column(name="duration", known="after", why="only then"))
     assert known.features(charter(), [late], ["id", "duration", "churned"]) == ("id", "churned")
+    assert known.features(charter(), [late], ["id", "Duration", "churned"]) == ("id", "churned")
     assert known.excluded(charter(), [late], ["duration"]) == {"duration": "only then"}
 
 

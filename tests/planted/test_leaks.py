@@ -224,3 +224,15 @@ def test_a_column_that_foretells_a_quantity() -> None:
 def test_yesterdays_sales_are_honest() -> None:
     """A column that says most of what there is to know, but not all: a correlation of 0.98."""
     assert demand(yesterday=lambda sold, rng: sold + rng.normal(0, 4, ROWS), nothing=lambda _, __: np.full(ROWS, np.nan)) == ()
+
+
+@pytest.mark.parametrize(("leak", "refused"), [(True, True), (False, False)])
+def test_a_word_of_many_values_that_gives_the_outcome_away(leak: bool, refused: bool) -> None:  # noqa: FBT001 - a case
+    """A code such as `closed-117` after the customer left; an innocent word of as many values, and one that is different in every row."""
+    columns = world()
+    rng = np.random.default_rng(3)
+    kinds = np.where(columns["left"] & leak, "closed", "open")
+    columns["code"] = [f"{kind}-{number}" for kind, number in zip(kinds, rng.integers(0, 150, ROWS), strict=True)]
+    columns["name"] = [f"name {number}" for number in range(ROWS)]
+    seen = found(columns)
+    assert [(each.kind, each.column) for each in seen] == ([("foretells", "code")] if refused else [])

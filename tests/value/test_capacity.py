@@ -138,3 +138,11 @@ def test_the_same_cost_for_all_is_the_same_as_so_many_places() -> None:
     worth = np.stack([rng.normal(size=500), np.zeros(500)], axis=1)
     places = capacity.Capacity(scarce=0, otherwise=1, places=np.array([40.0]))
     assert within(120.0, np.full(500, 3.0)).choose(worth).tolist() == places.choose(worth).tolist()
+
+
+@pytest.mark.parametrize("costs", [None, np.array([0.0, 1.0, 0.0])])
+def test_nobody_gets_it_where_another_action_is_worth_as_much(costs: np.ndarray | None) -> None:
+    table = np.array([[0.0, 0.0], [1.0, 0.0], [-1.0, 0.0]])
+    found = capacity.Capacity(scarce=0, otherwise=1, places=np.array([5.0]), costs=costs)
+    with np.errstate(all="raise", divide="ignore"):
+        assert found.choose(table).tolist() == [1, 0, 1]

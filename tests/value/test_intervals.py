@@ -130,3 +130,28 @@ def test_neighbours_in_time_are_drawn_together() -> None:
             inside[name] += bool(low[0] < 0 < high[0])
     assert inside["rows"] / rounds < 0.85
     assert inside["blocks"] / rounds > 0.88
+
+
+def test_rows_of_one_day_are_never_parted() -> None:
+    """Fifty shops of 104 days, each day with something that all of them share: what looks like 5,200 rows is 104 days."""
+    days, shops, rounds, inside = 104, 50, 100, 0
+    rng = np.random.default_rng(13)
+    for _ in range(rounds):
+        values = rng.normal(size=(days, 1)) + rng.normal(size=(days, shops))
+        clusters = blocks(np.repeat(np.arange(days), shops) * 86_400.0)
+        assert len(np.unique(clusters)) >= 30
+        _, low, high = bootstrap(values.reshape(-1, 1), confidence=0.95, seed=1, clusters=clusters, resamples=1000)
+        inside += bool(low[0] < 0 < high[0])
+    assert inside / rounds >= 0.9
+
+
+@given(st.lists(st.integers(0, 40), min_size=1, max_size=400))
+def test_blocks_are_of_neighbours_and_keep_moments_whole(moments: list[int]) -> None:
+    codes = blocks(np.array(moments, dtype=np.float64))
+    assert sorted(set(codes.tolist())) == list(range(int(codes.max()) + 1))
+    by_moment: dict[int, set[int]] = {}
+    for moment, code in zip(moments, codes.tolist(), strict=True):
+        by_moment.setdefault(moment, set()).add(code)
+    assert all(len(found) == 1 for found in by_moment.values())
+    in_time = [min(by_moment[moment]) for moment in sorted(by_moment)]
+    assert in_time == sorted(in_time)

@@ -197,6 +197,26 @@ def _best(start: sensitivity.Case) -> np.ndarray:
     return np.asarray(start.known[:, 0])
 
 
+@pytest.mark.parametrize("bends", [0.2, 4.0])
+def test_a_number_that_bends_far_from_its_value_flips_where_it_is_said_to(bends: float) -> None:
+    """What calling costs counts only beyond (or up to) a bound: near today's value nothing changes."""
+    start = case()
+
+    def asked(factor: float) -> tuple[np.ndarray, np.ndarray]:
+        change = min(0.0, bends - factor) if bends > 1 else min(0.0, 2.0 * (factor - bends))
+        moved = np.array([5.0 * change, 0.0])
+        return start.known + moved, start.expected + moved
+
+    number = sensitivity.PayoffNumber(start, asked)
+    for factor in (0.0, 0.1, 0.5, 1.0, 2.0, 5.0, 10.0):
+        np.testing.assert_allclose(number.to(factor).known, asked(factor)[0])
+        np.testing.assert_allclose(number.to(factor).expected, asked(factor)[1])
+    (found,) = sensitivity.assumptions(start, [sensitivity.Moved("bound", 1.0, 0, number.to)])
+    assert found.flips_at is not None, "a call that costs more than it brings is not worth a model"
+    known, expected = asked(found.flips_at)
+    assert sensitivity.gain(dataclasses.replace(start, known=known, expected=expected))[1] < start.asked
+
+
 def test_what_matters_most_comes_first_and_what_never_flips_last() -> None:
     start = case()
     volume = sensitivity.Moved("volume", 1000, 0, lambda f: dataclasses.replace(start, per_year=round(1000 * f)))

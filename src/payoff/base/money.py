@@ -6,6 +6,8 @@ from decimal import ROUND_HALF_EVEN, Decimal
 
 from payoff.base.errors import UserError
 
+LARGEST = 1e12  # an amount per decision: beyond it cents are lost in sums
+
 
 def plain(number: Decimal) -> str:
     """A number as short as it can be written.

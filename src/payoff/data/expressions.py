@@ -11,8 +11,10 @@ from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
 from payoff.base.errors import InvalidInput, UserError, Where
+from payoff.base.money import LARGEST
 from payoff.base.text import DIALECT, count, did_you_mean
 from payoff.data.names import column, value
+from payoff.data.split import positive
 from payoff.records.finding import Finding, from_error
 
 if TYPE_CHECKING:
@@ -78,7 +80,7 @@ def payoff_query(
     parts = [f"{column(decision.id)} as id", f"{outcome_sql(charter)} as outcome"]
     for cell in charter.cells:
         sql = str(cell.amount) if cell.amount is not None else f"({cell.sql})"
-        parts.append(f"cast({sql} as double) as {column(f'payoff:{cell.action}:{cell.outcome}')}")
+        parts.append(f"{amount_sql(sql)} as {column(f'payoff:{cell.action}:{cell.outcome}')}")
     if charter.quantity is not None:
         parts += quantity_money(charter, charter.quantity, outcome_sql(charter))
     if charter.split.by == "time":
@@ -88,10 +90,10 @@ def payoff_query(
     if charter.capacity is not None and charter.capacity.within is not None:
         parts.append(f"coalesce(cast({column(charter.capacity.within)} as varchar), '') as within")
     if charter.capacity is not None and charter.capacity.cost_sql is not None:
-        parts.append(f"cast(({charter.capacity.cost_sql}) as double) as {column(_COST)}")
+        parts.append(f"{amount_sql(charter.capacity.cost_sql)} as {column(_COST)}")
     rules = [solution for solution in charter.common_solutions if solution.sql is not None]
     kind = "varchar" if charter.quantity is None else "double"
-    parts += [f"cast(({rule.sql}) as {kind}) as {column(f'rule:{rule.name}')}" for rule in rules]
+    parts += [f"{amount_sql(rule.sql or '', kind)} as {column(f'rule:{rule.name}')}" for rule in rules]
     return f"select {', '.join(parts)} from {rows}"
 
 
@@ -105,9 +107,17 @@ def quantity_money(charter: Charter, quantity: QuantitySpec, outcome: str, sql: 
     # Written once and filled in for each quantity: there may be a thousand.
     written = tree.transform(_filled(exp.column(_CHOSEN, quoted=True), exp.Paren(this=came))).sql(dialect=DIALECT)
     return [
-        f"cast({written.replace(column(_CHOSEN), f'cast({each:f} as double)')} as double) as {column(f'payoff:{number}')}"
+        f"{amount_sql(written.replace(column(_CHOSEN), f'cast({each:f} as double)'))} as {column(f'payoff:{number}')}"
         for number, each in enumerate(quantity.permitted)
     ]
+
+
+def amount_sql(sql: str, kind: str = "double") -> str:
+    """An expression as a number (or a text), NULL in rows where it cannot be computed: an overflow, the logarithm of nothing, a text that is no number.
+
+    The engine would stop at the first of them and say neither which row it was nor which payoff.
+    """
+    return f"try_cast(try(({sql})) as {kind})"
 
 
 def _filled(action: exp.Expression, outcome: exp.Expression) -> Callable[[exp.Expression], exp.Expression]:
@@ -132,8 +142,7 @@ def outcome_sql(charter: Charter) -> str:
         return f"try_cast({name} as double)"
     if len(names) == 2:
         other = next(each for each in names if each != spec.name)
-        same = f"lower(cast({name} as varchar)) = {value(_text(spec.positive))}"
-        return f"case when {same} then {value(spec.name)} else {value(other)} end"
+        return f"case when {positive(charter)} then {value(spec.name)} else {value(other)} end"
     return f"cast({name} as varchar)"
 
 
@@ -152,13 +161,20 @@ def refuse_unusable(charter: Charter, answer: pa.Table) -> None:
             parts.append(
                 UserError(
                     f"payoff {cell.action}.{cell.outcome} is no amount for {count(number, 'row')} of {answer.num_rows:,}:"
-                    f" a division by zero or a missing value ({_ids(charter, answer, bad)})",
+                    f" a division by zero, an overflow or a missing value ({_ids(charter, answer, bad)})",
                     code="PO-D031",
                     expected="an amount for every row",
                     remedy="write what such rows are worth into the cell, as with coalesce(a / nullif(b, 0), 0)",
                     where=Where(charter.file, cell.line),
                 )
             )
+        parts += _too_large(
+            charter,
+            answer,
+            [f"payoff:{cell.action}:{cell.outcome}"],
+            title=f"payoff {cell.action}.{cell.outcome}",
+            line=cell.line,
+        )
     for solution in charter.common_solutions:
         if solution.sql is not None:
             bad = pc.invert(pc.fill_null(pc.is_in(answer[f"rule:{solution.name}"], _array(charter.actions)), False))
@@ -223,17 +239,19 @@ def _refuse_unusable_quantities(charter: Charter, quantity: QuantitySpec, answer
             where=Where(charter.file),
         )
     parts: list[UserError] = []
-    money = _no_numbers(charter, answer, [f"payoff:{number}" for number in range(len(charter.actions))])
+    names = [f"payoff:{number}" for number in range(len(charter.actions))]
+    money = _no_numbers(charter, answer, names)
     if money:
         parts.append(
             UserError(
-                f"payoff.quantity is no amount for {money}: a division by zero or a missing value",
+                f"payoff.quantity is no amount for {money}: a division by zero, an overflow or a missing value",
                 code="PO-D031",
                 expected="an amount for every row and every permitted quantity",
                 remedy="write what such rows are worth into it, as with coalesce(a / nullif(b, 0), 0)",
                 where=Where(charter.file, quantity.line),
             )
         )
+    parts += _too_large(charter, answer, names, title="payoff.quantity", line=quantity.line)
     for solution in charter.common_solutions:
         rule = _no_numbers(charter, answer, [f"rule:{solution.name}"]) if solution.sql is not None else ""
         if rule:
@@ -248,6 +266,29 @@ def _refuse_unusable_quantities(charter: Charter, quantity: QuantitySpec, answer
             )
     if parts:
         raise InvalidInput(parts)
+
+
+def _too_large(charter: Charter, answer: pa.Table, names: Sequence[str], *, title: str, line: int) -> list[UserError]:
+    """Amounts so large that cents are lost in sums."""
+    pc = _arrow("compute")
+    far = None
+    for name in names:
+        beyond = pc.greater(pc.abs(answer[name]), LARGEST)
+        # Infinite ones are no amounts at all, and named as such.
+        beyond = pc.fill_null(pc.and_(beyond, pc.is_finite(answer[name])), False)
+        far = beyond if far is None else pc.or_(far, beyond)
+    number = 0 if far is None else pc.sum(far).as_py() or 0
+    if not number:
+        return []
+    return [
+        UserError(
+            f"{title} is no amount of money for {count(number, 'row')} of {answer.num_rows:,} ({_ids(charter, answer, far)})",
+            code="PO-V003",
+            expected=f"amounts of at most {LARGEST:,.0f} {charter.currency} per decision",
+            remedy="correct it, or the units of its columns, in the charter",
+            where=Where(charter.file, line),
+        )
+    ]
 
 
 def _no_numbers(charter: Charter, answer: pa.Table, names: Sequence[str]) -> str:
@@ -273,10 +314,6 @@ def _array(names: Iterable[str]) -> pa.Array:
 def _arrow(module: str) -> Any:
     """A module of Arrow: a moment's work to import, and checks do without."""
     return importlib.import_module(f"pyarrow.{module}")
-
-
-def _text(given: bool | int | str | None) -> str:
-    return str(given).lower()
 
 
 def _findings(
@@ -332,7 +369,7 @@ def _parse(sql: str, title: str, where: Where) -> exp.Expression:
         found = []
     select = found[0] if len(found) == 1 else None
     whole = isinstance(select, exp.Select) and len(select.expressions) == 1 and not select.args.get("from_")
-    if select is None or not whole or select.args.get("from") or select.find(exp.Subquery, exp.Star):
+    if select is None or not whole or select.args.get("from") or select.find(exp.Subquery, exp.Star, exp.Columns):
         raise UserError(
             f"{title} is not an SQL expression over one row",
             code="PO-D030",
@@ -383,8 +420,9 @@ def _column_faults(
     charter: Charter, name: str, columns: Sequence[str] | None, contracts: Sequence[Contract], *, rule: bool
 ) -> list[Fault]:
     faults: list[Fault] = []
-    after = {c.name for contract in contracts for c in contract.known_after}
-    if columns is not None and name.lower() not in {each.lower() for each in columns}:
+    same = name.lower()  # as SQL has it: `Churned` is churned
+    after = {c.name.lower() for contract in contracts for c in contract.known_after}
+    if columns is not None and same not in {each.lower() for each in columns}:
         faults.append(
             (
                 f"names the column {name}, which {charter.decision.examples} does not have",
@@ -393,7 +431,7 @@ def _column_faults(
                 f"correct the name in {charter.file}, or make {charter.decision.examples} deliver {name}",
             )
         )
-    elif name == charter.decision.outcome.column:
+    elif same == charter.decision.outcome.column.lower():
         faults.append(
             (
                 f"uses {name}, which is the outcome itself and not known when the decision is taken",
@@ -402,16 +440,17 @@ def _column_faults(
                 "write the amount of each outcome into its own cell",
             )
         )
-    elif rule and name in after:
+    elif same in after:
+        # Payoffs, too: decisions are taken by them, row by row.
         faults.append(
             (
                 f"uses {name}, which is known only after the decision",
                 "PO-D038",
                 "columns known when the decision is taken",
-                "write the rule with columns that are known then",
+                "write it with columns that are known then; of an amount that turns out later, with what is expected of it then",
             )
         )
-    other = next((c.currency for k in contracts for c in k.columns if c.name == name and c.currency), None)
+    other = next((c.currency for k in contracts for c in k.columns if c.name.lower() == same and c.currency), None)
     if other and other != charter.currency and not rule:
         faults.append(
             (

@@ -18,12 +18,12 @@ def excluded(charter: Charter, contracts: Iterable[Contract], columns: Iterable[
     follows the name, through steps that keep it.
     """
     reasons = {
-        column.name: column.why or f"{contract.table}'s contract says it is known only after the decision"
+        column.name.lower(): column.why or f"{contract.table}'s contract says it is known only after the decision"
         for contract in contracts
         for column in contract.known_after
     }
     outcome = charter.decision.outcome.column
-    return {name: reasons[name] for name in columns if name in reasons and name != outcome}
+    return {name: reasons[name.lower()] for name in columns if name.lower() in reasons and name != outcome}
 
 
 def features(charter: Charter, contracts: Iterable[Contract], columns: Iterable[str]) -> tuple[str, ...]:

@@ -101,21 +101,19 @@ class Search:
         kinds = self._kinds([name for name, kind in wanted.items() if not kind.startswith(_NUMBERS)])
         parts = []
         for name, kind in wanted.items():
-            if kind.startswith(_NUMBERS):
-                order = "x nulls first"
-            elif kinds[name] <= _KINDS:
+            groups, order = _counts(column(name)), "x nulls first"
+            if not kind.startswith(_NUMBERS):
                 order = "p / (p + q)"  # words in the order of how often the outcome comes with them
-            else:
-                continue
+                if kinds[name] > _KINDS:
+                    groups, order = _halves(column(name)), "x"
             parts.append(
                 f"select {value(name)} as name, sum(p * (below - q / 2)) / nullif(sum(p) * sum(q), 0) as auc from"
-                f" (select p, q, sum(q) over (order by {order} rows unbounded preceding) as below from"
-                f" (select {column(name)} as x, count(*) filter (where y)::double as p, count(*) filter (where not y)::double as q"
-                " from few group by 1))"
+                f" (select p, q, sum(q) over (order by {order} rows unbounded preceding) as below from ({groups}))"
             )
         if not parts:
             return
-        few = f"with few as (select *, {positive(self.charter)} as y from train limit {_ROWS}) "
+        half = "hash(row_number() over ()) % 2 = 0 as first"
+        few = f"with few as (select *, {positive(self.charter)} as y, {half} from train limit {_ROWS}) "
         answer = self.query(few + " union all ".join(parts))
         for name, auc in zip(answer["name"].to_pylist(), answer["auc"].to_pylist(), strict=True):
             if auc is not None and max(auc, 1 - auc) >= FORETELLS:
@@ -195,3 +193,24 @@ class Search:
     def _one(self, sql: str) -> float:
         found = self.query(sql).column(0)[0].as_py()
         return float(found or 0)
+
+
+def _counts(name: str, where: str = "true") -> str:
+    """SQL: per value x how many rows with the outcome, p, and without it, q."""
+    said = f"filter (where {where} and"
+    return (
+        f"select {name} as x, count(*) {said} y)::double as p, count(*) {said} not y)::double as q from few group by 1"
+    )
+
+
+def _halves(name: str) -> str:
+    """The same for words of many values: x is how often the outcome came with the word in one half of the rows, p and q are those of the other half.
+
+    In the half in which it was learnt, a word that occurs once would always be right. One that did not occur there says what the half says as a whole.
+    """
+    learnt = f"select x as word, p / (p + q) as share from ({_counts(name, 'first')}) where p + q > 0"
+    usual = "(select avg(y::int) from few where first)"
+    return (
+        f"select coalesce(share, {usual}) as x, sum(p) as p, sum(q) as q from ({_counts(name, 'not first')}) others"
+        f" left join ({learnt}) learnt on others.x is not distinct from learnt.word group by 1"
+    )

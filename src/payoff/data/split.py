@@ -60,9 +60,11 @@ def compile_split(charter: Charter, columns: Sequence[str], features: Sequence[s
     table = column(decision.examples)
     chosen = ", ".join(column(name) for name in features)
     identity, outcome = column(decision.id), column(decision.outcome.column)
+    kinds = f"count(distinct lower(cast({outcome} as varchar)))" if len(charter.outcomes) == 2 else "0"
     census = (
         f"select count(*) as rows, count({identity}) as ids, count(distinct {identity}) as distinct_ids,"
-        f" count({outcome}) as outcomes, count({column(split.on)}) as keys,"
+        f" count(*) filter ({_said(charter)}) as outcomes, {kinds} as kinds,"
+        f" count({column(split.on)}) as keys,"
         f" count(*) filter ({condition}) as held, count(distinct {outcome}) filter ({condition}) as held_kinds,"
         f" count(distinct {outcome}) filter (not {condition}) as train_kinds,"
         f" count(*) filter ({condition} and {positive(charter)}) as held_positive,"
@@ -112,11 +114,29 @@ def by_share(on: str, share: float, salt: str) -> str:
 
 
 def positive(charter: Charter) -> str:
-    """The condition that a row has the positive outcome; false where the outcome is a quantity."""
+    """The condition that a row has the positive outcome; false where the outcome is a quantity.
+
+    True is also 1, and 1 is also 1.0: which of them a table has is chance, as it went through a file or a library that knows no booleans.
+    """
     spec = charter.decision.outcome
     if spec.positive is None:
         return "false"
-    return f"lower(cast({column(spec.column)} as varchar)) = {value(str(spec.positive).lower())}"
+    name = column(spec.column)
+    same = f"lower(cast({name} as varchar)) = {value(str(spec.positive).lower())}"
+    if isinstance(spec.positive, str):
+        return same
+    return f"({same} or coalesce(try_cast({name} as double) = {int(spec.positive)}, false))"
+
+
+def _said(charter: Charter) -> str:
+    """The condition that a row has an outcome: neither NULL nor what stands for it where a library or a file knows none.
+
+    Of quantities that are no numbers the ids are told, see `expressions.refuse_unusable`.
+    """
+    name = column(charter.decision.outcome.column)
+    if charter.quantity is not None:
+        return f"{name} is not null"
+    return f"lower(trim(cast({name} as varchar))) not in ('', 'nan')"
 
 
 def _one_sided(charter: Charter, seen: dict[str, int]) -> str:
@@ -130,7 +150,7 @@ def _one_sided(charter: Charter, seen: dict[str, int]) -> str:
         if kinds < 2 and charter.quantity is not None:
             sides.append(side)
             parts.append(f"{count(rows, 'row')} of {side} with one and the same number")
-        elif kinds < 2:
+        elif kinds < 2 or (len(names) == 2 and positive in {0, rows}):
             only = spec.name if positive else (names[1] if len(names) == 2 else f"one outcome other than {spec.name}")
             sides.append(side)
             parts.append(f"all {count(rows, 'row')} of {side} are {only}")
@@ -145,6 +165,8 @@ def _faults(charter: Charter, seen: dict[str, int]) -> list[tuple[str, str, str]
     decision, split = charter.decision, charter.split
     rows, examples = seen["rows"], decision.examples
     missing_ids, missing_outcomes = rows - seen["ids"], rows - seen["outcomes"]
+    two = len(charter.outcomes) == 2
+    one_sided = seen["held_positive"] in {0, seen["held"]} or seen["train_positive"] in {0, rows - seen["held"]}
     faults: list[tuple[bool, str, str, str]] = [
         (rows == 0, "it has no rows", "at least one decision", f"see what {examples} reads: payoff show latest"),
         (
@@ -165,6 +187,7 @@ def _faults(charter: Charter, seen: dict[str, int]) -> list[tuple[str, str, str]
             "an outcome in every row: rows whose outcome is not known yet cannot be judged on",
             f"leave rows whose outcome is not known yet out in the step {examples}, and say so there",
         ),
+        *_unclear(charter, seen),
         (
             seen["keys"] < rows,
             f"{count(rows - seen['keys'], 'row')} without {split.on}, by which they are split",
@@ -184,10 +207,31 @@ def _faults(charter: Charter, seen: dict[str, int]) -> list[tuple[str, str, str]
             "lower split.holdout, or move split.from to a later date",
         ),
         (
-            min(seen["held_kinds"], seen["train_kinds"]) < 2,
+            min(seen["held_kinds"], seen["train_kinds"]) < 2 or (two and one_sided),
             _one_sided(charter, seen),
             "at least two different outcomes on both sides of the split",
             f"see whether the step {examples} filters on the outcome, or choose another split",
         ),
     ]
     return [(what, expected, remedy) for wrong, what, expected, remedy in faults if wrong]
+
+
+def _unclear(charter: Charter, seen: dict[str, int]) -> list[tuple[bool, str, str, str]]:
+    """Values of the outcome that are not plainly one of two."""
+    if len(charter.outcomes) != 2:
+        return []
+    decision, names = charter.decision, " and ".join(charter.outcomes)
+    return [
+        (
+            seen["kinds"] > 2,
+            f"{decision.outcome.column} has {seen['kinds']:,} different values, and the charter names two outcomes",
+            f"two values, {names}",
+            f"name each value in the payoffs of {charter.file}, or make the step {decision.examples} deliver leave out what is not known",
+        ),
+        (
+            seen["kinds"] > 1 and not seen["held_positive"] + seen["train_positive"],
+            f"{decision.outcome.column} is {value(decision.outcome.positive)} in no row, which {charter.file} calls {decision.outcome.name}",
+            f"rows of both outcomes, {names}",
+            f"correct decision.outcome.positive in {charter.file}: it is the value as it stands in the column",
+        ),
+    ]

@@ -92,7 +92,7 @@ class _Asked(NamedTuple):
 def _number(charter: Charter, knob: knobs.Knob, rows: Rows, query: Callable[[str], pa.Table]) -> explain.Number:
     def asked(factor: float) -> tuple[Any, Any]:
         cells = knobs.moved(charter, knob, factor)
-        listed = ", ".join(f"cast({sql} as double) as c{number}" for number, sql in enumerate(cells.values()))
+        listed = ", ".join(f"{expressions.amount_sql(sql)} as c{number}" for number, sql in enumerate(cells.values()))
         found = [each.to_numpy() for each in query(f"select {listed} from holdout").columns]
         payoffs = {**rows.payoffs, **dict(zip(cells, found, strict=True))}
         moved = dataclasses.replace(rows, payoffs=payoffs)

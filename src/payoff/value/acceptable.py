@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from payoff.base.errors import Refused, UserError, Where
+from payoff.base.money import LARGEST
 from payoff.base.text import count
 from payoff.value import size
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from payoff.records.charter import Charter
 
 MODEL, PERFECT = "model", "perfect"
-LARGEST = 1e12
 
 
 def refuse_names(charter: Charter) -> None:

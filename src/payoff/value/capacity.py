@@ -41,18 +41,17 @@ class Capacity:
         Nobody gets it where another action is worth as much. Of equals the first rows come first. With costs it goes where it adds the most for
         each unit of money (the greedy solution of the knapsack problem: short of the best by less than one row's worth; Dantzig 1957).
         """
-        actions = decide.choose(worth)
         others = worth.copy()
         others[:, self.scarce] = -np.inf
         second = decide.choose(others)
         rows = np.arange(len(worth))
         advantage = worth[rows, self.scarce] - worth[rows, second]
-        wished = actions == self.scarce
+        wished = advantage > 0
         if self.costs is not None:
-            with np.errstate(divide="ignore"):
+            with np.errstate(divide="ignore", invalid="ignore"):  # what costs nothing comes first
                 advantage = np.where(wished, advantage / self.costs, -np.inf)
         order = np.lexsort((rows, -advantage))
-        return np.where(wished & ~self._served(wished, order), second, actions)
+        return np.where(self._served(wished, order), self.scarce, second)
 
     def limit(self, actions: Codes, seed: int) -> Codes:
         """The actions (n,) of a rule: where it asks for more than there is, who comes first is chance."""

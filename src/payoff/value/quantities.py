@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from payoff.base.errors import UserError, Where
+from payoff.base.money import LARGEST
 from payoff.value import exact
 from payoff.value.rows import Mistakes
 
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 MANY, FEW, _LARGE = 32, 16, 10_000_000  # outcomes that a forecast stands for; fewer beyond so many amounts
 _BINS, _IN_BIN = 5, 100
 MOST = 50_000_000  # amounts: rows times permitted quantities
-_LARGEST = 1e12
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +64,12 @@ class Quantities:
         """Refuse amounts so large that cents are lost in sums, or so many that they do not fit."""
         quantity = charter.quantity
         line = quantity.line if quantity else 0
-        far = int((~(np.abs(self.worth) <= _LARGEST)).any(axis=1).sum())
+        far = int((~(np.abs(self.worth) <= LARGEST)).any(axis=1).sum())
         if far:
             raise UserError(
                 f"payoff.quantity is no amount of money for {far:,} rows",
                 code="PO-V003",
-                expected=f"amounts of at most {_LARGEST:,.0f} {charter.currency} per decision",
+                expected=f"amounts of at most {LARGEST:,.0f} {charter.currency} per decision",
                 remedy="correct payoff.quantity, or the units of its columns, in the charter",
                 where=Where(charter.file, line),
             )

@@ -10,6 +10,7 @@ import numpy as np
 
 from payoff.value import decide, exact, quality
 from payoff.value.acceptable import refuse_amounts
+from payoff.value.size import FEWEST
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -154,17 +155,21 @@ class Rows:
 def blocks(moments: Floats) -> Codes:
     """Blocks (n,) of neighbours in time, as codes: what happens in one week hangs together, and is drawn together.
 
-    `moments` (n,), seconds. Each block has n^(1/3) rows (rounded up), the length whose order of magnitude is right for the variance of a
-    mean whatever the dependence (Künsch, Annals of Statistics 17 (1989); Hall, Horowitz and Jing, Biometrika 82 (1995)); blocks do not
-    overlap (Carlstein, Annals of Statistics 14 (1986)). Of equal moments the first rows come first.
+    `moments` (n,), seconds. Rows of one moment are never parted: the shops of a chain have the same weather that day. Each block has n^(1/3) rows
+    (rounded up) or more, and of T different moments T^(1/3), the length whose order of magnitude is right for the variance of a mean whatever
+    the dependence (Künsch, Annals of Statistics 17 (1989); Hall, Horowitz and Jing, Biometrika 82 (1995)), but fewer moments where no 30 blocks
+    would be left: of fewer, nothing could be said. Blocks do not overlap (Carlstein, Annals of Statistics 14 (1986)).
 
     >>> blocks(np.array([5.0, 1.0, 2.0, 9.0, 7.0, 3.0, 4.0, 8.0])).tolist()
     [2, 0, 0, 3, 2, 1, 1, 3]
+    >>> blocks(np.repeat([1.0, 2.0, 3.0], 4)).tolist()
+    [0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2]
     """
-    length = max(1, math.ceil(round(len(moments) ** (1 / 3), 9)))
-    places = np.empty(len(moments), dtype=np.int64)
-    places[np.argsort(moments, kind="stable")] = np.arange(len(moments))
-    return np.asarray(places // length, dtype=np.int64)
+    different, places = np.unique(moments, return_inverse=True)
+    n, t = len(moments), max(1, len(different))
+    by_rows = math.ceil(round(n ** (1 / 3) * t / n, 9)) if n else 1
+    by_moments = min(math.ceil(round(t ** (1 / 3), 9)), t // FEWEST)
+    return np.asarray(places // max(1, by_rows, by_moments), dtype=np.int64)
 
 
 def cube_of(charter: Charter, payoffs: Mapping[tuple[str, str], Floats]) -> Floats:

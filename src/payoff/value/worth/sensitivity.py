@@ -153,17 +153,18 @@ def _error(difference: Floats, clusters: Codes | None) -> float:
 
 
 class PayoffNumber:
-    """A number of the payoffs that is moved: the money is asked for at half and double its value, and again only where it is no line between.
+    """A number of the payoffs that is moved: the money is asked for at nothing and at ten times its value, and again only where it is no line between.
 
-    `asked(factor)` gives the money (n, a) of each action with the number times `factor`, given what happened and as the model expects it.
+    `asked(factor)` gives the money (n, a) of each action with the number times `factor`, given what happened and as the model expects it. The
+    ends are asked for, as what bends only far from today's value (a cap, a floor, the bound of a condition) looks like a line near it.
     """
 
     def __init__(self, case: Case, asked: Callable[[float], tuple[Floats, Floats]]) -> None:
         self._case, self._asked = case, asked
-        self._double = asked(2.0)
+        self._far = asked(UP[-1])
         self._line = all(
-            np.allclose(half, between, rtol=1e-9, atol=1e-12)
-            for half, between in zip(asked(0.5), self._between(0.5), strict=True)
+            np.allclose(end, between, rtol=1e-9, atol=1e-9)
+            for end, between in zip(asked(DOWN[-1]), self._between(DOWN[-1]), strict=True)
         )
 
     def to(self, factor: float) -> Case:
@@ -172,7 +173,6 @@ class PayoffNumber:
         return dataclasses.replace(self._case, known=known, expected=expected)
 
     def _between(self, factor: float) -> tuple[Floats, Floats]:
-        case, (known, expected) = self._case, self._double
-        return case.known + (factor - 1) * (known - case.known), case.expected + (factor - 1) * (
-            expected - case.expected
-        )
+        case, (known, expected) = self._case, self._far
+        part = (factor - 1) / (UP[-1] - 1)
+        return case.known + part * (known - case.known), case.expected + part * (expected - case.expected)
