@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import inspect
 import json
 import os
@@ -16,6 +17,7 @@ from typing import Any
 
 import msgspec
 
+from payoff.records.catalog import Answer
 from payoff.records.worth import Worth
 
 ROOT = Path(__file__).parents[1]
@@ -160,13 +162,13 @@ def index() -> str:
 PAGES = {"index": index, "commands": commands, "files": files, "adapters": adapters, "names": names, "errors": errors}
 
 
-def worth_schema() -> str:
-    """The JSON schema of `payoff worth --json`, from its records."""
-    made = msgspec.json.schema(Worth)
-    top = made["$defs"].pop("Worth")
+def schema_of(verb: str, record: type) -> str:
+    """The JSON schema of a verb's document, from its records."""
+    made = msgspec.json.schema(record)
+    top = made["$defs"].pop(record.__name__)
     for part in (top, *made["$defs"].values()):
         part["description"] = " ".join(part.get("description", "").split())
-    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "payoff worth --json"}
+    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": f"payoff {verb} --json"}
     body = {name: part for name, part in top.items() if name != "title"}
     return json.dumps(head | body | {"$defs": made["$defs"]}, indent=1) + "\n"
 
@@ -176,7 +178,11 @@ def main() -> int:
     check = sys.argv[1:] == ["--check"]
     PLACE.mkdir(exist_ok=True)
     stale = []
-    made = {ROOT / "docs" / "schemas" / "worth.json": worth_schema}
+    documents = {"worth": Worth, "data": Answer}
+    made = {
+        ROOT / "docs" / "schemas" / f"{verb}.json": functools.partial(schema_of, verb, record)
+        for verb, record in documents.items()
+    }
     made |= {PLACE / f"{name}.md": make for name, make in PAGES.items()}
     for path, make in made.items():
         name, text = path.stem, make()

@@ -77,7 +77,7 @@ def untried(project: str, tests: Path) -> list[str]:
 def half_verbs(house: Path, reference: str, verbs: set[str]) -> list[str]:
     """Verbs without a flow, a front door or a place in the reference."""
     wanted = {
-        "no flow": lambda verb: (house / "flows" / f"{verb}.py").is_file(),
+        "no flow": lambda verb: (house / "flows" / f"{verb}.py").is_file() or (house / "flows" / verb / "__init__.py").is_file(),
         "no command line": lambda verb: (house / "cli" / f"{verb}.py").is_file(),
         "not in the reference": lambda verb: f"\n## payoff {verb}\n" in reference,
     }

@@ -30,6 +30,7 @@ INNER = {
     "payoff.ports.gate.judge": "asks the gates; a gate is a function",
     "payoff.records.finding.from_error": "the front door's",
     "payoff.records.request": "what the front door asks flows for",
+    "payoff.records.catalog": "what payoff data answers",
     "payoff.records.worth": "what payoff worth answers",
     "payoff.records.wire": "how records are written",
 }

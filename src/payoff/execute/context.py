@@ -15,6 +15,7 @@ from payoff.records.state import Remembered
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from threading import Thread
 
     from payoff.plan.stages import Plan, Stage
     from payoff.ports.kit import Kit
@@ -62,6 +63,7 @@ class Context:
         self.holdout_rows = 0
         self.looks = 0
         self.started: dict[str, float] = {}
+        self.beside: Thread | None = None  # gets ready for the verdict while the model trains
 
     def knows(self, seen: Context) -> None:
         """Take over what is known of tables and queries before they are made."""

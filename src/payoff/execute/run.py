@@ -74,6 +74,9 @@ def execute(
                 kit.executor.close()
     for early in context.early.values():
         early.unlink(missing_ok=True)
+    if context.beside is not None:
+        # A process that ends in the middle of an import of compiled code is aborted, and its exit code says nothing true.
+        context.beside.join()
     return _result(context, interrupted=interrupted)
 
 
@@ -191,7 +194,8 @@ def _train(context: Context, stage: Call) -> Generator[Sandbox | Work, Any, Step
     if score is not None and stage.state == "run":
         task = predict.task_of(context, score)
         context.kit.executor.prepare(task.environment, _unheard, soon=task)
-        threading.Thread(target=verdict.get_ready, args=(context,), daemon=True).start()
+        context.beside = threading.Thread(target=verdict.get_ready, args=(context,), daemon=True)
+        context.beside.start()
     return steps.call(context, stage)
 
 

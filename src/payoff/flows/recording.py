@@ -52,6 +52,7 @@ def record(
         finished=now(),
         seconds=stopwatch() - clock,
         command=request.command,
+        by=watching.who(),
         charter=project.charter,
         git=project.git,
         environments=tuple(

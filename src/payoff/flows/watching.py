@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import platform
 from pathlib import Path
@@ -44,6 +45,15 @@ def system() -> dict[str, str]:
     """The facts of this machine that a step's result may depend on."""
     libc = "-".join(part for part in platform.libc_ver() if part)
     return {"system": platform.system(), "machine": platform.machine(), "libc": libc}
+
+
+def who() -> str:
+    """The user and the machine of this process."""
+    try:
+        name = getpass.getuser()
+    except (OSError, KeyError):
+        name = "unknown"
+    return f"{name}@{platform.node()}"
 
 
 def processors() -> int:

@@ -26,6 +26,7 @@ class Ledger(Protocol):
         """Write down something that happened; answers how many events of this kind with the same `body["subject"]` the project now has.
 
         Events: `started`, `step` (body is a `Remembered`), `look` (subject: the holdout's identity; once per `model`, in whichever run),
+        `access` (subject: a table; the body is a `catalog.Access`; the run is empty where it was none),
         `tracked` (subject: the run; body has the tracker's `uri` and `run_id`).
         """
         ...
@@ -34,8 +35,10 @@ class Ledger(Protocol):
         """Add a run's record to the hash chain."""
         ...
 
-    def read(self, project: str, run: str | None = None, limit: int = 50) -> Readout:
-        """One run's entry and events (`run` may be a unique prefix or `latest`), or the newest summaries."""
+    def read(self, project: str, run: str | None = None, limit: int = 50, event: str | None = None) -> Readout:
+        """One run's entry and events (`run` may be a unique prefix or `latest`), or the newest summaries; with `event` the newest events of
+        that kind instead, of all runs and of none, the oldest first.
+        """
         ...
 
 

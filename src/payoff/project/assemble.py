@@ -75,6 +75,7 @@ def project(reading: Reading) -> Project | None:
         zones=settings.zones,
         serving=settings.serving,
         labels=settings.labels,
+        shown=settings.shown,
     )
 
 

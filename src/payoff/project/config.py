@@ -11,7 +11,7 @@ import msgspec
 
 from payoff.project import places, spec, toml
 from payoff.project.spec import Key, Section
-from payoff.records.label import CLASSIFICATIONS, HERE, LabelSpec, Zone
+from payoff.records.label import CLASSIFICATIONS, HERE, Classification, LabelSpec, Zone
 from payoff.records.project import SourceSpec, Tracking
 
 if TYPE_CHECKING:
@@ -86,6 +86,11 @@ SPEC = Section(
                 "classification": Key(
                     "text", "how openly it may be shown (default: internal)", choices=CLASSIFICATIONS
                 ),
+                "shown": Key(
+                    "text",
+                    "the highest classification whose values stand on screens, in samples and reports (default: internal)",
+                    choices=CLASSIFICATIONS,
+                ),
                 "residency": Key("texts", "the zones or jurisdictions where it may be (default: anywhere)"),
                 "purposes": Key("texts", "what it may be used for (default: anything)"),
                 "retention": Key("integer", "for how many days it may be kept (default: for ever)", low=1, closed=True),
@@ -153,6 +158,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     zones: tuple[Zone, ...] = ()
     serving: tuple[str, ...] = ()
     labels: LabelSpec = LabelSpec()
+    shown: Classification = "internal"
 
 
 def read(reading: Reading) -> Config | None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def read(document: Document, reading: Reading) -> dict[str, Any]:
-    """`zone`, `zones`, `serving` and `labels` of the configuration. Without `[zones]` each name that is used is a zone, of no jurisdiction."""
+    """`zone`, `zones`, `serving`, `labels` and `shown` of the configuration. Without `[zones]` each name that is used is a zone, of no jurisdiction."""
     table = document.table
     declared = {
         name: Zone(
@@ -40,6 +40,7 @@ def read(document: Document, reading: Reading) -> dict[str, Any]:
         "zone": table["project"].get("zone", HERE),
         "zones": tuple(zones.values()),
         "serving": tuple(table.get("serving", {}).get("zones", ())),
+        "shown": labels.get("shown", "internal"),
         "labels": LabelSpec(
             classification=labels.get("classification", "internal"),
             residency=_texts(labels.get("residency")),

@@ -8,7 +8,7 @@ import msgspec
 
 from payoff.records.charter import Charter
 from payoff.records.contract import Contract
-from payoff.records.label import HERE, LabelSpec, Zone
+from payoff.records.label import HERE, Classification, LabelSpec, Zone
 
 Form = Literal["ibis", "pyarrow", "pandas", "polars", "path", "object"]
 
@@ -104,7 +104,7 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
     """`root` is absolute. `id` names the project in the ledger. `files` maps each file that was read to its digest.
 
     `zone` is where runs run and their results are kept; `serving` are the zones where the model is meant to be served; `labels` holds
-    what is said of columns that no contract labels.
+    what is said of columns that no contract labels; nothing above `shown` stands on a screen, in a sample or a report.
     """
 
     id: str
@@ -124,6 +124,7 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
     zones: tuple[Zone, ...] = ()
     serving: tuple[str, ...] = ()
     labels: LabelSpec = LabelSpec()
+    shown: Classification = "internal"
     files: dict[str, str] = {}
 
     def step(self, name: str) -> Step | None:

@@ -25,7 +25,7 @@ class EnvironmentUsed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """`errors` holds what ended a failed run and `exit_code` whose fault it was (DESIGN: 0 to 4); `refused` runs carry the verdicts that refused them."""
+    """`by` is the user and the machine. `errors` holds what ended a failed run and `exit_code` whose fault it was (DESIGN: 0 to 4); `refused` runs carry the verdicts that refused them."""
 
     run: str
     project: str
@@ -35,6 +35,7 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     finished: str
     seconds: float
     command: tuple[str, ...] = ()
+    by: str = ""
     charter: Charter | None = None
     git: Git | None = None
     environments: tuple[EnvironmentUsed, ...] = ()

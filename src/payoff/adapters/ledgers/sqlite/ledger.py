@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 CAPABILITIES: dict[str, Any] = {"remote": False, "concurrent": True, "append_only": True, "hash_chained": True}
 BUSY_SECONDS = 30.0
 _CHUNK = 500  # SQLite's oldest limit of parameters in a statement is 999
+_DURABLE = ("look", "access")  # what must be known of even after the power failed
 _T = TypeVar("_T")
 
 
@@ -104,7 +105,7 @@ class SqliteLedger:
                     )
             return reading.count(self._connection, project, event, subject)
 
-        return self._write(write, durable=event == "look")
+        return self._write(write, durable=event in _DURABLE)
 
     def append(self, record: RunRecord) -> Entry:
         """Add a record to the chain, flushed to the disk; a run that has one keeps it, and that one is answered."""
@@ -119,12 +120,14 @@ class SqliteLedger:
         with self._lock, translated(self.path):
             return reading.entry(self._connection, self.path, record.run)
 
-    def read(self, project: str, run: str | None = None, limit: int = 50) -> Readout:
-        """The newest summaries (newest first), or one run's entry, checked against its hash, and events.
+    def read(self, project: str, run: str | None = None, limit: int = 50, event: str | None = None) -> Readout:
+        """The newest summaries (newest first), or one run's entry, checked against its hash, and events; with `event` those of that kind.
 
         Raises `UserError` when no run, or more than one, goes by that name.
         """
         with self._lock, translated(self.path):
+            if event is not None:
+                return reading.Readout(events=reading.events(self._connection, project, event, limit))
             if run is None:
                 return reading.Readout(summaries=reading.summaries(self._connection, project, limit))
             return reading.one(self._connection, self.path, project, run)

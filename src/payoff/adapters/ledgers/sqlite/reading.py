@@ -156,6 +156,17 @@ def _linked(connection: sqlite3.Connection, number: int, previous: str, digest: 
     return previous == (before[0] if before else chain.START) and (after is None or after[0] == digest)
 
 
+def events(
+    connection: sqlite3.Connection, project: str, event: str, limit: int
+) -> tuple[tuple[str, dict[str, Any]], ...]:
+    """The newest events of a kind, the oldest first."""
+    rows = connection.execute(
+        "select event, body from journal where project = ? and event = ? order by seq desc limit ?",
+        (project, event, limit),
+    ).fetchall()
+    return tuple((name, msgspec.json.decode(body)) for name, body in reversed(rows))
+
+
 def one(connection: sqlite3.Connection, path: Path, project: str, name: str) -> Readout:
     """The entry (none when it did not finish), the summary and the events of the run that goes by `name`."""
     run = _resolve(connection, project, name)

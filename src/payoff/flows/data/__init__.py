@@ -1,0 +1,1 @@
+"""`payoff data`: a file for each question about the project's tables."""

@@ -1,0 +1,47 @@
+"""`payoff data history TABLE`: the versions that runs had of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from payoff.flows.data.opened import Catalog
+from payoff.records.catalog import Version
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from payoff.records.artifact import Artifact
+
+
+def history(project: str | None, table: str) -> Sequence[Version]:
+    """The newest version first."""
+    catalog = Catalog(project)
+    catalog.known(table)
+    versions: list[Version] = []
+    before: Artifact | None = None
+    for record in catalog.records:
+        found = record.tables.get(table)
+        if found is None:
+            continue
+        if before is not None and found.id == before.id:
+            versions[-1] = msgspec.structs.replace(versions[-1], last=record.run)
+            continue
+        old = set(before.columns) if before is not None else set(found.columns)
+        versions.append(
+            Version(
+                version=found.id,
+                rows=found.rows or 0,
+                bytes=found.bytes,
+                first=record.run,
+                last=record.run,
+                since=record.finished,
+                added=(found.rows or 0) - (before.rows or 0) if before is not None else None,
+                columns_added=tuple(name for name in found.columns if name not in old),
+                columns_removed=tuple(sorted(old - set(found.columns))),
+                kept=catalog.opened.kit.store.has(found),
+            )
+        )
+        before = found
+    return tuple(reversed(versions))
