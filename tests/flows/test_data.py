@@ -89,3 +89,13 @@ def test_wrong_questions_say_what_there_is(light: Light) -> None:
     assert "nearest: tenure" in light.payoff("data", "lineage", "customers.tenur", code=2)
     assert "nearest: lineage" in light.payoff("data", "linage", "customers.tenure", code=2)
     assert "needs a table" in light.payoff("data", "sample", code=2)
+
+
+def test_breaking_changes_since_a_commit(light: Light) -> None:
+    assert "PO-P090" not in light.payoff("check", "--against", "HEAD", code=None)
+    light.change("contracts/customers.yaml", "name: tenure, logicalType: integer, required: true", "name: tenure, logicalType: integer")
+    said = light.payoff("check", "--against", "HEAD", code=2)
+    assert "customers: a value may be missing now (tenure), since HEAD" in " ".join(said.split())
+    light.change("contracts/customers.yaml", "version: 1.0.0", "version: 2.0.0")
+    assert "PO-P090" in light.payoff("check", "--against", "HEAD"), "a warning, under a new major version"
+    assert "git knows no commit" in light.payoff("check", "--against", "nowhere", code=2)

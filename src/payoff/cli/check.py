@@ -10,7 +10,11 @@ from payoff.cli.render import screen
 
 def main(argv: list[str]) -> int:
     """Print what is wrong; 2 when something must be mended before a run."""
-    options = Parser("check", VERBS["check"]).read(argv)
+    parser = Parser("check", VERBS["check"])
+    parser.add_argument(
+        "--against", metavar="REV", help="also name breaking changes of contracts since a commit, as origin/main"
+    )
+    options = parser.read(argv)
 
     from payoff.cli.render import document
     from payoff.cli.render import findings as words
@@ -18,7 +22,7 @@ def main(argv: list[str]) -> int:
     from payoff.records.finding import from_error
 
     try:
-        findings = check(options.project)
+        findings = check(options.project, options.against)
     except UserError as error:
         findings, plain = from_error(error), ""
     else:

@@ -20,11 +20,18 @@ if TYPE_CHECKING:
     from payoff.records.project import Project
 
 
-def check(project: str | None) -> list[Finding]:
-    """All findings at once: project files, adapters' sections, sources (reached, schema), contracts' columns, money expressions."""
+def check(project: str | None, against: str | None = None) -> list[Finding]:
+    """All findings at once: project files, adapters' sections, sources (reached, schema), contracts' columns, money expressions, labels.
+
+    With `against` a commit: also what changed in the contracts since then that their readers or stewards must know of.
+    """
     loaded, findings = projects.inspect(root_of(project))
     if loaded is None:
         return findings
+    if against is not None:
+        from payoff.project import earlier  # brings YAML and JSON schema
+
+        findings += earlier.against(root_of(project), loaded.contracts, against)
     wrong = assemble.problems(loaded)
     findings += wrong
     if not wrong:

@@ -68,6 +68,17 @@ def snapshot(root: Path) -> str | None:
             index.unlink(missing_ok=True)
 
 
+def archive(root: Path, rev: str, folder: str) -> bytes | None:
+    """A folder as a commit has it, as a tar file (empty when the commit has no such folder); None when git knows no such commit."""
+    found = _run(root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{rev}^{{commit}}")
+    if found.returncode:
+        return None
+    commit = os.fsdecode(found.stdout).strip()
+    if not _run(root, "ls-tree", commit, f"{folder}/").stdout:
+        return b""
+    return _run(root, "archive", commit, folder).stdout
+
+
 def _answer(root: Path, *arguments: str, environment: dict[str, str] | None = None) -> str:
     done = _run(root, *arguments, environment=environment)
     done.check_returncode()
