@@ -207,3 +207,12 @@ def test_what_a_function_says_it_depends_on_is_tried(light: Light, used: str, co
     new(light, "contracts/scores.yaml", contract("scores", score={"depends": ["customers.tenure"]}))
     answer = light.run(code=code)
     assert [each["code"] for each in answer["errors"]] == (["PO-F020"] if code else [])
+
+
+def test_what_is_made_of_a_personal_column_is_not_shown_either(light: Light) -> None:
+    """Under another name, through a query: the groups of `payoff worth RUN` and every page leave it out (what is asked of `light` looks for its values)."""
+    light.change("sql/examples.sql", "churned, name", "churned, left(name, 7) as beginning, tenure % 3 as third")
+    assert light.run()["status"] == "passed"
+    said = light.payoff("worth", "latest", "--html", "page.html")
+    assert "third" in said + (light.root / "page.html").read_text()
+    assert "geheim" not in (light.root / "page.html").read_text()

@@ -14,7 +14,7 @@ import pytest
 
 from payoff.cli.render import worth as screen
 from payoff.cli.render import worth_page
-from payoff.project.words import PLAIN
+from payoff.project.aloud.words import PLAIN
 from payoff.records.worth import Worth
 
 if TYPE_CHECKING:

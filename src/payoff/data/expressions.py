@@ -303,6 +303,8 @@ def _no_numbers(charter: Charter, answer: pa.Table, names: Sequence[str]) -> str
 
 
 def _ids(charter: Charter, answer: pa.Table, mask: pa.ChunkedArray) -> str:
+    if charter.decision.private:
+        return f"{charter.decision.id} may not be shown: payoff data sample {charter.decision.examples}"
     listed = answer["id"].filter(mask).slice(0, _SAMPLE).to_pylist()
     return f"{charter.decision.id} {', '.join(str(each) for each in listed)}{', ...' if len(listed) == _SAMPLE else ''}"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import msgspec
 
@@ -14,24 +14,38 @@ from payoff.data.labels import Labelled, Labels, Made, Use, breaches, propagate
 from payoff.data.labels.flow import ANY
 from payoff.data.lineage import flows, grouped
 from payoff.plan import graph
+from payoff.records.contract import Column, Contract
 from payoff.records.finding import Finding, Place
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    import pyarrow as pa
-
     from payoff.data.labels import Breach
-    from payoff.records.contract import Contract
     from payoff.records.project import Project, Step
+    from payoff.records.run import RunRecord
 
 MODEL = "model"  # the one column of a model
+
+
+class Columns(Protocol):
+    """What has columns: a schema."""
+
+    @property
+    def names(self) -> Sequence[str]:
+        """Their names, in order."""
+        ...
+
+
+class Names(NamedTuple):
+    """A schema of which only the names are known."""
+
+    names: tuple[str, ...]
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
     """What is known before the run: schemas of tables, queries of lazy steps, and for those that run elsewhere the zone."""
 
-    schemas: Mapping[str, pa.Schema]
+    schemas: Mapping[str, Columns]
     compiled: Mapping[str, str]
     elsewhere: Mapping[str, str] = {}
 
@@ -62,6 +76,37 @@ def refuse(found: Sequence[Finding]) -> None:
         remedy=first.try_,
         where=where,
     )
+
+
+def inherited(
+    project: Project, columns: Mapping[str, Sequence[str]], queries: Mapping[str, str]
+) -> tuple[Contract, ...]:
+    """The project's contracts, and one more for each table that steps (or the split) made: its columns with the classifications that they
+    inherit. `columns` are those of the tables made so far, `queries` the lazy steps'.
+    """
+    if not any(column.personal for contract in project.contracts for column in contract.columns):
+        return project.contracts
+    schemas = {table: Names(tuple(names)) for table, names in columns.items()}
+    labelled = label(project, Facts(schemas=schemas, compiled=queries))
+    made = [table for table in labelled.columns if project.source(table) is None and table in columns]
+    return project.contracts + tuple(
+        Contract(
+            table=table,
+            file="",
+            version="",
+            columns=tuple(
+                Column(name=name, classification=labelled.label(table, name).classification) for name in columns[table]
+            ),
+        )
+        for table in made
+    )
+
+
+def of_record(project: Project, record: RunRecord) -> tuple[Contract, ...]:
+    """The same from what a run recorded."""
+    columns = {name: table.columns for name, table in record.tables.items()}
+    queries = {step.name: str(step.extra["sql"]) for step in record.steps if "sql" in step.extra}
+    return inherited(project, columns, queries)
 
 
 # -- what is made of what

@@ -158,7 +158,10 @@ def typical_row(opened: Opened, record: RunRecord) -> Path | None:
     kinds = {field.name: field.type for field in train.fields} if train else {}
     if train is None or not names or not set(names) <= kinds.keys() or not opened.kit.store.has(train):
         return None
-    personal = {c.name for contract in opened.project.contracts for c in contract.columns if c.personal}
+    from payoff.execute import governing  # brings sqlglot, which the run that is recorded had
+
+    contracts = governing.of_record(opened.project, record)
+    personal = {c.name for contract in contracts for c in contract.columns if c.personal}
     listed = ", ".join(f"({_typical(name, kinds[name], personal)}) as c{number}" for number, name in enumerate(names))
     sql = f"with few as (select * from train limit {_ROWS}) select {listed}"
     answer = opened.kit.engine.query(sql, {"train": opened.kit.store.path(train)})

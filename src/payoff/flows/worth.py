@@ -10,6 +10,7 @@ import msgspec
 from payoff.base.clock import now
 from payoff.base.errors import Refused, UserError
 from payoff.base.files import write_atomically
+from payoff.execute import governing
 from payoff.execute import worth as counting
 from payoff.flows import budget, run
 from payoff.flows.opening import Opened, open_project
@@ -43,7 +44,7 @@ def worth(request: WorthRequest, observer: Observer = silent, page: Callable[[Wo
     prospect = counting.before(msgspec.structs.replace(opened.project, charter=charter), opened.kit, examples)
     findings = None
     if record is not None:
-        findings = counting.after(record, opened.kit, opened.project.contracts)
+        findings = counting.after(record, opened.kit, governing.of_record(opened.project, record))
         if findings is None:
             raise _no_value(record)
     refused = not prospect.build or (findings is not None and not findings.passed)

@@ -11,6 +11,7 @@ from payoff.project import charter, charter_keys, config, lock, places
 from payoff.project.aloud import wording
 from payoff.project.pipeline import steps
 from payoff.project.pipeline.graph import Graph
+from payoff.records.charter import Charter
 from payoff.records.contract import Contract
 from payoff.records.finding import Finding, Place
 from payoff.records.project import Git, Project
@@ -55,6 +56,7 @@ def project(reading: Reading) -> Project | None:
     graph.check(settings.environments)
     if why is None:
         return None
+    why = _with_privacy(why, contracts)
     if document is not None:
         wording.check(reading, why, document)
     return Project(
@@ -77,6 +79,15 @@ def project(reading: Reading) -> Project | None:
         labels=settings.labels,
         shown=settings.shown,
     )
+
+
+def _with_privacy(charter: Charter, contracts: tuple[Contract, ...]) -> Charter:
+    """The charter, knowing whether its rows' ids may be shown."""
+    decision = charter.decision
+    private = any(
+        column.personal for contract in contracts for column in contract.columns if column.name == decision.id
+    )
+    return msgspec.structs.replace(charter, decision=msgspec.structs.replace(decision, private=private))
 
 
 def _no_steps(reading: Reading) -> None:

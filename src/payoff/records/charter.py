@@ -34,7 +34,10 @@ class OutcomeSpec(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
-    """What is decided, on which rows (`examples` is a step or a source, `id` its key), how often a year; `at` is the column with its time."""
+    """What is decided, on which rows (`examples` is a step or a source, `id` its key), how often a year; `at` is the column with its time.
+
+    `private`: contracts label the id so that no message may show one.
+    """
 
     question: str
     examples: str
@@ -42,6 +45,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     outcome: OutcomeSpec
     per_year: int
     at: str | None = None
+    private: bool = False
 
 
 class Cell(msgspec.Struct, frozen=True, kw_only=True):
