@@ -140,7 +140,7 @@ def test_a_contract_alone_lowers_nothing() -> None:
     [(20, "aggregate:avg", True), (20, "key", True), (19, "aggregate:avg", False), (20, "aggregate:max", False), (20, "other", False)],
 )
 def test_aggregates_are_proven(k: int, role: str, holds: bool) -> None:
-    made = query("means", {"people": None}, flow("x", [("people", "age")]), grouping=Grouping(keys=("town",), k=k, roles={"x": role}))
+    made = query("means", {"people": None}, flow("x", [("people", "age")]), grouping=Grouping(keys=("town",), k=k, counts=(), columns={"x": role}, table="people"))
     known = lowered(lowering(operator="aggregate", k=20), made)
     assert (known.label("means", "x") == Label("internal", None)) == holds
     assert (("means", "x") in known.refused) == (not holds)

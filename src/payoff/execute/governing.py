@@ -11,8 +11,8 @@ from payoff.base.errors import Refused, Where
 from payoff.base.text import count
 from payoff.data import known, usage
 from payoff.data.labels import Labelled, Labels, Made, Use, breaches, propagate
-from payoff.data.labels.flow import ANY
-from payoff.data.lineage import flows, grouped
+from payoff.data.labels.flow import ANY, ROWS
+from payoff.data.lineage import Flows, flows, grouped
 from payoff.plan import graph
 from payoff.records.contract import Column, Contract
 from payoff.records.finding import Finding, Place
@@ -137,6 +137,7 @@ def _train(project: Project, facts: Facts) -> Made:
         kind="copy",
         columns=known.features(project.charter, project.contracts, names),
         reads={examples: None},
+        chosen=((examples, project.charter.split.on),),
     )
 
 
@@ -164,11 +165,18 @@ def _made(project: Project, facts: Facts, step: Step) -> Made:
         table=step.name,
         kind="query",
         reads=reads,
-        flows=flows(sql, schemas) if exact and sql is not None else None,
+        flows=_flows(sql, schemas, facts.schemas.get(step.name), contract) if exact and sql is not None else None,
         grouping=grouped(sql, schemas) if exact and wants and sql is not None else None,
         file=step.file,
         line=step.line,
     )
+
+
+def _flows(sql: str, schemas: Mapping[str, Sequence[str]], answer: Columns | None, contract: Contract | None) -> Flows:
+    """A query's flows, under the names that the engine gave its columns."""
+    found = flows(sql, schemas)
+    dropped = contract is not None and any(column.dropped for column in contract.columns)
+    return found if answer is None or dropped else found.named(answer.names)
 
 
 def _depends(contract: Contract | None) -> dict[str, tuple[tuple[str, str], ...]]:
@@ -312,6 +320,8 @@ def finding(project: Project, labelled: Labelled, breach: Breach) -> Finding:
 
 
 def _name(node: tuple[str, str]) -> str:
+    if node[1] == ROWS:
+        return f"the rows of {node[0]}"
     return ".".join(node).removesuffix(f".{MODEL}").removesuffix(f".{ANY}")
 
 

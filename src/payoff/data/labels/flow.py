@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from payoff.data.labels.lattice import PUBLIC, Labels, join
-from payoff.data.lineage import Flows, Grouping
+from payoff.data.lineage import Flow, Flows, Grouping
 from payoff.records.label import Label
 
 if TYPE_CHECKING:
@@ -16,13 +16,14 @@ if TYPE_CHECKING:
 
 Node = tuple[str, str]  # (table, column)
 ANY = "*"  # the one column of a table of which nobody knows the columns before the run
+ROWS = "(rows)"  # which rows a table has, and in which order
 
 
 class Made(msgspec.Struct, frozen=True, kw_only=True):
     """A table (or model) of the project, with what it is made of.
 
     `columns`: None when they are not known before the run. `reads`: per input the columns that are taken (None: all). A query has `flows`; a copy
-    (what the split makes) takes each column from the one of the same name; a function makes each output of everything it reads, except where `depends` says of what.
+    (what the split makes) takes each column from the one of the same name, and its rows by the columns `chosen`; a function makes each output of everything it reads, except where `depends` says of what.
     """
 
     table: str
@@ -32,6 +33,7 @@ class Made(msgspec.Struct, frozen=True, kw_only=True):
     flows: Flows | None = None
     grouping: Grouping | None = None
     depends: dict[str, tuple[Node, ...]] = {}
+    chosen: tuple[Node, ...] = ()
     file: str = ""
     line: int = 0
 
@@ -53,7 +55,8 @@ class Labelled:
 
     def whole(self, table: str) -> Label:
         """What holds for something made of all columns of a table."""
-        return join(self.labels[table, name] for name in self.columns.get(table, ()))
+        nodes = [(table, name) for name in (*self.columns.get(table, ()), ROWS)]
+        return join(self.labels[node] for node in nodes if node in self.labels)
 
     def parents(self, node: Node) -> tuple[frozenset[Node], frozenset[Node]]:
         """What the values of a column are made of, and what they depend on otherwise (a filter, a key, an order)."""
@@ -116,6 +119,7 @@ def _source(known: Labelled, made: Made, labels: Labels) -> None:
         contract = labels.contract(made.table)
         names = (*(each.name for each in contract.columns), ANY) if contract is not None else (ANY,)
     known.columns[made.table] = names
+    known.labels[made.table, ROWS] = PUBLIC
     for name in names:
         known.labels[made.table, name] = labels.source(made.table, name)
 
@@ -127,6 +131,7 @@ class _Step:
         self.known = known
         self.made = made
         self.labels = labels
+        self.controls: dict[tuple[frozenset[Node], frozenset[str], frozenset[str]], frozenset[Node]] = {}
         self.memo: dict[int, Label] = {}  # by set of parents, which many columns share
 
     def label(self) -> None:
@@ -134,12 +139,43 @@ class _Step:
         everything = self._all()
         names = self._names()
         self.known.columns[made.table] = names
+        rows = self._rows(everything)
+        self._keep((made.table, ROWS), frozenset(), rows)
         for name in names:
-            values, others = self._of(name, everything)
-            inherited = join((self._joined(values), self._joined(others)))
             node = (made.table, name)
-            self.known.links[node] = (values, others)
+            inherited = self._keep(node, *self._of(name, everything))
             self.known.labels[node] = self._after(node, inherited)
+
+    def _keep(self, node: Node, values: frozenset[Node], others: frozenset[Node]) -> Label:
+        self.known.links[node] = (values, others)
+        label = self.known.labels[node] = join((self._joined(values), self._joined(others)))
+        return label
+
+    def _rows(self, everything: frozenset[Node]) -> frozenset[Node]:
+        """What decides which rows the table has, and in which order."""
+        made = self.made
+        inputs = frozenset((table, ROWS) for table in made.reads)
+        if made.kind == "copy":
+            return inputs | frozenset(self.known.known(*each) for each in made.chosen)
+        if made.kind == "query" and made.flows is not None:
+            flows = (made.flows.rows, made.flows.order)
+            return frozenset().union(*(self._all_of(flow) for flow in flows))
+        names = self.known.columns[made.table]
+        if made.depends and all(name in made.depends for name in names):
+            # It is tried that the rows stay as they are, too.
+            return inputs | frozenset(self.known.known(*each) for name in names for each in made.depends[name])
+        return everything | inputs
+
+    def _all_of(self, flow: Flow) -> frozenset[Node]:
+        return self._nodes(flow.data) | self._control(flow)
+
+    def _control(self, flow: Flow) -> frozenset[Node]:
+        """What a column depends on implicitly, the rows of tables among it."""
+        key = (flow.control, flow.tables, flow.ordered)
+        if key not in self.controls:
+            rows = frozenset((table, ROWS) for table in flow.tables | flow.ordered)
+            self.controls[key] = self._nodes(flow.control) | rows
+        return self.controls[key]
 
     def _names(self) -> tuple[str, ...]:
         if self.made.kind != "query":
@@ -153,8 +189,9 @@ class _Step:
 
     def _listed(self) -> tuple[str, ...]:
         made = self.made
-        if made.kind == "query" and made.flows is not None and made.flows.columns:
-            return tuple(flow.column for flow in made.flows.columns)
+        if made.kind == "query" and made.flows is not None and (made.flows.columns or made.flows.others is None):
+            names = dict.fromkeys(flow.column for flow in made.flows.columns)
+            return tuple(names) if made.flows.others is None else (*names, ANY)
         if made.columns is not None:
             return made.columns
         contract = self.labels.contract(made.table)
@@ -173,14 +210,14 @@ class _Step:
         made = self.made
         if made.kind == "copy":
             table = next(iter(made.reads))
-            return frozenset({self.known.known(table, name)}), frozenset()
+            return frozenset({self.known.known(table, name)}), frozenset({(made.table, ROWS)})
         flow = made.flows.of(name) if made.kind == "query" and made.flows is not None else None
         if flow is not None:
-            return self._nodes(flow.data), self._nodes(flow.control)
+            return self._nodes(flow.data), self._control(flow)
+        rows = frozenset((table, ROWS) for table in made.reads)
         if name in made.depends:
-            # Which rows there are may still hang on everything: that is what the declared map does not speak of.
-            return frozenset(self.known.known(*each) for each in made.depends[name]), frozenset()
-        return everything, frozenset()
+            return frozenset(self.known.known(*each) for each in made.depends[name]), rows
+        return everything, rows
 
     def _nodes(self, sources: frozenset[Node]) -> frozenset[Node]:
         if all(each in self.known.labels for each in sources):
@@ -205,6 +242,12 @@ class _Step:
         return self.labels.lowered(join((inherited, declared)), lowering)
 
 
+def least(grouping: Grouping) -> int:
+    """The fewest individuals that HAVING leaves in a group: its rows, where they are those of one table; else the distinct values counted."""
+    promised = [each.k for each in grouping.counts if each.kind == "distinct"]
+    return max([grouping.k if grouping.table else 0, *promised])
+
+
 SAFE = frozenset(
     {"count", "sum", "avg", "mean", "stddev", "stddev_samp", "stddev_pop", "variance", "var_samp", "var_pop"}
 )
@@ -219,9 +262,12 @@ def unproven(made: Made, column: str, operator: str, k: int) -> str:
     grouping = made.grouping
     if grouping is None:
         return f"{made.table} is not grouped by its outermost select"
-    role = grouping.roles.get(column, "other")
-    if grouping.k < k:
-        return f"groups of {grouping.k} rows can be left: {made.table} lacks HAVING count(*) >= {k}"
+    role = grouping.columns.get(column, "other")
+    if least(grouping) < k:
+        needs = (
+            f"HAVING count(*) >= {k}" if grouping.table else f"HAVING count(distinct ID) >= {k} (a join repeats rows)"
+        )
+        return f"groups of {least(grouping)} can be left: {made.table} lacks {needs}"
     if role == "key" or (role.startswith("aggregate:") and role.removeprefix("aggregate:").lower() in SAFE):
         return ""
     said = role.removeprefix("aggregate:")

@@ -1,6 +1,10 @@
-"""What the columns of a query depend on, values and implicit flows apart."""
+"""Column lineage: which columns flow into which, explicitly and implicitly, through queries and pipelines."""
 
-from payoff.data.lineage.query import flows, grouped
-from payoff.data.lineage.records import Flow, Flows, Grouping, Source
+from payoff.data.lineage.analysis import flows
+from payoff.data.lineage.flow import Flow, Flows, Grouping, Source, Threshold
+from payoff.data.lineage.grouping import grouped
+from payoff.data.lineage.pipeline import ROWS, Lineage, Opaque, declared, through
 
-__all__ = ["Flow", "Flows", "Grouping", "Source", "flows", "grouped"]
+__all__ = [
+    "ROWS", "Flow", "Flows", "Grouping", "Lineage", "Opaque", "Source", "Threshold", "declared", "flows", "grouped", "through",
+]  # fmt: skip

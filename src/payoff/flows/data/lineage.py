@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from payoff.base.errors import UserError
 from payoff.base.text import did_you_mean
+from payoff.data.labels.flow import ROWS
 from payoff.flows.data.opened import Catalog
 from payoff.records.catalog import Lineage, Link
 
@@ -25,7 +26,7 @@ def lineage(project: str | None, name: str) -> Lineage:
     down = list(_walk(labelled, node, lambda at: _users(labelled, at), "down"))
     reached = {(link.table, link.column) for link in down} | {node}
     model = catalog.project.charter.model_step
-    models = tuple(table for table, _ in reached if table == model)
+    models = (model,) if any(table == model for table, _ in reached) else ()
     unsure = {
         f"{made.table}: {made.flows.unsure}"
         for made in labelled.made.values()
@@ -88,6 +89,8 @@ def _walk(
                     continue
                 seen.add(node)
                 after.append((node, hidden or implicit))
+                if node[1] == ROWS:  # told by what it leads to
+                    continue
                 yield Link(
                     direction="up" if direction == "up" else "down",
                     table=node[0],
