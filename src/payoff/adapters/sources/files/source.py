@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 from payoff.adapters.sources.files.broken import Told, refuse_odd
 from payoff.base import hashing, lazy
 from payoff.base.errors import OutsideError, UserError
-from payoff.base.text import did_you_mean, nearest
+from payoff.base.text import nearest
+from payoff.records.columns import chosen, declared
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -95,16 +96,8 @@ class Files:
     def read(self, columns: Sequence[str] | None = None) -> pa.RecordBatchReader:
         """One batch after the other, file after file."""
         schema = self.schema()
-        for column in columns or ():
-            if column not in schema.names:
-                raise UserError(
-                    f"{self._name} has no column {column}",
-                    code="PO-S002",
-                    expected=did_you_mean(column, schema.names),
-                    remedy="correct the column's name where it is used",
-                )
-        chosen = schema if columns is None else pa.schema([schema.field(column) for column in columns])
-        return pa.RecordBatchReader.from_batches(chosen, self._batches(chosen))
+        wanted = chosen(self._name, schema, columns)
+        return pa.RecordBatchReader.from_batches(wanted, self._batches(wanted))
 
     def version(self) -> str | None:
         """Names, sizes, times of change and inodes of local files; what fsspec says of remote ones."""
@@ -250,15 +243,7 @@ class Files:
         return kind == "json" and bool(self._options.types) and not self._remote() and os.path.getsize(file) == 0
 
     def _types(self) -> dict[str, pa.DataType]:
-        try:
-            return {name: _type(text) for name, text in self._options.types.items()}
-        except ValueError as error:
-            raise UserError(
-                f"source {self._name}: a type in types is not known ({error})",
-                code="PO-S006",
-                expected="Arrow types such as int64, float64, string, bool, date32, timestamp[us, tz=UTC]",
-                remedy=f"correct types in [sources.{self._name}] of payoff.toml",
-            ) from None
+        return declared(self._name, self._options.types)
 
     def _reader(self, file: str, kind: str, schema: pa.Schema | None) -> Any:
         types = {**({field.name: field.type for field in schema} if schema else {}), **self._types()}
@@ -323,13 +308,3 @@ def _readable(kind: pa.DataType) -> pa.DataType:
     """What the JSON reader can make of text; the rest comes as text and is cast."""
     told = pa.types.is_temporal(kind) or pa.types.is_decimal(kind)
     return pa.string() if told else kind
-
-
-def _type(text: str) -> pa.DataType:
-    if text.startswith("timestamp["):
-        unit, _, zone = text[len("timestamp[") : -1].partition(",")
-        return pa.timestamp(unit.strip(), zone.strip().removeprefix("tz=") or None)
-    if text.startswith("decimal("):
-        precision, scale = text[len("decimal(") : -1].split(",")
-        return pa.decimal128(int(precision), int(scale))
-    return pa.type_for_alias(text)
