@@ -70,7 +70,7 @@ class Delta:
 
     def version(self) -> str | None:
         """The table's id and the number of its newest (or the chosen) version."""
-        table = self._table(files=False)
+        table = self._table()
         with self._told():
             return hashing.of_json([str(table.metadata().id), table.version()])
 
@@ -84,7 +84,7 @@ class Delta:
             facts["watch"] = [str(Path(self._address) / "_delta_log")]
         return facts
 
-    def _table(self, *, files: bool = True) -> deltalake.DeltaTable:
+    def _table(self) -> deltalake.DeltaTable:
         """The table as it is now, or at the chosen time."""
         options = self._options
         if options.version is not None and options.timestamp:
@@ -93,10 +93,7 @@ class Delta:
             if not self._remote and not Path(self._address).is_dir():
                 raise self._none()
             made = deltalake.DeltaTable(
-                self._address,
-                version=options.version,
-                storage_options={**options.storage_options} or None,
-                without_files=not files,
+                self._address, version=options.version, storage_options={**options.storage_options} or None
             )
             return self._at_time(made) if options.timestamp else made
 

@@ -157,7 +157,7 @@ class Iceberg:
 
     @contextlib.contextmanager
     def _told(self) -> Iterator[None]:
-        """pyiceberg's errors in our words; their own text may hold an address or a key and is not repeated."""
+        """Pyiceberg's errors in our words; their own text may hold an address or a key and is not repeated."""
         try:
             yield
         except PayoffError:
