@@ -215,7 +215,7 @@ def _fits(values: list[Any], kinds: set[Any]) -> bool:
     if kinds != {int}:
         return True
     numbers = [value for value in values if value is not None]
-    return -(1 << 63) <= min(numbers) and max(numbers) < 1 << 63
+    return bool(min(numbers) >= -(1 << 63) and max(numbers) < 1 << 63)
 
 
 def _text(value: Any) -> str | None:
