@@ -65,7 +65,7 @@ class Bucket:
         if self.reads > self.after:
             self.etag = headers["ETag"] = '"two"'
         if self.heeds and asked.headers.get("If-Match", self.etag) != self.etag:
-            return web_.Answered(b"<Error><Code>PreconditionFailed</Code></Error>", status=412)
+            return web_.Answered(b"<Error><Code>PreconditionFailed</Code><Message>At least one of the pre-conditions you specified did not hold</Message></Error>", status=412)
         first, _, last = asked.headers["Range"].removeprefix("bytes=").partition("-")
         part = self.body[int(first) : int(last) + 1]
         headers["Content-Range"] = f"bytes {first}-{int(first) + len(part) - 1}/{len(self.body)}"

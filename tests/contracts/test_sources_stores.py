@@ -78,6 +78,7 @@ def gcs(_direct: None) -> Iterator[dict[str, Any]]:
         yield options
 
 
+@pytest.mark.filterwarnings("ignore:Sending a large body")  # of what writes the test table
 @pytest.mark.slow  # gcsfs and the emulator are 25 packages, and are not installed for the tests
 class TestGcs(_Stored, SourceSuite):
     adapter = "payoff.sources:files"

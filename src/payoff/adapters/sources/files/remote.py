@@ -19,6 +19,7 @@ _DENIED = re.compile(
     r"\b40[13]\b|Forbidden|AccessDenied|Access Denied|InvalidAccessKeyId|SignatureDoesNotMatch|AuthenticationFailed|AuthorizationFailure"
     r"|Unauthorized|[Cc]redential"
 )
+_EXPIRED = re.compile(r"FileExpired|\b412\b|PreconditionFailed|pre-?condition|ConditionNotMet")
 _MISSING = re.compile(r"\b404\b|NoSuchKey|NoSuchBucket|BlobNotFound|ContainerNotFound|does not exist")
 
 
@@ -103,7 +104,7 @@ class Remote:
 
     def _translated(self, error: Exception, file: str) -> PayoffError:
         text = f"{type(error).__name__} {error}"
-        if type(error).__name__ == "FileExpired":
+        if _EXPIRED.search(text):
             return self._changed(file)
         if isinstance(error, FileNotFoundError) or (not isinstance(error, PermissionError) and _MISSING.search(text)):
             return self._none(file)
