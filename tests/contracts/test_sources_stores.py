@@ -101,6 +101,7 @@ def azure(_direct: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[d
         yield options
 
 
+@pytest.mark.filterwarnings("ignore:Sending a large body")
 @pytest.mark.slow  # adlfs and azurite are not installed for the tests
 class TestAzure(_Stored, SourceSuite):
     adapter = "payoff.sources:files"

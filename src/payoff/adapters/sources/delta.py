@@ -107,9 +107,9 @@ class Delta:
             raise self._wrong_time(
                 "timestamp is no point in time", "a date and time with its zone, as 2026-11-01T00:00:00Z"
             )
+        commits = {commit.get("version"): commit for commit in table.history()}  # of an older version it counts wrongly
         table.load_as_version(wanted)
-        (commit,) = table.history(1)
-        if int(commit.get("timestamp", 0)) > wanted.timestamp() * 1000:
+        if int(commits.get(table.version(), {}).get("timestamp", 0)) > wanted.timestamp() * 1000:
             raise self._wrong_time("the table did not exist at that time", "a time at or after its first version")
         return table
 
