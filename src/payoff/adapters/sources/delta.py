@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from payoff.base import hashing, lazy
 from payoff.base.errors import OutsideError, PayoffError, UserError
-from payoff.records.columns import chosen, fitted, plain
+from payoff.ports.columns import chosen, fitted, plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -89,6 +89,8 @@ class Delta:
         options = self._options
         if options.version is not None and options.timestamp:
             raise self._wrong_time("both version and timestamp are given", "one of them")
+        if options.version is not None and options.version < 0:
+            raise self._wrong_time("version is below zero", "the number of a version")
         with self._told():
             if not self._remote and not Path(self._address).is_dir():
                 raise self._none()

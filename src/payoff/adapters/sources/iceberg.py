@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from payoff.base import hashing, lazy
 from payoff.base.errors import OutsideError, PayoffError, UserError
-from payoff.records.columns import chosen, fitted, plain
+from payoff.ports.columns import chosen, fitted, plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -239,13 +239,13 @@ def _schema(scan: DataScan) -> pa.Schema:
 def _streaming(scan: DataScan) -> Any:
     """What reads one data file batch by batch, its deletes applied."""
     from pyiceberg.expressions import AlwaysTrue
-    from pyiceberg.io import pyarrow as reading
+    from pyiceberg.io.pyarrow import ArrowScan, _read_all_delete_files
 
-    class Stream(reading.ArrowScan):
-        """As pyiceberg reads a file for its own threads, but not collected in a list."""
+    class Stream(ArrowScan):
+        """As pyiceberg reads a file for its own threads, but not collected in a list. Its inner names: pinned to one minor version."""
 
         def rows(self, task: FileScanTask) -> Iterator[pa.RecordBatch]:
-            deletes = reading._read_all_delete_files(self._io, [task])  # noqa: SLF001 - pinned to one minor version; the public call keeps whole files in memory
+            deletes = _read_all_delete_files(self._io, [task])
             yield from self._record_batches_from_scan_tasks_and_deletes([task], deletes)
 
     return Stream(scan.table_metadata, scan.io, scan.projection(), AlwaysTrue()).rows

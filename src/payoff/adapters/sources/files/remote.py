@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import io
 import re
 from typing import TYPE_CHECKING, Any
@@ -34,12 +35,11 @@ class Remote:
     def files(self) -> list[str]:
         """What is there now, in the order of the paths, and of a glob by name."""
         with self.told(self.shown()[0]):
-            system = self._system()
-            system.invalidate_cache()
+            self._system().invalidate_cache()
             found: list[str] = []
             for path in self._paths:
-                inner = system._strip_protocol(path)  # noqa: SLF001 - fsspec's own name for it, for implementers and callers
-                found += sorted(system.glob(inner)) if "*" in inner or "?" in inner or "[" in inner else [inner]
+                system, inner = self._split(path)
+                found += sorted(system.glob(inner)) if glob.has_magic(inner) else [inner]
             return found
 
     def mark(self, file: str) -> str | None:
@@ -88,13 +88,17 @@ class Remote:
         return self._outside(file, "it was cut short", retry=True)
 
     def _system(self) -> Any:
-        """Fsspec's file system for the address; made once for the same options."""
+        return self._split(self._paths[0])[0]
+
+    def _split(self, path: str) -> tuple[Any, str]:
+        """Fsspec's file system for an address, made once for the same options, and the path within it."""
         import fsspec
 
         try:
-            return fsspec.core.url_to_fs(self._paths[0], **self._options)[0]
+            system, inner = fsspec.core.url_to_fs(path, **self._options)
+            return system, str(inner)
         except ImportError as error:
-            scheme = self._paths[0].partition("://")[0]
+            scheme = path.partition("://")[0]
             raise UserError(
                 f"source {self._name}: the address {scheme}:// needs a package that is not installed",
                 code="PO-S003",

@@ -17,7 +17,7 @@ from payoff.adapters.sources.files.remote import Remote
 from payoff.base import hashing, lazy
 from payoff.base.errors import UserError
 from payoff.base.text import nearest
-from payoff.records.columns import chosen, declared
+from payoff.ports.columns import chosen, declared
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -27,7 +27,7 @@ else:
     pa, pacsv, pq = lazy.Module("pyarrow"), lazy.Module("pyarrow.csv"), lazy.Module("pyarrow.parquet")
 
 _ROWS = 1 << 14
-_BLOCK = 4 << 20
+_BLOCK, _KEYS = 4 << 20, 8
 _EXACT = 1 << 53  # up to here a double is exact for whole numbers
 _WORDS = {
     bool: "bool",
@@ -95,12 +95,11 @@ class Bodies:
             if found is ABSENT
             else f"page {page:,} has no list of rows"
         )
-        lists = (
-            [key for key, value in document.items() if isinstance(value, list)] if isinstance(document, dict) else []
-        )
+        named = isinstance(document, dict) and len(document) <= _KEYS  # of more, keys may be values: ids of customers
+        lists = [key for key, value in document.items() if isinstance(value, list)] if named else []
         raise self._told.wrong(
             what,
-            "PO-S226",
+            "PO-S231",
             f"a path to a list of objects, {did_you_mean(self._options.records, lists)}",
             f'write records = "{lists[0] if lists else "data.items"}" into [sources.{self._told.name}] of payoff.toml, or look at what the server answers',
         )
@@ -123,7 +122,7 @@ class Bodies:
     def _batch(self, rows: list[Any], page: int) -> pa.RecordBatch:
         if rows and {*map(type, rows)} != {dict}:
             raise self._told.wrong(
-                f"page {page:,} has a row that is no object", "PO-S226", "objects with a key for each column"
+                f"page {page:,} has a row that is no object", "PO-S231", "objects with a key for each column"
             )
         names = dict.fromkeys(itertools.chain.from_iterable(rows))
         arrays = [self._array(name, [row.get(name) for row in rows], page) for name in names]
@@ -189,7 +188,7 @@ class Bodies:
         twice = [name for name, number in Counter(names).items() if number > 1]
         if twice:
             raise self._told.wrong(
-                f"two columns have the name {twice[0]}", "PO-S226", "a name of its own for each column"
+                f"two columns have the name {twice[0]}", "PO-S231", "a name of its own for each column"
             )
         return names
 

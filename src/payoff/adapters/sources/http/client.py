@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import dataclasses
 import email.utils
 import tempfile
@@ -103,7 +104,8 @@ class Client:
     # -- one try after the other
 
     def _tried(self, once: Any) -> Any:
-        for attempt in range(self._options.retries + 1):
+        attempt = 0
+        while True:
             try:
                 return once()
             except _Again as again:
@@ -115,7 +117,7 @@ class Client:
                         f"the server asks to wait {wait:,.0f} seconds", "PO-S223", "max_wait of at least as much"
                     ) from None
                 time.sleep(wait)
-        raise AssertionError  # the last try answers or raises
+                attempt += 1
 
     def _answer(self, url: str) -> Answer:
         started = clock.stopwatch()
@@ -252,21 +254,15 @@ class Client:
                 retry=False,
             )
         limit, size = self._options.limit(kind), 0
-        body = tempfile.TemporaryFile()  # noqa: SIM115 - closed by who asked
-        try:
+        with contextlib.ExitStack() as stack:
+            body: BinaryIO = stack.enter_context(tempfile.TemporaryFile())
             for chunk in self._unzipped(self._chunks(response, started), coding):
                 size += len(chunk)
                 if size > limit:
-                    raise self._told.outside(
-                        f"a page has more than {limit >> 20:,} MB",
-                        "PO-S225",
-                        "smaller pages, or a larger max_mb",
-                        retry=False,
-                    )
+                    what = f"a page has more than {limit >> 20:,} MB"
+                    raise self._told.outside(what, "PO-S225", "smaller pages, or a larger max_mb", retry=False)
                 body.write(chunk)
-        except BaseException:
-            body.close()
-            raise
+            stack.pop_all()  # whole: closed by who asked
         body.seek(0)
         return body
 

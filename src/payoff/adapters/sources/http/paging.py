@@ -208,7 +208,7 @@ class Paging:
         where = "no Link header" if self._options.paging == "link" else f"nothing at {self._options.cursor}"
         raise self._told.wrong(
             f"its first page has {where}, so that nothing says whether it is all",
-            "PO-S227",
+            "PO-S232",
             "a next page; or page_size (a page with fewer rows is the last), total or more, which say that it is all",
         )
 

@@ -12,7 +12,7 @@ from payoff.adapters.sources.http.options import Options, Told, address, checked
 from payoff.adapters.sources.http.paging import Paging
 from payoff.adapters.sources.http.spool import Spool
 from payoff.base import hashing, lazy
-from payoff.records.columns import chosen, declared
+from payoff.ports.columns import chosen, declared
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

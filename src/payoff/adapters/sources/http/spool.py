@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 from typing import TYPE_CHECKING, Any
 
 from payoff.base import lazy
 from payoff.base.errors import UserError
-from payoff.records.columns import plain
+from payoff.ports.columns import plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -33,14 +34,16 @@ class Spool:
     def __init__(self, told: Told, declared: Mapping[str, pa.DataType]) -> None:
         self._told = told
         self._declared = declared
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the spool
+        with contextlib.ExitStack() as stack:
+            self._file = stack.enter_context(tempfile.TemporaryFile())
+            self._stack = stack.pop_all()  # closed with the spool
         self._pieces: list[tuple[int, int, int, int]] = []  # page, first row, offset, length
         self._types: dict[str, pa.DataType] = {}
         self._tried: dict[str, list[pa.DataType]] = {}
         self.rows = 0
 
     def __del__(self) -> None:
-        self._file.close()
+        self._stack.close()
 
     def add(self, batch: pa.RecordBatch, page: int, *, textual: bool = False) -> None:
         """Keep a batch."""
