@@ -127,7 +127,8 @@ def test_files_of_one_table_that_differ(tmp_path: Path) -> None:
     assert "b.csv" in str(caught.value)
 
 
-def test_an_address_without_its_package(tmp_path: Path) -> None:
+def test_an_address_without_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "gcsfs", None)
     with pytest.raises(PayoffError) as caught:
         connect("payoff.sources:files", "people", tmp_path, {"path": "gs://bucket/x.parquet"}).schema()
     assert "payoff[" in caught.value.remedy

@@ -27,6 +27,7 @@ EXTEND = {
 # Ports and records that authors of adapters do not meet.
 INNER = {
     "payoff.ports.kit": "what wiring hands to flows",
+    "payoff.ports.columns": "what our own sources share",
     "payoff.ports.gate.judge": "asks the gates; a gate is a function",
     "payoff.records.finding.from_error": "the front door's",
     "payoff.records.request": "what the front door asks flows for",

@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from payoff.adapters.sources.files.broken import Told, refuse_odd
+from payoff.adapters.sources.files.remote import Remote
 from payoff.base import hashing, lazy
-from payoff.base.errors import OutsideError, UserError
-from payoff.base.text import did_you_mean, nearest
+from payoff.base.errors import UserError
+from payoff.base.text import nearest
+from payoff.ports.columns import chosen, declared
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -73,6 +75,7 @@ class Files:
         self._name = name
         self._options = options
         self._root = root
+        self._far = Remote(name, self._paths(), options.storage_options)
 
     def schema(self) -> pa.Schema:
         """Of the first file for CSV and JSON, unified over all files for the rest."""
@@ -95,34 +98,21 @@ class Files:
     def read(self, columns: Sequence[str] | None = None) -> pa.RecordBatchReader:
         """One batch after the other, file after file."""
         schema = self.schema()
-        for column in columns or ():
-            if column not in schema.names:
-                raise UserError(
-                    f"{self._name} has no column {column}",
-                    code="PO-S002",
-                    expected=did_you_mean(column, schema.names),
-                    remedy="correct the column's name where it is used",
-                )
-        chosen = schema if columns is None else pa.schema([schema.field(column) for column in columns])
-        return pa.RecordBatchReader.from_batches(chosen, self._batches(chosen))
+        wanted = chosen(self._name, schema, columns)
+        return pa.RecordBatchReader.from_batches(wanted, self._batches(wanted))
 
     def version(self) -> str | None:
         """Names, sizes, times of change and inodes of local files; what fsspec says of remote ones."""
         files = self._files()
         if self._remote():
-            system = self._fsspec()[0]
-            facts = [system.info(file) for file in files]
-            marks = [
-                [f.get("name"), f.get("size"), str(f.get("ETag") or f.get("LastModified") or f.get("mtime"))]
-                for f in facts
-            ]
-            return None if any(mark[2] == "None" for mark in marks) else hashing.of_json(marks)
+            marks = [self._far.mark(file) for file in files]
+            return None if None in marks else hashing.of_json(marks)
         stats = [(file, os.stat(file)) for file in files]
         return hashing.of_json([[os.path.relpath(f, self._root), s.st_size, s.st_mtime_ns, s.st_ino] for f, s in stats])
 
     def describe(self) -> dict[str, Any]:
         """The address, without its options (which may hold secrets); `watch`: the local files and folders it depends on."""
-        facts: dict[str, Any] = {"kind": "files", "address": self._paths()}
+        facts: dict[str, Any] = {"kind": "files", "address": self._far.shown()}
         if not self._remote():
             files = self._files()
             facts["watch"] = sorted({*files, *(str(Path(file).parent) for file in files if self._globbed())})
@@ -139,33 +129,9 @@ class Files:
     def _globbed(self) -> bool:
         return any(glob.has_magic(path) for path in self._paths())
 
-    def _fsspec(self) -> tuple[Any, list[str]]:
-        import fsspec
-
-        try:
-            system, _, found = fsspec.get_fs_token_paths(self._paths(), storage_options=self._options.storage_options)
-        except ImportError as error:
-            scheme = self._paths()[0].partition("://")[0]
-            extra = {"s3": "s3", "gs": "gcs", "gcs": "gcs", "abfs": "azure", "az": "azure"}.get(scheme, scheme)
-            raise UserError(
-                f"source {self._name}: the address {scheme}:// needs a package that is not installed",
-                code="PO-S003",
-                expected=f"fsspec's file system for {scheme}",
-                remedy=f'uv pip install "payoff[{extra}]"',
-            ) from error
-        except (OSError, ValueError) as error:
-            raise OutsideError(
-                f"source {self._name} cannot be reached ({type(error).__name__})",
-                code="PO-S004",
-                expected="an address that can be listed",
-                remedy="check the address and the access rights, then run again",
-                retryable=True,
-            ) from error
-        return system, list(found)
-
     def _files(self) -> list[str]:
         if self._remote():
-            files = self._fsspec()[1]
+            files = self._far.files()
         else:
             files = []
             for path in self._paths():
@@ -211,7 +177,8 @@ class Files:
         files = self._files()
         for file in files:
             kind = self._kind(file)
-            with self._told(file):
+            same = self._far.same(file) if self._remote() else contextlib.nullcontext()
+            with self._told(file), same:
                 if self._nothing(file, kind):
                     continue
                 if kind in {"csv", "json"}:
@@ -242,7 +209,7 @@ class Files:
 
     def _seekable(self, file: str) -> Any:
         if self._remote():
-            return pa.PythonFile(self._fsspec()[0].open(file, "rb"), mode="r")
+            return pa.PythonFile(self._far.open(file), mode="r")
         return pa.memory_map(file)
 
     def _nothing(self, file: str, kind: str) -> bool:
@@ -250,15 +217,7 @@ class Files:
         return kind == "json" and bool(self._options.types) and not self._remote() and os.path.getsize(file) == 0
 
     def _types(self) -> dict[str, pa.DataType]:
-        try:
-            return {name: _type(text) for name, text in self._options.types.items()}
-        except ValueError as error:
-            raise UserError(
-                f"source {self._name}: a type in types is not known ({error})",
-                code="PO-S006",
-                expected="Arrow types such as int64, float64, string, bool, date32, timestamp[us, tz=UTC]",
-                remedy=f"correct types in [sources.{self._name}] of payoff.toml",
-            ) from None
+        return declared(self._name, self._options.types)
 
     def _reader(self, file: str, kind: str, schema: pa.Schema | None) -> Any:
         types = {**({field.name: field.type for field in schema} if schema else {}), **self._types()}
@@ -289,7 +248,7 @@ class Files:
     def _open(self, file: str) -> Any:
         zipped = "gzip" if file.endswith(".gz") else None
         if self._remote():
-            raw = pa.PythonFile(self._fsspec()[0].open(file, "rb"), mode="r")
+            raw = pa.PythonFile(self._far.open(file), mode="r")
             return pa.CompressedInputStream(raw, "gzip") if zipped else raw
         return pa.input_stream(file, compression=zipped)
 
@@ -323,13 +282,3 @@ def _readable(kind: pa.DataType) -> pa.DataType:
     """What the JSON reader can make of text; the rest comes as text and is cast."""
     told = pa.types.is_temporal(kind) or pa.types.is_decimal(kind)
     return pa.string() if told else kind
-
-
-def _type(text: str) -> pa.DataType:
-    if text.startswith("timestamp["):
-        unit, _, zone = text[len("timestamp[") : -1].partition(",")
-        return pa.timestamp(unit.strip(), zone.strip().removeprefix("tz=") or None)
-    if text.startswith("decimal("):
-        precision, scale = text[len("decimal(") : -1].split(",")
-        return pa.decimal128(int(precision), int(scale))
-    return pa.type_for_alias(text)
