@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 class Kit:
     """Each adapter is made when it is first asked for, so that a run pays only for what it uses. Not thread-safe: one caller."""
 
-    def __init__(self, makers: Mapping[str, Callable[[], Any]], sources: Mapping[str, Callable[[], Source]]) -> None:
+    def __init__(self, makers: Mapping[str, Callable[[], Any]], sources: Mapping[str, Callable[[], Source]], capabilities: Callable[[str], Mapping[str, Any]] | None = None) -> None:
         self._makers = dict(makers)
         self._sources = dict(sources)
+        self._capabilities = capabilities
         self._made: dict[str, Any] = {}
 
     @property
@@ -54,6 +55,10 @@ class Kit:
         if name not in self._made:
             self._made[name] = self._sources[table]()
         return cast("Source", self._made[name])
+
+    def capable(self, table: str, of: str) -> bool:
+        """Whether the adapter of a source says that it has a capability."""
+        return self._capabilities is not None and bool(self._capabilities(table).get(of))
 
     def made(self, name: str) -> bool:
         """True when an adapter was asked for before (so that it must be closed)."""

@@ -35,7 +35,13 @@ def assemble(project: Project) -> Kit:
     makers = {port: functools.partial(_connect, port, dict(section), root) for port, section in sections.items()}
     makers["tracker"] = functools.partial(_tracker, project, root)
     sources = {source.table: functools.partial(_source, source, root) for source in project.sources}
-    return Kit(makers, sources)
+    return Kit(makers, sources, functools.partial(_capabilities, {source.table: source for source in project.sources}))
+
+
+def _capabilities(sources: Mapping[str, SourceSpec], table: str) -> Mapping[str, Any]:
+    module = entry_points.load("payoff.sources", sources[table].kind, Where(CONFIG, sources[table].line))
+    found: Mapping[str, Any] = entry_points.attribute(module, "CAPABILITIES")
+    return found
 
 
 def only_ledger(root: Path, section: Mapping[str, Any]) -> Kit:

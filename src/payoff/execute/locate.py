@@ -1,0 +1,161 @@
+"""What must be known before it can be decided where lazy steps run: the databases of the sources, the queries of the steps."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+from payoff.base.clock import now
+from payoff.base.errors import PayoffError
+from payoff.execute.context import fields
+from payoff.execute.failures import at_source, at_step
+from payoff.plan import graph
+from payoff.records.task import Task, TaskInput
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from payoff.plan.place import Located, Places, Question
+    from payoff.ports.kit import Kit
+    from payoff.ports.pushdown import Database
+    from payoff.records.placement import Placement
+    from payoff.records.project import Project, Step
+
+
+def locate(
+    project: Project, kit: Kit, parameters: Mapping[str, Mapping[str, Any]], only: tuple[str, ...] = (), *, all_steps: bool = False
+) -> Places | None:
+    """Where the lazy steps run. None when no source is in a database that runs queries, so that there is nothing to decide; with
+    `all_steps`, the queries are wanted all the same.
+    """
+    steps = graph.needed_steps(project, only)
+    databases = _databases(project, kit, steps) if project.push != "never" else ()
+    if not databases and not all_steps:
+        return None
+    from payoff.plan import place
+
+    compiled, schemas = _Compiler(project, kit, steps, parameters).all()
+    if not databases and not compiled:
+        return None
+    question = place.Question(
+        steps=steps, compiled=compiled, schemas=schemas, located=_located(project, kit, databases, schemas), only=only, now=now()
+    )
+    return _accepted(project, kit, question, place.places(project, question))
+
+
+def _databases(project: Project, kit: Kit, steps: tuple[Step, ...]) -> tuple[str, ...]:
+    """The sources of lazy steps whose adapters run queries."""
+    lazy = {each.name for step in steps if step.lazy for each in step.inputs}
+    named = [s for s in project.sources if s.table in lazy and s.push != "never"]
+    return tuple(s.table for s in named if kit.capable(s.table, "pushdown"))
+
+
+def _located(project: Project, kit: Kit, databases: tuple[str, ...], schemas: dict[str, Any]) -> dict[str, Located]:
+    from payoff.plan.place import Located
+
+    found = {}
+    for table in databases:
+        database = cast("Database", kit.source(table))
+        where = database.place()
+        if where is not None and table in schemas:
+            with at_source(project, table):
+                found[table] = Located(place=where, relation=database.relation())
+    return found
+
+
+def _accepted(project: Project, kit: Kit, question: Question, found: Places) -> Places:
+    """The same, without the steps whose query the database itself does not take."""
+    from payoff.plan import place
+
+    refused: dict[str, str] = {}
+    for each in found.steps.values():
+        if each.place is not None and not each.within:
+            try:
+                cast("Database", kit.source(each.tables[0])).prepare(each.sql)
+            except PayoffError as error:
+                if error.exit_code != 2:
+                    raise
+                refused[each.step] = f"{each.place.dialect.title} does not take its query"
+    if not refused:
+        return found
+    kept = {name: sql for name, sql in question.compiled.items() if name not in refused}
+    again = _accepted(project, kit, _without(question, kept), place.places(project, _without(question, kept)))
+    steps = {
+        name: _here(each, question.compiled[name], refused[name]) if name in refused else each for name, each in again.steps.items()
+    }
+    return place.Places(steps=steps, unread=again.unread, checks=again.checks)
+
+
+def _without(question: Question, compiled: dict[str, str]) -> Question:
+    from msgspec.structs import replace
+
+    return replace(question, compiled=compiled)
+
+
+def _here(placement: Placement, sql: str, because: str) -> Placement:
+    from msgspec.structs import replace
+
+    return replace(placement, sql=sql, because=because)
+
+
+class _Compiler:
+    """Compiles every lazy step whose inputs are sources or other such steps, as a run would."""
+
+    def __init__(self, project: Project, kit: Kit, steps: tuple[Step, ...], parameters: Mapping[str, Mapping[str, Any]]) -> None:
+        self.project = project
+        self.kit = kit
+        self.steps = steps
+        self.parameters = parameters
+        self.compiled: dict[str, str] = {}
+        self.schemas: dict[str, Any] = {}
+
+    def all(self) -> tuple[dict[str, str], dict[str, Any]]:
+        """SQL by step, schemas by table. A step that cannot be compiled is left out: its run says why."""
+        early = graph.compiled_early(self.project, self.steps)
+        for step in self.steps:
+            if step.name in early:
+                self._one(step)
+        return self.compiled, self.schemas
+
+    def _one(self, step: Step) -> None:
+        for each in step.inputs:
+            if self.project.source(each.name) and each.name not in self.schemas:
+                with at_source(self.project, each.name):
+                    self.schemas[each.name] = self.kit.source(each.name).schema()
+        if any(each.name not in self.schemas for each in step.inputs):
+            return
+        sql = step.sql if step.sql is not None else self._in_sandbox(step)
+        if sql is None:
+            return
+        try:
+            with at_step(step):
+                schema = self.kit.engine.columns(sql, {each.name: self.schemas[each.name] for each in step.inputs})
+        except PayoffError:
+            return
+        self.compiled[step.name], self.schemas[step.name] = sql, schema
+
+    def _in_sandbox(self, step: Step) -> str | None:
+        environment = self.project.environment(step.environment)
+        if environment is None:
+            return None
+        try:
+            self.kit.executor.prepare(environment, lambda _line: None)
+        except PayoffError:
+            return None
+        inputs = tuple(TaskInput(name=i.name, form=i.form, fields=fields(self.schemas[i.name])) for i in step.inputs)
+        task = Task(
+            id=f"locate:{step.name}",
+            kind="compile",
+            step=step.name,
+            environment=environment,
+            root=self.project.root,
+            module=step.module,
+            function=step.function,
+            inputs=inputs,
+            parameters=dict(self.parameters.get(step.name, {})),
+            output=str(self.kit.store.scratch(f"{step.name}-query")),
+            seed=step.seed,
+            options={"dialect": self.kit.engine.dialect},
+        )
+        self.kit.executor.submit(task)
+        result = next(each for each in self.kit.executor.wait() if each.id == task.id)
+        return result.sql if result.ok and not result.failure else None
