@@ -22,7 +22,12 @@ if TYPE_CHECKING:
 
 
 def locate(
-    project: Project, kit: Kit, parameters: Mapping[str, Mapping[str, Any]], only: tuple[str, ...] = (), *, all_steps: bool = False
+    project: Project,
+    kit: Kit,
+    parameters: Mapping[str, Mapping[str, Any]],
+    only: tuple[str, ...] = (),
+    *,
+    all_steps: bool = False,
 ) -> Places | None:
     """Where the lazy steps run. None when no source is in a database that runs queries, so that there is nothing to decide; with
     `all_steps`, the queries are wanted all the same.
@@ -37,7 +42,12 @@ def locate(
     if not databases and not compiled:
         return None
     question = place.Question(
-        steps=steps, compiled=compiled, schemas=schemas, located=_located(project, kit, databases, schemas), only=only, now=now()
+        steps=steps,
+        compiled=compiled,
+        schemas=schemas,
+        located=_located(project, kit, databases, schemas),
+        only=only,
+        now=now(),
     )
     return _accepted(project, kit, question, place.places(project, question))
 
@@ -80,7 +90,8 @@ def _accepted(project: Project, kit: Kit, question: Question, found: Places) -> 
     kept = {name: sql for name, sql in question.compiled.items() if name not in refused}
     again = _accepted(project, kit, _without(question, kept), place.places(project, _without(question, kept)))
     steps = {
-        name: _here(each, question.compiled[name], refused[name]) if name in refused else each for name, each in again.steps.items()
+        name: _here(each, question.compiled[name], refused[name]) if name in refused else each
+        for name, each in again.steps.items()
     }
     return place.Places(steps=steps, unread=again.unread, checks=again.checks)
 
@@ -100,7 +111,9 @@ def _here(placement: Placement, sql: str, because: str) -> Placement:
 class _Compiler:
     """Compiles every lazy step whose inputs are sources or other such steps, as a run would."""
 
-    def __init__(self, project: Project, kit: Kit, steps: tuple[Step, ...], parameters: Mapping[str, Mapping[str, Any]]) -> None:
+    def __init__(
+        self, project: Project, kit: Kit, steps: tuple[Step, ...], parameters: Mapping[str, Mapping[str, Any]]
+    ) -> None:
         self.project = project
         self.kit = kit
         self.steps = steps

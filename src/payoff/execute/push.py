@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import msgspec
 
@@ -41,7 +41,7 @@ class Failing:
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if not isinstance(error, PayoffError):
             return
-        same = {
+        same: dict[str, Any] = {
             "code": "PO-R030",
             "expected": error.expected,
             "remedy": f'{error.remedy}; or run it here: push = "never" in [run] of payoff.toml',
@@ -105,7 +105,7 @@ def _settled(context: Context, at: Placement, step: Step, output: Any) -> Any:
 def inline(context: Context, stage: Inline) -> Handler:
     """A step that is part of other steps' queries: there is nothing to do for it alone."""
     yield from ()
-    state = "reused" if stage.state == "reuse" else "ran"
+    state: Literal["reused", "ran"] = "reused" if stage.state == "reuse" else "ran"
     place = stage.at.place.address if stage.at.place else ""
     extra = {"sql": stage.at.sql, "at": place, "within": list(stage.at.within)}
     return StepOutcome(name=stage.step.name, state=state, because=stage.because, extra=extra)
@@ -134,8 +134,8 @@ def _checked(context: Context, stage: Check, place: Place) -> tuple[tuple[CheckR
     import pyarrow as pa
 
     from payoff.data import checks
-    from payoff.data.push.queries import Unlike, translate
-    from payoff.data.push.rules import kind_of
+    from payoff.data.push.queries import translate
+    from payoff.data.push.rules import Unlike, kind_of
     from payoff.plan.place import check_plan, with_tables
 
     table, kit = stage.table, context.kit

@@ -95,7 +95,10 @@ def _prepare(context: Context) -> None:
         stage.step.environment
         for stage in context.plan.stages
         if stage.state != "reuse"
-        and (isinstance(stage, Call | Score | TryOut) or (isinstance(stage, Transform) and stage.step.kind == "python" and not stage.at))
+        and (
+            isinstance(stage, Call | Score | TryOut)
+            or (isinstance(stage, Transform) and stage.step.kind == "python" and not stage.at)
+        )
     }
     for name in sorted(names):
         environment = context.project.environment(name)
@@ -150,7 +153,9 @@ def _needs(stage: Stage, stages: dict[str, Stage], compiled: set[str]) -> tuple[
     of its inputs: it starts while they are being stored.
     """
     if isinstance(stage, Read):
-        users = graph.consumers(tuple(s.step for s in stages.values() if isinstance(s, Transform) and not s.at), stage.table)
+        users = graph.consumers(
+            tuple(s.step for s in stages.values() if isinstance(s, Transform) and not s.at), stage.table
+        )
         return tuple(f"compile:{step.name}" for step in users if f"compile:{step.name}" in compiled), ()
     if isinstance(stage, Call) and stage.state == "run" and stage.because != ("asked for by --force",):
         soft = {name for name in stage.needs if isinstance(stages.get(name), Call)}

@@ -104,7 +104,9 @@ class _Builder:
         if not isinstance(stage, Inline):
             return stage
         users = [self._followed(self.by_name[f"step:{name}"]) for name in stage.at.within]
-        because = tuple(f"step:{name} runs" for name, user in zip(stage.at.within, users, strict=True) if user.state != "reuse")
+        because = tuple(
+            f"step:{name} runs" for name, user in zip(stage.at.within, users, strict=True) if user.state != "reuse"
+        )
         return msgspec.structs.replace(stage, state="run" if because else "reuse", because=because)
 
     # -- one method per kind of stage

@@ -67,6 +67,10 @@ def compiled_early(project: Project, steps: tuple[Step, ...], pushed: frozenset[
     """
     known: set[str] = set()
     for step in steps:
-        if step.lazy and step.name not in pushed and all(project.source(each.name) or each.name in known for each in step.inputs):
+        if (
+            step.lazy
+            and step.name not in pushed
+            and all(project.source(each.name) or each.name in known for each in step.inputs)
+        ):
             known.add(step.name)
     return frozenset(known)

@@ -20,7 +20,7 @@ from payoff.records.artifact import Field
 from payoff.records.placement import Place, Placement, Relation
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Container, Mapping
 
     import pyarrow as pa
 
@@ -110,7 +110,11 @@ class _Decision:
             if self._never(name):
                 return f'{name} has push = "never"'
             if name not in self.question.located and name not in self.candidates:
-                return f"{name} is in no database that runs queries" if self.project.source(name) else f"{name} is made here"
+                return (
+                    f"{name} is in no database that runs queries"
+                    if self.project.source(name)
+                    else f"{name} is made here"
+                )
         found = {self._place_of(name).id: self._place_of(name) for name in names}
         zones = {self._zone_of(name) for name in names}
         if len(found) != 1 or len(zones) != 1:
@@ -124,7 +128,9 @@ class _Decision:
             self._same_types(step, translated)
         except Unlike as unlike:
             return str(unlike)
-        tables = [table for name in names for table in (self.candidates[name].tables if name in self.candidates else (name,))]
+        tables = [
+            table for name in names for table in (self.candidates[name].tables if name in self.candidates else (name,))
+        ]
         return _Candidate(step=step, place=place, zone=zone, translated=translated, tables=tuple(dict.fromkeys(tables)))
 
     def _never(self, table: str) -> bool:
@@ -149,7 +155,9 @@ class _Decision:
         """Refuse a query of which DuckDB itself says that its columns are other ones."""
         schema = self.question.schemas[step.name]
         kinds = [kind_of(str(field.type)) for field in schema]
-        if [name.lower() for name in schema.names] != [name for name, _ in translated.columns] or kinds != [k for _, k in translated.columns]:
+        if [name.lower() for name in schema.names] != [name for name, _ in translated.columns] or kinds != [
+            k for _, k in translated.columns
+        ]:
             raise Unlike("the types of its columns are not sure")
 
     # -- which of them do
@@ -199,7 +207,9 @@ class _Decision:
                 found.setdefault(table, f"the contract of {table} is checked here: {reason}")
             for column in contract.columns:
                 if column.references:
-                    found.setdefault(column.references[0], f"{table} refers to {column.references[0]}, which is checked here")
+                    found.setdefault(
+                        column.references[0], f"{table} refers to {column.references[0]}, which is checked here"
+                    )
         return found
 
     def _unfit(self, table: str) -> str:
@@ -250,14 +260,20 @@ class _Decision:
                     query=self.question.compiled.get(step.name, ""), because=self.reasons.get(step.name, ""),
                 )  # fmt: skip
                 continue
-            users = tuple(s.name for s in graph.consumers(self.question.steps, step.name)) if step.name not in here else ()
+            users = (
+                tuple(s.name for s in graph.consumers(self.question.steps, step.name)) if step.name not in here else ()
+            )
             found[step.name] = Placement(
                 step=step.name, engine=each.place.dialect.name, place=each.place, zone=each.zone, sql=self._whole(each),
                 query=self.question.compiled[step.name], shape=self.question.schemas[step.name].serialize().to_pybytes(), tables=each.tables, within=users,
             )  # fmt: skip
         at_place = {table for each in self.candidates.values() for table in each.tables}
         unread = frozenset(table for table in at_place if table not in here)
-        checked = {t: PushedCheck(table=t, columns=self._used(t)) for t in sorted(unread) if self.project.contract(t) is not None}
+        checked = {
+            t: PushedCheck(table=t, columns=self._used(t))
+            for t in sorted(unread)
+            if self.project.contract(t) is not None
+        }
         return Places(steps=found, unread=unread, checks=checked)
 
     def _whole(self, each: _Candidate) -> str:
@@ -275,17 +291,18 @@ class _Decision:
                     parts[name] = self.question.located[name].relation.sql
 
         add(each)
-        return with_tables(each.translated.sql, parts)
+        return with_tables(each.translated.sql, parts, each.tables if each.place.dialect.inlines else ())
 
 
-def with_tables(sql: str, parts: Mapping[str, str]) -> str:
-    """A translated query in which every table is a query, in the order given.
+def with_tables(sql: str, parts: Mapping[str, str], inlined: Container[str] = ()) -> str:
+    """A translated query in which every table is a query, in the order given; those `inlined` are not to be made first.
 
     >>> print(with_tables('SELECT "t"."a" AS "a" FROM "t" AS "t"', {"t": 'select "a" as "a" from "public"."t"'}))
     WITH "t" AS (select "a" as "a" from "public"."t")
     SELECT "t"."a" AS "a" FROM "t" AS "t"
     """
-    listed = ",\n".join(f'"{name.lower()}" AS ({part})' for name, part in parts.items())
+    said = {name: "AS NOT MATERIALIZED" if name in inlined else "AS" for name in parts}
+    listed = ",\n".join(f'"{name.lower()}" {said[name]} ({part})' for name, part in parts.items())
     body = f'SELECT * FROM (\n{sql}\n) AS "answer"' if sql.startswith("WITH") else sql
     return f"WITH {listed}\n{body}"
 

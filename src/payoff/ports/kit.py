@@ -18,7 +18,12 @@ if TYPE_CHECKING:
 class Kit:
     """Each adapter is made when it is first asked for, so that a run pays only for what it uses. Not thread-safe: one caller."""
 
-    def __init__(self, makers: Mapping[str, Callable[[], Any]], sources: Mapping[str, Callable[[], Source]], capabilities: Callable[[str], Mapping[str, Any]] | None = None) -> None:
+    def __init__(
+        self,
+        makers: Mapping[str, Callable[[], Any]],
+        sources: Mapping[str, Callable[[], Source]],
+        capabilities: Callable[[str], Mapping[str, Any]] | None = None,
+    ) -> None:
         self._makers = dict(makers)
         self._sources = dict(sources)
         self._capabilities = capabilities

@@ -61,7 +61,11 @@ SPEC = Section(
                 {
                     "kind": Key("text", "which kind of source: files, sqlite, postgresql, ...", required=True),
                     "zone": Key("text", "the place where the data is, with its jurisdiction"),
-                    "push": Key("text", "whether lazy steps run in its database: where that saves reading it (auto), always, or never", choices=("auto", "always", "never")),
+                    "push": Key(
+                        "text",
+                        "whether lazy steps run in its database: where that saves reading it (auto), always, or never",
+                        choices=("auto", "always", "never"),
+                    ),
                 },
                 "a table and where it comes from; further keys belong to the kind of source",
                 free=True,
@@ -118,7 +122,9 @@ SPEC = Section(
         "run": Section(
             {
                 "workers": Key("integer", "steps that may run at once (default: from the machine)", low=1, closed=True),
-                "push": Key("text", "lazy steps run where their data is (default: auto), or never", choices=("auto", "never")),
+                "push": Key(
+                    "text", "lazy steps run where their data is (default: auto), or never", choices=("auto", "never")
+                ),
             },
             "how runs run",
         ),

@@ -12,7 +12,7 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
 
     `name`: sqlglot's name of it. `title`: the product's. `collation` puts texts in the order of their code points (empty: that is their
     order anyway). `functions`: what means the same there, of `payoff.data.push.rules.OPTIONAL`. `dates_are_text`: dates are texts like
-    `2026-01-31`. `infinite`: dividing by zero must be spelled out, and infinity is a number; where it is false, only what cannot be zero divides.
+    `2026-01-31`. `infinite`: dividing by zero must be spelled out, and infinity is a number; where it is false, only what cannot be zero divides. `inlines`: it takes NOT MATERIALIZED.
     """
 
     name: str
@@ -21,6 +21,7 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     collation: str = ""
     dates_are_text: bool = False
     infinite: bool = False
+    inlines: bool = False
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):

@@ -34,9 +34,19 @@ DIALECT = Dialect(
     ),
     collation="C",
     infinite=True,
+    inlines=True,
 )  # fmt: skip
 # Types of columns whose values mean the same wherever they are: what the query in the database may use.
-_PLAIN = {"smallint", "integer", "bigint", "double precision", "boolean", "date", "timestamp without time zone", "timestamp with time zone"}
+_PLAIN = {
+    "smallint",
+    "integer",
+    "bigint",
+    "double precision",
+    "boolean",
+    "date",
+    "timestamp without time zone",
+    "timestamp with time zone",
+}
 _TEXTS = {"text", "character varying"}
 _BYTES = 4 << 20  # of a batch: the driver's 16 MB, several of them under way, is much for wide tables
 
@@ -102,7 +112,12 @@ class PostgreSQL:
     def place(self) -> Place:
         """Server, database and user, whichever password and options the address has besides."""
         parts = conninfo(self._options.dsn)
-        seen = [parts.get("host", ""), parts.get("port", "5432"), parts.get("dbname", parts.get("user", "")), parts.get("user", "")]
+        seen = [
+            parts.get("host", ""),
+            parts.get("port", "5432"),
+            parts.get("dbname", parts.get("user", "")),
+            parts.get("user", ""),
+        ]
         return Place(id=hashing.of_json(["postgresql", seen]), address=str(self.describe()["address"]), dialect=DIALECT)
 
     def relation(self) -> Relation:
@@ -126,7 +141,9 @@ class PostgreSQL:
             else:
                 continue
             fields.append(Field(field.name.lower(), str(field.type)))
-        return Relation(sql=f"select {', '.join(written) or 'null as nothing'} from {self._from()}", fields=tuple(fields))
+        return Relation(
+            sql=f"select {', '.join(written) or 'null as nothing'} from {self._from()}", fields=tuple(fields)
+        )
 
     def prepare(self, sql: str) -> None:
         """Have the query planned for no rows."""
@@ -149,7 +166,7 @@ class PostgreSQL:
                             f"source {self._name}: a value of {field.name} does not fit into {field.type}",
                             code="PO-S034",
                             expected=f"{field.type} in every row of the query's answer",
-                            remedy=f"cast {field.name} to a larger type in the step, or set push = \"never\" in [sources.{self._name}]",
+                            remedy=f'cast {field.name} to a larger type in the step, or set push = "never" in [sources.{self._name}]',
                         ) from None
                 yield pa.RecordBatch.from_arrays(arrays, schema=schema)
 
@@ -255,7 +272,10 @@ def conninfo(dsn: str) -> dict[str, str]:
         words = re.findall(r"(\w+)\s*=\s*('(?:[^'\\]|\\.)*'|\S+)", dsn)
         return {key: value.strip("'") for key, value in words}
     parts = urlsplit(dsn)
-    host = {"host": parts.netloc.rpartition("@")[2].partition(":")[0], "port": parts.netloc.rpartition("@")[2].partition(":")[2]}
+    host = {
+        "host": parts.netloc.rpartition("@")[2].partition(":")[0],
+        "port": parts.netloc.rpartition("@")[2].partition(":")[2],
+    }
     named = {**host, "user": unquote(parts.username or ""), "dbname": unquote(parts.path.strip("/"))}
     return {**{key: value for key, value in named.items() if value}, **dict(parse_qsl(parts.query))}
 

@@ -26,7 +26,7 @@ else:  # not the driver's dbapi, which imports pandas and polars where they are 
     adbc_driver_sqlite = lazy.Module("adbc_driver_sqlite")
 
 CAPABILITIES = {"columns": True, "version": True, "sql": True, "pushdown": True}
-DIALECT = Dialect(name="sqlite", title="SQLite", functions=frozenset({"window"}), dates_are_text=True)
+DIALECT = Dialect(name="sqlite", title="SQLite", functions=frozenset({"window"}), dates_are_text=True, inlines=True)
 _ROWS = 65_536
 
 
@@ -119,7 +119,7 @@ class SQLite:
         kept = [f for f in schema if not (pa.types.is_string(f.type) and collated) and not pa.types.is_binary(f.type)]
         written = ", ".join(f"{_strict(field)} as {_quoted(field.name.lower())}" for field in kept)
         fields = tuple(Field(field.name.lower(), str(field.type)) for field in kept)
-        return Relation(sql=f"select {written or 'null as nothing'} from {_quoted(self._table)}", fields=fields)
+        return Relation(sql=f"select {written or 'null as nothing'} from main.{_quoted(self._table)}", fields=fields)
 
     def prepare(self, sql: str) -> None:
         """Have the query compiled."""
@@ -138,7 +138,9 @@ class SQLite:
             try:
                 cursor = connection.execute(sql)
                 while rows := cursor.fetchmany(_ROWS):
-                    arrays = [self._array(list(values), f) for values, f in zip(zip(*rows, strict=True), schema, strict=True)]
+                    arrays = [
+                        self._array(list(values), f) for values, f in zip(zip(*rows, strict=True), schema, strict=True)
+                    ]
                     yield pa.RecordBatch.from_arrays(arrays, schema=schema)
             except sqlite3.OperationalError as error:
                 if "malformed JSON" in str(error):
@@ -164,7 +166,7 @@ class SQLite:
                 f"source {self._name}: a value of {field.name} does not fit into {field.type}",
                 code="PO-S034",
                 expected=f"{field.type} in every row of the query's answer",
-                remedy=f"cast {field.name} to a larger type in the step, or set push = \"never\" in [sources.{self._name}]",
+                remedy=f'cast {field.name} to a larger type in the step, or set push = "never" in [sources.{self._name}]',
             ) from None
 
     def _parts(self) -> list[str]:
@@ -338,7 +340,9 @@ def _strict(field: pa.Field) -> str:
 
 def _said(error: sqlite3.Error) -> str:
     """What SQLite says of a running query, where it holds no value."""
-    return str(error) if str(error) in ("integer overflow", "interrupted", "database is locked") else type(error).__name__
+    return (
+        str(error) if str(error) in ("integer overflow", "interrupted", "database is locked") else type(error).__name__
+    )
 
 
 def _typed(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:

@@ -11,6 +11,7 @@ from sqlglot.errors import SqlglotError
 from sqlglot.optimizer.qualify import qualify
 
 from payoff.base.text import DIALECT
+from payoff.data.push.functions import HANDLERS
 from payoff.data.push.rules import Expressions, Unlike
 
 if TYPE_CHECKING:
@@ -34,12 +35,16 @@ class Translated(msgspec.Struct, frozen=True):
     tables: tuple[str, ...]
 
 
-def translate(sql: str, tables: Mapping[str, Mapping[str, str]], dialect: Dialect, *, sample: bool = False) -> Translated:
+def translate(
+    sql: str, tables: Mapping[str, Mapping[str, str]], dialect: Dialect, *, sample: bool = False
+) -> Translated:
     """The query (DuckDB's dialect) in another one. `tables` maps names to columns and their kinds; a column of no kind cannot be used.
 
     With `sample`, which rows a LIMIT leaves is of no matter. Raises `Unlike`.
     """
-    known = {name.lower(): {column.lower(): kind for column, kind in columns.items()} for name, columns in tables.items()}
+    known = {
+        name.lower(): {column.lower(): kind for column, kind in columns.items()} for name, columns in tables.items()
+    }
     if any(len(known[name.lower()]) != len(columns) for name, columns in tables.items()):
         raise Unlike("names of columns differ in capital letters only")
     try:
@@ -61,7 +66,8 @@ def _clear_names(tree: exp.Expression, columns: set[str]) -> None:
         given = {
             each.alias.lower()
             for each in select.expressions
-            if isinstance(each, exp.Alias) and not (isinstance(each.this, exp.Column) and each.this.name.lower() == each.alias.lower())
+            if isinstance(each, exp.Alias)
+            and not (isinstance(each.this, exp.Column) and each.this.name.lower() == each.alias.lower())
         }
         doubtful = given & columns
         if not doubtful:
@@ -109,7 +115,9 @@ class _Queries:
             return self._set(node, self._with(node, seen, outer), outer)
         raise Unlike(f"{node.key.upper()} in place of a SELECT")
 
-    def _with(self, node: exp.Expression, seen: dict[str, dict[str, str]], outer: _Scope | None) -> dict[str, dict[str, str]]:
+    def _with(
+        self, node: exp.Expression, seen: dict[str, dict[str, str]], outer: _Scope | None
+    ) -> dict[str, dict[str, str]]:
         clause = node.args.get("with_") or node.args.get("with")
         if clause is None:
             return seen
@@ -145,9 +153,9 @@ class _Queries:
 
     def _select(self, node: exp.Select, seen: dict[str, dict[str, str]], outer: _Scope | None) -> Columns:
         if extra := set(_given(node)) - _SELECT:
-            raise Unlike(f"{sorted(extra)[0].upper()} in a SELECT")
+            raise Unlike(f"{min(extra).upper()} in a SELECT")
         scope = _Scope({}, outer)
-        expressions = Expressions(self.dialect, _Lookup(scope), lambda inner: self.query(inner, seen, scope))
+        expressions = Expressions(self.dialect, _Lookup(scope), lambda inner: self.query(inner, seen, scope), HANDLERS)
         start = node.args.get("from_") or node.args.get("from")
         if start is None:
             raise Unlike("a SELECT without FROM")
@@ -173,13 +181,19 @@ class _Queries:
             self._order(node.args["order"], columns, expressions)
         return columns
 
-    def _table(self, node: exp.Expression, scope: _Scope, seen: dict[str, dict[str, str]], outer: _Scope | None) -> None:
+    def _table(
+        self, node: exp.Expression, scope: _Scope, seen: dict[str, dict[str, str]], outer: _Scope | None
+    ) -> None:
         if isinstance(node, exp.Subquery):
             if node.args.get("joins") or not node.alias:
                 raise Unlike("joins in parentheses")
             scope.tables[node.alias] = dict(self.query(node, seen, outer))
             return
-        if not isinstance(node, exp.Table) or not isinstance(node.this, exp.Identifier) or set(_given(node)) - {"this", "alias"}:
+        if (
+            not isinstance(node, exp.Table)
+            or not isinstance(node.this, exp.Identifier)
+            or set(_given(node)) - {"this", "alias"}
+        ):
             raise Unlike(f"{node.sql(dialect=DIALECT)[:40]} in FROM")
         name = node.name
         if name not in seen:
@@ -188,9 +202,16 @@ class _Queries:
             self.used.add(name)
         scope.tables[node.alias_or_name] = seen.get(name) or self.tables[name]
 
-    def _join(self, node: exp.Join, scope: _Scope, seen: dict[str, dict[str, str]], outer: _Scope | None, of: Expressions) -> None:
+    def _join(
+        self, node: exp.Join, scope: _Scope, seen: dict[str, dict[str, str]], outer: _Scope | None, of: Expressions
+    ) -> None:
         kind, side = str(node.args.get("kind") or "").upper(), str(node.args.get("side") or "").upper()
-        if node.args.get("method") or node.args.get("using") or kind not in ("", "INNER", "CROSS", "OUTER") or node.args.get("match_condition"):
+        if (
+            node.args.get("method")
+            or node.args.get("using")
+            or kind not in ("", "INNER", "CROSS", "OUTER")
+            or node.args.get("match_condition")
+        ):
             raise Unlike(f"a join that is {node.args.get('method') or kind or 'USING'}".upper())
         self._table(node.this, scope, seen, outer)
         on = node.args.get("on")
@@ -227,8 +248,9 @@ class _Queries:
             return
         select = order.parent
         name = ordered.this.name
-        found = next((each for each in select.expressions if each.alias_or_name == name), None) if isinstance(select, exp.Select) else None
-        if found is None or select.args.get("distinct"):
+        listed = select.expressions if isinstance(select, exp.Select) and not select.args.get("distinct") else []
+        found = next((each for each in listed if each.alias_or_name == name), None)
+        if found is None:
             raise Unlike("ORDER BY of texts behind DISTINCT")
         inner = exp.Paren(this=found.unalias().copy())
         ordered.set("this", inner)
@@ -239,7 +261,9 @@ class _Queries:
             return
         for name in ("limit", "offset"):
             clause = node.args.get(name)
-            if clause is not None and not (isinstance(clause, exp.Limit | exp.Offset) and isinstance(clause.expression, exp.Literal)):
+            if clause is not None and not (
+                isinstance(clause, exp.Limit | exp.Offset) and isinstance(clause.expression, exp.Literal)
+            ):
                 raise Unlike("a LIMIT that is counted")
         order = node.args.get("order")
         made = {each.unalias(): each.alias_or_name for each in node.expressions} if isinstance(node, exp.Select) else {}

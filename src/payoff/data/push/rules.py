@@ -8,12 +8,13 @@ exact in DuckDB), `null`.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from sqlglot import exp
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from payoff.records.placement import Dialect
 
@@ -24,12 +25,11 @@ OPTIONAL = frozenset(
 _DIGITS = 15  # a decimal literal with at most so many is the same number in binary everywhere
 _DAY = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])")
 _MOMENT = re.compile(_DAY.pattern + r"[ T]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,6})?")
-_UNITS = {"YEAR", "MONTH", "DAY", "QUARTER"}
 _WIDTHS = {exp.DataType.Type.TINYINT, exp.DataType.Type.SMALLINT, exp.DataType.Type.INT, exp.DataType.Type.BIGINT}
 _TEXTS = {exp.DataType.Type.VARCHAR, exp.DataType.Type.TEXT}
 
 
-class Unlike(Exception):  # noqa: N818 - it is a finding, told and not raised to the user
+class Unlike(Exception):
     """The query could mean something else in the other database; the text says what of it."""
 
 
@@ -44,22 +44,30 @@ def kind_of(arrow: str) -> str:
     }.get(arrow, "")  # fmt: skip
 
 
+Handler = Callable[["Expressions", Any], str]
+
+
 class Expressions:
     """Walks expressions, rewrites them in place, and answers their kinds. `query` walks the queries inside of them."""
 
     def __init__(
-        self, dialect: Dialect, lookup: Callable[[exp.Column], str], query: Callable[[exp.Expression], Sequence[tuple[str, str]]]
+        self,
+        dialect: Dialect,
+        lookup: Callable[[exp.Column], str],
+        query: Callable[[exp.Expression], Sequence[tuple[str, str]]],
+        handlers: Mapping[type[exp.Expression], Handler],
     ) -> None:
         self.dialect = dialect
+        self.handlers = handlers
         self.lookup = lookup
         self.query = query
         self._swapped: dict[int, tuple[exp.Expression, exp.Expression]] = {}
 
     def kind(self, node: exp.Expression) -> str:
         """The kind of an expression, which is then rewritten for the other database."""
-        handler = HANDLERS.get(type(node))
+        handler = self.handlers.get(type(node))
         if handler is None:
-            raise Unlike(f"{_named(node)} is not known to mean the same there")
+            raise Unlike(f"{named(node)} is not known to mean the same there")
         return handler(self, node)
 
     def swap(self, node: exp.Expression, by: exp.Expression) -> None:
@@ -76,7 +84,7 @@ class Expressions:
     def needs(self, name: str, node: exp.Expression) -> None:
         """Refuse what this database does not have with the same meaning."""
         if name not in self.dialect.functions:
-            raise Unlike(f"{_named(node)} means something else there, or nothing")
+            raise Unlike(f"{named(node)} means something else there, or nothing")
 
     def truth(self, node: exp.Expression) -> None:
         """A condition: a number is none."""
@@ -152,7 +160,7 @@ def _short(node: exp.Expression) -> None:
             raise Unlike("a number has more digits than a double")
 
 
-def _named(node: exp.Expression) -> str:
+def named(node: exp.Expression) -> str:
     name = node.name if isinstance(node, exp.Anonymous) else node.key
     return name.upper() + ("()" if isinstance(node, exp.Func) else "")
 
@@ -169,15 +177,23 @@ def _literal(self: Expressions, node: exp.Literal) -> str:
     return "int" if node.name.isdigit() else "number"
 
 
+def _boolean(self: Expressions, node: exp.Expression) -> str:
+    return "bool"
+
+
+def _null(self: Expressions, node: exp.Expression) -> str:
+    return "null"
+
+
 def _same(self: Expressions, node: exp.Expression) -> str:
     return self.kind(node.this)
 
 
 def _negative(self: Expressions, node: exp.Expression) -> str:
-    return _numeric(self.kind(node.this))
+    return numeric(self.kind(node.this))
 
 
-def _numeric(kind: str) -> str:
+def numeric(kind: str) -> str:
     if kind not in ("int", "double", "number"):
         raise Unlike(f"arithmetic with {kind or 'an unknown type'}")
     return kind
@@ -191,7 +207,7 @@ def _arithmetic(self: Expressions, node: exp.Binary) -> str:
             return "date"
         if isinstance(node, exp.Sub):
             return "int"
-    kinds = {_numeric(left), _numeric(right)}
+    kinds = {numeric(left), numeric(right)}
     if kinds == {"int"}:
         return "int"
     if "double" not in kinds:
@@ -218,7 +234,7 @@ def _divide(self: Expressions, node: exp.Div) -> str:
     if not safe and not self.dialect.infinite:
         raise Unlike("a divisor may be zero (write nullif(divisor, 0))")
     for part in (node.left, node.right):
-        self.as_double(part, _numeric(self.kind(part)))
+        self.as_double(part, numeric(self.kind(part)))
     left, right = exp.Paren(this=node.left.copy()), exp.Paren(this=node.right.copy())
     divided = exp.Div(this=left, expression=right, typed=True, safe=False)
     if safe:
@@ -229,7 +245,9 @@ def _divide(self: Expressions, node: exp.Div) -> str:
     zero = exp.Literal.number(0)
     below = exp.EQ(this=exp.cast(right.copy(), exp.DataType.Type.TEXT), expression=exp.Literal.string("-0"))
     times = exp.Case().when(below, exp.Neg(this=endless.copy())).else_(endless)
-    whole = exp.Case().when(exp.EQ(this=right.copy(), expression=zero), exp.Mul(this=left.copy(), expression=exp.Paren(this=times)))
+    whole = exp.Case().when(
+        exp.EQ(this=right.copy(), expression=zero), exp.Mul(this=left.copy(), expression=exp.Paren(this=times))
+    )
     self.swap(node, exp.Paren(this=whole.else_(divided)))
     return "double"
 
@@ -326,7 +344,12 @@ def _cast(self: Expressions, node: exp.Cast) -> str:
             node.set("to", exp.DataType(this=exp.DataType.Type.SMALLINT))
         return "int"
     if to.this in _WIDTHS and kind == "bool":
-        self.swap(node, exp.Case().when(inner.copy(), exp.Literal.number(1)).when(exp.Not(this=exp.Paren(this=inner.copy())), exp.Literal.number(0)))
+        self.swap(
+            node,
+            exp.Case()
+            .when(inner.copy(), exp.Literal.number(1))
+            .when(exp.Not(this=exp.Paren(this=inner.copy())), exp.Literal.number(0)),
+        )
         return "int"
     if to.this in _WIDTHS and kind == "double":
         self.needs("float_to_int", node)
@@ -352,166 +375,11 @@ def _cast(self: Expressions, node: exp.Cast) -> str:
     raise Unlike(f"a cast of {kind or 'an unknown type'} to {to.sql().lower()}")
 
 
-def _text_join(self: Expressions, node: exp.DPipe) -> str:
-    if {self.kind(node.left), self.kind(node.right)} - {"text"}:
-        raise Unlike("|| of something else than texts")
-    return "text"
-
-
-def _length(self: Expressions, node: exp.Length) -> str:
-    self.needs("length", node)
-    if self.kind(node.this) != "text":
-        raise Unlike("the length of something else than a text")
-    return "int"
-
-
-def _substring(self: Expressions, node: exp.Substring) -> str:
-    self.needs("substring", node)
-    start, long = node.args.get("start"), node.args.get("length")
-    fixed = [each for each in (start, long) if each is not None]
-    if self.kind(node.this) != "text" or not all(isinstance(each, exp.Literal) and each.name.isdigit() for each in fixed):
-        raise Unlike("a part of a text whose place is counted")
-    if start is None or start.name == "0":
-        raise Unlike("a part of a text from before its start")
-    return "text"
-
-
-def _absolute(self: Expressions, node: exp.Abs) -> str:
-    kind = _numeric(self.kind(node.this))
-    if kind == "number":
-        raise Unlike("decimal numbers are counted with")
-    return kind
-
-
-def _floor(self: Expressions, node: exp.Expression) -> str:
-    self.needs("floor", node)
-    if self.kind(node.this) != "double" or node.args.get("decimals") or node.args.get("to"):
-        raise Unlike("rounding of something else than a double")
-    return "double"
-
-
-def _extreme(self: Expressions, node: exp.Expression) -> str:
-    self.needs("greatest", node)
-    kind = self.alike([node.this, *node.expressions])
-    if kind not in ("int", "double", "date", "timestamp"):
-        raise Unlike(f"{_named(node)} of {kind}")
-    return kind
-
-
-def _like(self: Expressions, node: exp.Like) -> str:
-    self.needs("like", node)
-    pattern = node.expression
-    if not (isinstance(pattern, exp.Literal) and pattern.is_string and "\\" not in pattern.name) or self.kind(node.this) != "text":
-        raise Unlike("LIKE with a pattern that is not written out, or has a backslash")
-    return "bool"
-
-
-def _calendar(self: Expressions, node: exp.Expression) -> str:
-    self.needs("calendar", node)
-    unit, what = (node.name, node.expression) if isinstance(node, exp.Extract) else (node.key, node.this)
-    while isinstance(what, exp.TsOrDsToDate):
-        what = what.this
-    if unit.upper() not in _UNITS or self.kind(what) not in ("date", "timestamp"):
-        raise Unlike(f"{unit} of something else than a day")
-    part = exp.Extract(this=exp.var(unit.upper()), expression=what.copy())
-    self.swap(node, exp.cast(part, exp.DataType.Type.BIGINT))
-    return "int"
-
-
-def _truncate(self: Expressions, node: exp.Expression) -> str:
-    self.needs("date_trunc", node)
-    unit = node.args.get("unit")
-    what = node.this
-    while isinstance(what, exp.TsOrDsToDate):
-        what = what.this
-    if unit is None or unit.name.upper() not in _UNITS | {"HOUR", "MINUTE"} or self.kind(what) not in ("date", "timestamp"):
-        raise Unlike("a part of a time that may be cut otherwise")
-    moment = exp.cast(what.copy(), exp.DataType.Type.TIMESTAMP)
-    self.swap(node, exp.TimestampTrunc(this=moment, unit=exp.var(unit.name.upper())))
-    return "timestamp"
-
-
-def _count(self: Expressions, node: exp.Count) -> str:
-    inner = node.this
-    if node.expressions or (isinstance(inner, exp.Distinct) and (inner.args.get("on") or len(inner.expressions) != 1)):
-        raise Unlike("COUNT of several columns")
-    if isinstance(inner, exp.Distinct):
-        self.kind(inner.expressions[0])
-    elif inner is not None and not isinstance(inner, exp.Star):
-        self.kind(inner)
-    return "int"
-
-
-def _sum(self: Expressions, node: exp.Sum) -> str:
-    kind = self.kind(node.this)
-    if kind not in ("int", "double"):
-        raise Unlike(f"the sum of {kind or 'an unknown type'}")
-    return kind
-
-
-def _average(self: Expressions, node: exp.Avg) -> str:
-    kind = self.kind(node.this)
-    if kind not in ("int", "double"):
-        raise Unlike(f"the average of {kind or 'an unknown type'}")
-    self.as_double(node.this, kind)
-    return "double"
-
-
-def _least_most(self: Expressions, node: exp.Expression) -> str:
-    kind = self.kind(node.this)
-    if node.expressions or kind in ("bool", "null", "number"):
-        raise Unlike(f"{_named(node)} of {kind}, or of several values")
-    self.collated(node.this, kind)
-    return kind
-
-
-def _filter(self: Expressions, node: exp.Filter) -> str:
-    self.truth(node.expression.this)
-    return self.kind(node.this)
-
-
-def _rank(self: Expressions, node: exp.Expression) -> str:
-    return "int"
-
-
-def _window(self: Expressions, node: exp.Window) -> str:
-    self.needs("window", node)
-    if node.args.get("spec") or node.args.get("alias") or node.args.get("first") is not None:
-        raise Unlike("a window with a frame: which rows are in it may be open")
-    if type(node.this) not in (exp.Rank, exp.DenseRank, exp.Sum, exp.Count, exp.Min, exp.Max, exp.Avg, exp.Filter):
-        raise Unlike(f"{_named(node.this)} OVER: which of equal rows comes first is open")
-    for part in node.args.get("partition_by") or []:
-        self.kind(part)
-    if node.args.get("order"):
-        self.order(node.args["order"])
-    return self.kind(node.this)
-
-
-def _exists(self: Expressions, node: exp.Exists) -> str:
-    self.query(node.this)
-    return "bool"
-
-
-def _one_value(self: Expressions, node: exp.Subquery) -> str:
-    inner = node.this
-    if not isinstance(inner, exp.Select) or inner.args.get("group") or len(inner.expressions) != 1 or inner.args.get("having"):
-        raise Unlike("a query for one value that may find several rows")
-    if not isinstance(inner.expressions[0].unalias(), exp.AggFunc):
-        raise Unlike("a query for one value that may find several rows")
-    return self.query(inner)[0][1]
-
-
-HANDLERS: Mapping[type[exp.Expression], Callable[[Expressions, exp.Expression], str]] = {
+OPERATORS: Mapping[type[exp.Expression], Handler] = {
     exp.Column: _column, exp.Literal: _literal, exp.Paren: _same, exp.Alias: _same, exp.Neg: _negative,
-    exp.Boolean: lambda self, node: "bool", exp.Null: lambda self, node: "null",
-    exp.Add: _arithmetic, exp.Sub: _arithmetic, exp.Mul: _arithmetic, exp.Div: _divide, exp.Mod: _remainder,
-    exp.EQ: _equal, exp.NEQ: _equal, exp.LT: _equal, exp.LTE: _equal, exp.GT: _equal, exp.GTE: _equal,
-    exp.And: _logic, exp.Or: _logic, exp.Not: _logic, exp.Is: _is, exp.In: _in, exp.Between: _between,
-    exp.Case: _case, exp.If: _if, exp.Coalesce: _coalesce, exp.Nullif: _nullif, exp.Cast: _cast, exp.DPipe: _text_join,
-    exp.Length: _length, exp.Substring: _substring, exp.Abs: _absolute, exp.Floor: _floor, exp.Ceil: _floor,
-    exp.Greatest: _extreme, exp.Least: _extreme, exp.Like: _like,
-    exp.Extract: _calendar, exp.Year: _calendar, exp.Month: _calendar, exp.Day: _calendar, exp.Quarter: _calendar,
-    exp.TimestampTrunc: _truncate, exp.DateTrunc: _truncate,
-    exp.Count: _count, exp.Sum: _sum, exp.Avg: _average, exp.Min: _least_most, exp.Max: _least_most, exp.Filter: _filter,
-    exp.Rank: _rank, exp.DenseRank: _rank, exp.Window: _window, exp.Exists: _exists, exp.Subquery: _one_value,
+    exp.Boolean: _boolean, exp.Null: _null, exp.Add: _arithmetic,
+    exp.Sub: _arithmetic, exp.Mul: _arithmetic, exp.Div: _divide, exp.Mod: _remainder, exp.EQ: _equal,
+    exp.NEQ: _equal, exp.LT: _equal, exp.LTE: _equal, exp.GT: _equal, exp.GTE: _equal, exp.And: _logic,
+    exp.Or: _logic, exp.Not: _logic, exp.Is: _is, exp.In: _in, exp.Between: _between, exp.Case: _case, exp.If: _if,
+    exp.Coalesce: _coalesce, exp.Nullif: _nullif, exp.Cast: _cast,
 }  # fmt: skip
