@@ -14,6 +14,7 @@ from payoff.ports.executor import Executor
 from payoff.ports.gate import GateSpec
 from payoff.ports.ledger import Ledger, Readout
 from payoff.ports.observer import Observer, silent
+from payoff.ports.pushdown import Database
 from payoff.ports.source import Source
 from payoff.ports.store import Store
 from payoff.ports.tracker import Tracker
@@ -49,6 +50,7 @@ from payoff.records.evidence import (
 )
 from payoff.records.finding import Finding, Place
 from payoff.records.label import Label, LabelSpec, Lowering, Zone
+from payoff.records.placement import Dialect, Place, Placement, Relation
 from payoff.records.project import Environment, Git, Input, Project, SourceSpec, Step, Tracking
 from payoff.records.run import Entry, EnvironmentUsed, RunRecord, Summary
 from payoff.records.state import Remembered, State
@@ -67,7 +69,9 @@ __all__ = [
     "CommonSolution",
     "Contract",
     "Costs",
+    "Database",
     "Decision",
+    "Dialect",
     "Engine",
     "Entry",
     "Environment",
@@ -97,10 +101,12 @@ __all__ = [
     "OutsideError",
     "PayoffError",
     "Place",
+    "Placement",
     "Project",
     "QuantitySpec",
     "Readout",
     "Refused",
+    "Relation",
     "Remembered",
     "RunRecord",
     "SegmentSpec",

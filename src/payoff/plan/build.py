@@ -105,7 +105,7 @@ class _Builder:
             return stage
         users = [self._followed(self.by_name[f"step:{name}"]) for name in stage.at.within]
         because = tuple(
-            f"step:{name} runs" for name, user in zip(stage.at.within, users, strict=True) if user.state != "reuse"
+            f"{name} runs" for name, user in zip(stage.at.within, users, strict=True) if user.state != "reuse"
         )
         return msgspec.structs.replace(stage, state="run" if because else "reuse", because=because)
 

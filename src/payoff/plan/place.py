@@ -7,7 +7,7 @@ only other pushed steps use is part of their queries, so that only the last resu
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
@@ -21,8 +21,6 @@ from payoff.records.placement import Place, Placement, Relation
 
 if TYPE_CHECKING:
     from collections.abc import Container, Mapping
-
-    import pyarrow as pa
 
     from payoff.records.contract import Contract
     from payoff.records.project import Project, Step
@@ -42,7 +40,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
 
     steps: tuple[Step, ...]
     compiled: Mapping[str, str]
-    schemas: Mapping[str, pa.Schema]
+    schemas: Mapping[str, Any]
     located: Mapping[str, Located]
     only: tuple[str, ...] = ()
     now: str = ""
@@ -307,7 +305,7 @@ def with_tables(sql: str, parts: Mapping[str, str], inlined: Container[str] = ()
     return f"WITH {listed}\n{body}"
 
 
-def check_plan(contract: Contract, schema: pa.Schema, columns: tuple[str, ...], *, now: str) -> checks.CheckPlan:
+def check_plan(contract: Contract, schema: Any, columns: tuple[str, ...], *, now: str) -> checks.CheckPlan:
     """The probes of a contract over some columns of its table."""
     fields = [Field(each.name, str(each.type)) for each in schema if each.name in columns]
     return checks.compile_contract(contract, fields, promised_from=schema.names, foreign={}, now=now)
