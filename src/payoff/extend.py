@@ -51,6 +51,7 @@ from payoff.records.evidence import (
 from payoff.records.finding import Finding, Place
 from payoff.records.label import Label, LabelSpec, Lowering, Zone
 from payoff.records.placement import Dialect, Place, Placement, Relation
+from payoff.records.placement import Dialect, Location, Placement, Relation
 from payoff.records.project import Environment, Git, Input, Project, SourceSpec, Step, Tracking
 from payoff.records.run import Entry, EnvironmentUsed, RunRecord, Summary
 from payoff.records.state import Remembered, State
@@ -94,6 +95,7 @@ __all__ = [
     "Leak",
     "Ledger",
     "Lowering",
+    "Location",
     "Money",
     "Objective",
     "Observer",

@@ -15,7 +15,7 @@ from payoff.plan import build, explain, graph
 from payoff.plan.place import Located, Places, Question, places, zone_of
 from payoff.records.artifact import Field
 from payoff.records.contract import Column, Contract, TableCheck
-from payoff.records.placement import Dialect, Place, Relation
+from payoff.records.placement import Dialect, Location, Relation
 from payoff.records.project import Input, Project, SourceSpec, Step
 from payoff.records.state import State
 
@@ -26,8 +26,8 @@ sys.modules["plan_build"] = known
 _spec.loader.exec_module(known)
 
 LIKE_PG = Dialect(name="postgres", title="Big Server", collation="C", functions=frozenset({"window"}), infinite=True)
-SHOP = Place(id="shop", address="db/shop", dialect=LIKE_PG)
-OTHER = Place(id="other", address="db/other", dialect=LIKE_PG)
+SHOP = Location(id="shop", address="db/shop", dialect=LIKE_PG)
+OTHER = Location(id="other", address="db/other", dialect=LIKE_PG)
 SCHEMA = pa.schema([("id", pa.int64()), ("amount", pa.float64()), ("name", pa.string())])
 
 
@@ -53,7 +53,7 @@ def project(*steps: Step, push: str = "auto", contracts: tuple[Contract, ...] = 
     return msgspec.structs.replace(given, push=push)
 
 
-def located(place: Place = SHOP) -> Located:
+def located(place: Location = SHOP) -> Located:
     fields = tuple(Field(field.name, str(field.type)) for field in SCHEMA)
     return Located(place=place, relation=Relation(sql="select * from there", fields=fields))
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from payoff.plan.stages import Check, Inline, Transform
     from payoff.ports.pushdown import Database
     from payoff.records.contract import Contract
-    from payoff.records.placement import Place, Placement
+    from payoff.records.placement import Location, Placement
     from payoff.records.project import Step
 
     Handler = Generator[Sandbox | Work, Any, StepOutcome]
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 class Failing:
     """What the database says of a pushed query, with the step's name and place in the project."""
 
-    def __init__(self, step: Step, place: Place) -> None:
+    def __init__(self, step: Step, place: Location) -> None:
         self.step = step
         self.place = place
 
@@ -59,7 +59,7 @@ def transform(context: Context, stage: Transform, at: Placement) -> Handler:
         context.artifacts[stage.step.name] = stage.hit.output
         return context.reused(stage, stage.hit)
     step, kit = stage.step, context.kit
-    place = cast("Place", at.place)
+    place = cast("Location", at.place)
     database = cast("Database", kit.source(at.tables[0]))
     output = kit.store.scratch(step.name)
     schema = shape_of(at)
@@ -111,7 +111,7 @@ def inline(context: Context, stage: Inline) -> Handler:
     return StepOutcome(name=stage.step.name, state=state, because=stage.because, extra=extra)
 
 
-def check(context: Context, stage: Check, place: Place) -> Handler:
+def check(context: Context, stage: Check, place: Location) -> Handler:
     """Hold a source's table against its contract in its own database."""
     contract = cast("Contract", context.project.contract(stage.table))
     hit = stage.hit if stage.state == "reuse" else None
@@ -129,7 +129,7 @@ def check(context: Context, stage: Check, place: Place) -> Handler:
     return outcome
 
 
-def _checked(context: Context, stage: Check, place: Place) -> tuple[tuple[CheckResult, ...], Artifact]:
+def _checked(context: Context, stage: Check, place: Location) -> tuple[tuple[CheckResult, ...], Artifact]:
     """The results, and a small table of them, which stands for the check in the store."""
     import pyarrow as pa
 

@@ -24,7 +24,7 @@ from payoff.plan.stages import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from payoff.records.placement import Place, Placement
+    from payoff.records.placement import Location, Placement
 
 
 def line(stage: Stage) -> str:
@@ -67,7 +67,7 @@ def text(plan: Plan) -> str:
     return "\n".join(f"{state:<10} {what}{because}" for state, what, because in rows)
 
 
-def _at(place: Place) -> str:
+def _at(place: Location) -> str:
     return f"{place.dialect.title} at {place.address}"
 
 

@@ -17,7 +17,7 @@ from payoff.data.push.queries import Translated, translate
 from payoff.data.push.rules import Unlike, kind_of
 from payoff.plan import graph
 from payoff.records.artifact import Field
-from payoff.records.placement import Place, Placement, Relation
+from payoff.records.placement import Location, Placement, Relation
 
 if TYPE_CHECKING:
     from collections.abc import Container, Mapping
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 class Located(msgspec.Struct, frozen=True, kw_only=True):
     """A source's table in a database that runs queries."""
 
-    place: Place
+    place: Location
     relation: Relation
 
 
@@ -77,7 +77,7 @@ def places(project: Project, question: Question) -> Places:
 
 class _Candidate(msgspec.Struct, frozen=True, kw_only=True):
     step: Step
-    place: Place
+    place: Location
     zone: str | None
     translated: Translated
     tables: tuple[str, ...]
@@ -135,7 +135,7 @@ class _Decision:
         source = self.project.source(table)
         return source is not None and source.push == "never"
 
-    def _place_of(self, name: str) -> Place:
+    def _place_of(self, name: str) -> Location:
         return self.candidates[name].place if name in self.candidates else self.question.located[name].place
 
     def _zone_of(self, name: str) -> str | None:

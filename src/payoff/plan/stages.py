@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from payoff.records.placement import Place, Placement
+from payoff.records.placement import Location, Placement
 from payoff.records.project import Step
 from payoff.records.state import Remembered
 
@@ -36,7 +36,7 @@ class Check(_Stage, frozen=True, kw_only=True):
     """Hold a table against its contract; with `at`, the `columns` of a source that is not read, in its database."""
 
     table: str
-    at: Place | None = None
+    at: Location | None = None
     columns: tuple[str, ...] = ()
 
 

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from payoff.records.placement import Place, Relation
+    from payoff.records.placement import Location, Relation
 
 
 class Database(Protocol):
     """The database that a source's table is in. Failures are those of `Source`; no message holds a data value or a secret."""
 
-    def place(self) -> Place | None:
+    def place(self) -> Location | None:
         """Which database this is, without connecting to it; None when this source's rows cannot be queried there."""
         ...
 

@@ -24,7 +24,7 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     inlines: bool = False
 
 
-class Place(msgspec.Struct, frozen=True, kw_only=True):
+class Location(msgspec.Struct, frozen=True, kw_only=True):
     """A database that can run queries. Tables with the same `id` (a digest of server, database and user; no secret) can be joined there.
 
     `address` is what people are shown.
@@ -56,7 +56,7 @@ class Placement(msgspec.Struct, frozen=True, kw_only=True):
 
     step: str
     engine: str
-    place: Place | None = None
+    place: Location | None = None
     zone: str | None = None
     sql: str = ""
     query: str = ""

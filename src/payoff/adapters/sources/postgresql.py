@@ -11,8 +11,6 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from payoff.base import hashing, lazy
 from payoff.base.errors import OutsideError, PayoffError, UserError
 from payoff.base.text import did_you_mean
-from payoff.records.artifact import Field
-from payoff.records.placement import Dialect, Place, Relation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -21,20 +19,16 @@ if TYPE_CHECKING:
     import adbc_driver_manager
     import adbc_driver_postgresql
     import pyarrow as pa
+
+    from payoff.records.placement import Location, Relation
 else:  # not the driver's dbapi, which imports pandas and polars where they are installed: a second
     pa, adbc_driver_manager = lazy.Module("pyarrow"), lazy.Module("adbc_driver_manager")
     adbc_driver_postgresql = lazy.Module("adbc_driver_postgresql")
 
 CAPABILITIES = {"columns": True, "version": False, "sql": True, "pushdown": True}
-DIALECT = Dialect(
-    name="postgres",
-    title="PostgreSQL",
-    functions=frozenset(
-        {"length", "substring", "floor", "like", "calendar", "date_arithmetic", "date_trunc", "greatest", "float_to_int", "narrow_int", "window"}
-    ),
-    collation="C",
-    infinite=True,
-    inlines=True,
+# What means the same there as in DuckDB.
+_FUNCTIONS = (
+    "length", "substring", "floor", "like", "calendar", "date_arithmetic", "date_trunc", "greatest", "float_to_int", "narrow_int", "window",
 )  # fmt: skip
 # Types of columns whose values mean the same wherever they are: what the query in the database may use.
 _PLAIN = {
@@ -109,19 +103,34 @@ class PostgreSQL:
         what = self._options.query or f"{self._options.schema}.{self._table}"
         return {"kind": "postgresql", "address": shown, "table": what}
 
-    def place(self) -> Place:
+    def place(self) -> Location:
         """Server, database and user, whichever password and options the address has besides."""
+        from payoff.records.placement import Dialect, Location
+
         parts = conninfo(self._options.dsn)
+        dialect = Dialect(
+            name="postgres",
+            title="PostgreSQL",
+            functions=frozenset(_FUNCTIONS),
+            collation="C",
+            infinite=True,
+            inlines=True,
+        )
         seen = [
             parts.get("host", ""),
             parts.get("port", "5432"),
             parts.get("dbname", parts.get("user", "")),
             parts.get("user", ""),
         ]
-        return Place(id=hashing.of_json(["postgresql", seen]), address=str(self.describe()["address"]), dialect=DIALECT)
+        return Location(
+            id=hashing.of_json(["postgresql", seen]), address=str(self.describe()["address"]), dialect=dialect
+        )
 
     def relation(self) -> Relation:
         """The columns of types that every database has, NUMERIC as double; texts in the order of their code points."""
+        from payoff.records.artifact import Field
+        from payoff.records.placement import Relation
+
         schema = self.schema()
         listed = ", ".join(f"cast(pg_typeof({_quoted(name)}) as text)" for name in schema.names)
         asked = f"select current_setting('server_encoding'), {listed} from (select 1) as one left join (select * from {self._from()} limit 0) as q on true"

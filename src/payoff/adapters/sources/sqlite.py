@@ -11,8 +11,6 @@ from urllib.parse import quote
 from payoff.base import hashing, lazy
 from payoff.base.errors import OutsideError, UserError
 from payoff.base.text import did_you_mean
-from payoff.records.artifact import Field
-from payoff.records.placement import Dialect, Place, Relation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -21,12 +19,13 @@ if TYPE_CHECKING:
     import adbc_driver_manager
     import adbc_driver_sqlite
     import pyarrow as pa
+
+    from payoff.records.placement import Location, Relation
 else:  # not the driver's dbapi, which imports pandas and polars where they are installed: a second
     pa, adbc_driver_manager = lazy.Module("pyarrow"), lazy.Module("adbc_driver_manager")
     adbc_driver_sqlite = lazy.Module("adbc_driver_sqlite")
 
 CAPABILITIES = {"columns": True, "version": True, "sql": True, "pushdown": True}
-DIALECT = Dialect(name="sqlite", title="SQLite", functions=frozenset({"window"}), dates_are_text=True, inlines=True)
 _ROWS = 65_536
 
 
@@ -103,21 +102,30 @@ class SQLite:
         what = self._query or self._table
         return {"kind": "sqlite", "address": self._shown, "table": what, "watch": self._parts()}
 
-    def place(self) -> Place | None:
+    def place(self) -> Location | None:
         """The file; none for a source with a query of its own, the types of whose columns are only seen."""
+        from payoff.records.placement import Dialect, Location
+
         if self._query:
             return None
-        return Place(id=hashing.of_json(["sqlite", os.path.realpath(self._file)]), address=self._shown, dialect=DIALECT)
+        dialect = Dialect(
+            name="sqlite", title="SQLite", functions=frozenset({"window"}), dates_are_text=True, inlines=True
+        )
+        seen = ["sqlite", os.path.realpath(self._file)]
+        return Location(id=hashing.of_json(seen), address=self._shown, dialect=dialect)
 
     def relation(self) -> Relation:
         """Values as `read` gives them: a column of the wrong type makes a query fail that uses it. No texts where some compare otherwise than
         by their bytes.
         """
+        from payoff.records.artifact import Field
+        from payoff.records.placement import Relation
+
         schema = self.schema()
         with self._plain() as connection:
             (collated,) = connection.execute("select count(*) from sqlite_master where sql like '%collate%'").fetchone()
         kept = [f for f in schema if not (pa.types.is_string(f.type) and collated) and not pa.types.is_binary(f.type)]
-        written = ", ".join(f"{_strict(field)} as {_quoted(field.name.lower())}" for field in kept)
+        written = ", ".join(f"{_cast(field, strict=True)} as {_quoted(field.name.lower())}" for field in kept)
         fields = tuple(Field(field.name.lower(), str(field.type)) for field in kept)
         return Relation(sql=f"select {written or 'null as nothing'} from main.{_quoted(self._table)}", fields=fields)
 
@@ -146,7 +154,7 @@ class SQLite:
                 if "malformed JSON" in str(error):
                     self._refuse_strays(self.schema())
                 raise OutsideError(
-                    f"source {self._name}: the query stopped in {self._shown} ({_said(error)})",
+                    f"source {self._name}: the query stopped in {self._shown} ({type(error).__name__})",
                     code="PO-S024",
                     expected="values of their columns' declared types, and sums that fit into 64 bits",
                     remedy=f"sqlite3 {self._shown} 'pragma integrity_check', or set push = \"never\" in [sources.{self._name}]",
@@ -318,9 +326,15 @@ def _stray(field: pa.Field) -> str:
     return ""
 
 
-def _cast(field: pa.Field) -> str:
-    """What makes every value of a column the same storage class, as the driver infers types from the first batch."""
+def _cast(field: pa.Field, *, strict: bool = False) -> str:
+    """What makes every value of a column the same storage class, as the driver infers types from the first batch. With `strict`, a value
+    that is not of its declared type (and no JSON either) stops the query that uses it.
+    """
     name, kind = _quoted(field.name), field.type
+    if strict:
+        value = f"({name} <> 0)" if pa.types.is_boolean(kind) else _cast(field)
+        stray = _stray(field)
+        return f"case when {stray} then json_extract('{{', {name}) else {value} end" if stray else value
     if pa.types.is_float64(kind):
         return f"cast({name} as real)"
     if pa.types.is_date32(kind):
@@ -328,21 +342,6 @@ def _cast(field: pa.Field) -> str:
     if pa.types.is_timestamp(kind):
         return f"strftime('%Y-%m-%dT%H:%M:%f', {name})"
     return f"cast({name} as text)" if pa.types.is_string(kind) else name
-
-
-def _strict(field: pa.Field) -> str:
-    """A column as `read` gives it; a value that is not of its declared type is no JSON either, and stops the query that uses it."""
-    name = _quoted(field.name)
-    value = f"({name} <> 0)" if pa.types.is_boolean(field.type) else _cast(field)
-    stray = _stray(field)
-    return f"case when {stray} then json_extract('{{', {name}) else {value} end" if stray else value
-
-
-def _said(error: sqlite3.Error) -> str:
-    """What SQLite says of a running query, where it holds no value."""
-    return (
-        str(error) if str(error) in ("integer overflow", "interrupted", "database is locked") else type(error).__name__
-    )
 
 
 def _typed(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:

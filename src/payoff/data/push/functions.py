@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
-from payoff.data.push.rules import OPERATORS, Expressions, Unlike, named, numeric
+from payoff.data.push.operators import OPERATORS
+from payoff.data.push.rules import Expressions, Unlike, named, numeric
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -54,7 +54,9 @@ def translate(
         tree = qualify(tree, schema=schema, dialect=DIALECT, identify=True, validate_qualify_columns=True)
         walk = _Queries(known, dialect, sample=sample)
         columns = walk.query(tree, {}, None)
-        text = tree.sql(dialect=dialect.name, identify=True, comments=False, pretty=True, unsupported_level=sqlglot.ErrorLevel.RAISE)
+        text = tree.sql(
+            dialect=dialect.name, identify=True, comments=False, pretty=True, unsupported_level=sqlglot.ErrorLevel.RAISE
+        )
     except (SqlglotError, RecursionError, KeyError) as error:
         raise Unlike(f"the query is not understood well enough ({type(error).__name__})") from None
     return Translated(text, tuple(columns), tuple(sorted(walk.used)))
