@@ -115,3 +115,13 @@ def test_a_step_in_postgresql(light: Any, dsn: str, monkeypatch: pytest.MonkeyPa
     assert "bigint out of range" in error["what"]
     assert 'push = "never"' in error["try"]
     assert postgres.PASSWORD not in json.dumps(failed)
+
+
+def test_a_database_that_is_down_fails_the_run_and_not_the_plan(light: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHOP_DSN", f"postgresql://tester:{postgres.PASSWORD}@127.0.0.1:{postgres.free_port()}/postgres")
+    light.change("payoff.toml", FILES, FILES + '\n\n[sources.calls]\nkind = "postgresql"\ndsn = "${SHOP_DSN}"')
+    (light.root / "sql/weights.sql").write_text("select customer_id, sum(weight) as w from calls group by customer_id\n")
+    failed = light.run("--only", "weights", code=4)
+    assert failed["errors"][0]["code"] == "PO-S032"
+    assert light.runs()[0]["status"] == "failed"
+    light.payoff("run", "--only", "weights", "--dry-run")
