@@ -50,7 +50,6 @@ from payoff.records.evidence import (
 )
 from payoff.records.finding import Finding, Place
 from payoff.records.label import Label, LabelSpec, Lowering, Zone
-from payoff.records.placement import Dialect, Place, Placement, Relation
 from payoff.records.placement import Dialect, Location, Placement, Relation
 from payoff.records.project import Environment, Git, Input, Project, SourceSpec, Step, Tracking
 from payoff.records.run import Entry, EnvironmentUsed, RunRecord, Summary
@@ -94,8 +93,8 @@ __all__ = [
     "LabelSpec",
     "Leak",
     "Ledger",
-    "Lowering",
     "Location",
+    "Lowering",
     "Money",
     "Objective",
     "Observer",

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, cast
 from payoff.base.clock import now
 from payoff.base.errors import PayoffError
 from payoff.execute.context import fields
-from payoff.execute.failures import at_source, at_step
 from payoff.plan import graph
 from payoff.records.task import Task, TaskInput
 
@@ -41,13 +40,16 @@ def locate(
     compiled, schemas = _Compiler(project, kit, steps, parameters).all()
     if not databases and not compiled:
         return None
+    located, silent = _located(kit, databases, schemas)
     question = place.Question(
         steps=steps,
         compiled=compiled,
         schemas=schemas,
-        located=_located(project, kit, databases, schemas),
+        located=located,
+        silent=silent,
         only=only,
         now=now(),
+        home=project.zone,
     )
     return _accepted(project, kit, question, place.places(project, question))
 
@@ -59,17 +61,24 @@ def _databases(project: Project, kit: Kit, steps: tuple[Step, ...]) -> tuple[str
     return tuple(s.table for s in named if kit.capable(s.table, "pushdown"))
 
 
-def _located(project: Project, kit: Kit, databases: tuple[str, ...], schemas: dict[str, Any]) -> dict[str, Located]:
+def _located(
+    kit: Kit, databases: tuple[str, ...], schemas: dict[str, Any]
+) -> tuple[dict[str, Located], frozenset[str]]:
+    """The tables in databases, and those whose database gave no answer: the run will read them, and say what is wrong."""
     from payoff.plan.place import Located
 
-    found = {}
+    found, silent = {}, set()
     for table in databases:
         database = cast("Database", kit.source(table))
-        where = database.place()
-        if where is not None and table in schemas:
-            with at_source(project, table):
+        try:
+            where = database.place()
+            if where is not None and table in schemas:
                 found[table] = Located(place=where, relation=database.relation())
-    return found
+            elif where is not None:
+                silent.add(table)
+        except PayoffError:
+            silent.add(table)
+    return found, frozenset(silent)
 
 
 def _accepted(project: Project, kit: Kit, question: Question, found: Places) -> Places:
@@ -81,9 +90,7 @@ def _accepted(project: Project, kit: Kit, question: Question, found: Places) -> 
         if each.place is not None and not each.within:
             try:
                 cast("Database", kit.source(each.tables[0])).prepare(each.sql)
-            except PayoffError as error:
-                if error.exit_code != 2:
-                    raise
+            except PayoffError:
                 refused[each.step] = f"{each.place.dialect.title} does not take its query"
     if not refused:
         return found
@@ -132,16 +139,17 @@ class _Compiler:
     def _one(self, step: Step) -> None:
         for each in step.inputs:
             if self.project.source(each.name) and each.name not in self.schemas:
-                with at_source(self.project, each.name):
+                try:
                     self.schemas[each.name] = self.kit.source(each.name).schema()
+                except PayoffError:
+                    return
         if any(each.name not in self.schemas for each in step.inputs):
             return
         sql = step.sql if step.sql is not None else self._in_sandbox(step)
         if sql is None:
             return
         try:
-            with at_step(step):
-                schema = self.kit.engine.columns(sql, {each.name: self.schemas[each.name] for each in step.inputs})
+            schema = self.kit.engine.columns(sql, {each.name: self.schemas[each.name] for each in step.inputs})
         except PayoffError:
             return
         self.compiled[step.name], self.schemas[step.name] = sql, schema

@@ -35,13 +35,14 @@ class Located(msgspec.Struct, frozen=True, kw_only=True):
 
 class Question(msgspec.Struct, frozen=True, kw_only=True):
     """What is known before the decision: queries of lazy steps (DuckDB's dialect), what every source and every such query gives, which
-    sources are in databases. `only`: the steps asked for. `now` is the time that checks of freshness count from. `home`: the project's own zone.
+    sources are in databases, and which of those could not be asked (`silent`). `only`: the steps asked for. `now` is the time that checks of freshness count from. `home`: the project's own zone.
     """
 
     steps: tuple[Step, ...]
     compiled: Mapping[str, str]
     schemas: Mapping[str, Any]
     located: Mapping[str, Located]
+    silent: frozenset[str] = frozenset()
     only: tuple[str, ...] = ()
     now: str = ""
     home: str | None = None
@@ -107,6 +108,8 @@ class _Decision:
         for name in names:
             if self._never(name):
                 return f'{name} has push = "never"'
+            if name in self.question.silent:
+                return f"the database of {name} could not be asked"
             if name not in self.question.located and name not in self.candidates:
                 return (
                     f"{name} is in no database that runs queries"
@@ -139,8 +142,10 @@ class _Decision:
         return self.candidates[name].place if name in self.candidates else self.question.located[name].place
 
     def _zone_of(self, name: str) -> str | None:
+        if name in self.candidates:
+            return self.candidates[name].zone
         source = self.project.source(name)
-        return self.candidates[name].zone if name in self.candidates else source.zone if source else None
+        return (source.zone if source else None) or self.question.home
 
     def _kinds(self, name: str) -> dict[str, str]:
         """A table's columns; one that its database cannot give has no kind."""
