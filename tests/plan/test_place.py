@@ -213,3 +213,15 @@ def test_a_pushed_step_is_reused_while_its_sources_say_that_they_are_the_same() 
     assert states(None, decide(given))["step:examples"] == "run"
     changed = msgspec.structs.replace(given, steps=(msgspec.structs.replace(SUMS, sql=SUMS.sql.replace("sum", "max")), EXAMPLES, MODEL))
     assert states("v1", decide(changed))["step:examples"] == "run"
+
+
+def test_what_a_contract_applies_is_part_of_the_pushed_query() -> None:
+    given = project(SUMS, EXAMPLES, MODEL)
+    asked = 'select "id", case when "total" > 5 then "total" end as "total" from (select id, sum(amount) as total from orders group by id) as lowered_'
+    question = Question(
+        steps=graph.needed_steps(given), compiled={s.name: s.sql for s in given.steps if s.sql}, schemas={"orders": SCHEMA, "people": SCHEMA} | SHAPES,
+        located={"orders": located(), "people": located()}, lowered={"sums": asked},
+    )  # fmt: skip
+    assert "CASE" in places(given, question).steps["sums"].sql
+    found = places(given, msgspec.structs.replace(question, lowered={"sums": ""}))
+    assert (found.steps["sums"].place, found.steps["sums"].because) == (None, "an operator of its contract needs a key")

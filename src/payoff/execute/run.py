@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, assert_never
 import msgspec
 
 from payoff.base.errors import OutsideError, PayoffError
-from payoff.execute import aside, predict, push, steps, tables, verdict
+from payoff.execute import aside, predict, steps, tables, verdict
 from payoff.execute.context import Context, label
+from payoff.execute.pushdown import handlers
 from payoff.execute.schedule import Node, Scheduler
 from payoff.plan import graph
 from payoff.plan.stages import Audit, Call, Check, Inline, Read, Refit, Score, SetAside, Split, Transform, TryOut, Value
@@ -168,13 +169,13 @@ def _handler(context: Context, stage: Stage) -> Callable[[], Generator[Sandbox |
         case Read():
             return functools.partial(tables.read, context, stage)
         case Check() if stage.at is not None:
-            return functools.partial(push.check, context, stage, stage.at)
+            return functools.partial(handlers.check, context, stage, stage.at)
         case Check():
             return functools.partial(tables.check, context, stage)
         case Transform() if stage.at is not None:
-            return functools.partial(push.transform, context, stage, stage.at)
+            return functools.partial(handlers.transform, context, stage, stage.at)
         case Inline():
-            return functools.partial(push.inline, context, stage)
+            return functools.partial(handlers.inline, context, stage)
         case Transform():
             return functools.partial(steps.transform, context, stage)
         case Call() if stage.step.name == context.project.charter.model_step:

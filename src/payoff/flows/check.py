@@ -49,7 +49,7 @@ def check(project: str | None, against: str | None = None) -> list[Finding]:
 
 def _labels(project: Project, kit: Kit) -> list[Finding]:
     """Where columns would go that may not; the queries of functions are made for it in their sandboxes."""
-    from payoff.execute.locate import locate  # brings sqlglot, and few projects come to this
+    from payoff.execute.pushdown.locate import locate  # brings sqlglot, and few projects come to this
 
     plan = Plan(stages=(), parameters=parameters.resolve(project, {}))
     try:

@@ -154,7 +154,7 @@ def located(opened: Opened, request: RunRequest, *, all_steps: bool = False) -> 
     project = opened.project
     if not any(step.lazy for step in project.steps):
         return None
-    from payoff.execute.locate import locate  # only when there are queries
+    from payoff.execute.pushdown.locate import locate  # only when there are queries
 
     values = parameters.resolve(project, request.parameters)
     return locate(project, opened.kit, values, parameters.known_steps(project, request.only), all_steps=all_steps)

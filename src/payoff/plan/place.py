@@ -35,7 +35,8 @@ class Located(msgspec.Struct, frozen=True, kw_only=True):
 
 class Question(msgspec.Struct, frozen=True, kw_only=True):
     """What is known before the decision: queries of lazy steps (DuckDB's dialect), what every source and every such query gives, which
-    sources are in databases, and which of those could not be asked (`silent`). `only`: the steps asked for. `now` is the time that checks of freshness count from. `home`: the project's own zone.
+    sources are in databases, and which of those could not be asked (`silent`). `lowered`: of steps
+    whose contracts have operators, the query with those applied; empty text where that needs a key. `only`: the steps asked for. `now` is the time that checks of freshness count from. `home`: the project's own zone.
     """
 
     steps: tuple[Step, ...]
@@ -43,6 +44,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     schemas: Mapping[str, Any]
     located: Mapping[str, Located]
     silent: frozenset[str] = frozenset()
+    lowered: Mapping[str, str] = {}
     only: tuple[str, ...] = ()
     now: str = ""
     home: str | None = None
@@ -124,6 +126,9 @@ class _Decision:
         sql = self.question.compiled.get(step.name)
         if sql is None:
             return "its query is not known before the run"
+        sql = self.question.lowered.get(step.name, sql)
+        if not sql:
+            return "an operator of its contract needs a key"
         try:
             translated = translate(sql, {name: self._kinds(name) for name in names}, place.dialect)
             self._same_types(step, translated)

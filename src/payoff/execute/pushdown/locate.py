@@ -37,7 +37,8 @@ def locate(
         return None
     from payoff.plan import place
 
-    compiled, schemas = _Compiler(project, kit, steps, parameters).all()
+    compiler = _Compiler(project, kit, steps, parameters)
+    compiled, schemas = compiler.all()
     if not databases and not compiled:
         return None
     located, silent = _located(kit, databases, schemas)
@@ -47,6 +48,7 @@ def locate(
         schemas=schemas,
         located=located,
         silent=silent,
+        lowered=compiler.lowered,
         only=only,
         now=now(),
         home=project.zone,
@@ -127,6 +129,7 @@ class _Compiler:
         self.parameters = parameters
         self.compiled: dict[str, str] = {}
         self.schemas: dict[str, Any] = {}
+        self.lowered: dict[str, str] = {}
 
     def all(self) -> tuple[dict[str, str], dict[str, Any]]:
         """SQL by step, schemas by table. A step that cannot be compiled is left out: its run says why."""
@@ -148,11 +151,24 @@ class _Compiler:
         sql = step.sql if step.sql is not None else self._in_sandbox(step)
         if sql is None:
             return
+        tables = {each.name: self.schemas[each.name] for each in step.inputs}
         try:
-            schema = self.kit.engine.columns(sql, {each.name: self.schemas[each.name] for each in step.inputs})
+            asked = self._lowered(step, sql, self.kit.engine.columns(sql, tables).names)
+            schema = self.kit.engine.columns(asked, tables)
         except PayoffError:
             return
         self.compiled[step.name], self.schemas[step.name] = sql, schema
+
+    def _lowered(self, step: Step, sql: str, names: list[str]) -> str:
+        """The query with the operators of its contract applied, its keys left out; the run that needs them has them."""
+        contract = self.project.contract(step.name)
+        if contract is None or not contract.applied:
+            return sql
+        from payoff.data.labels import operators
+
+        asked = operators.wrap(sql, names, contract, lambda _name: "0" * 32)
+        self.lowered[step.name] = "" if any(each.key for each in contract.applied.values()) else asked
+        return asked
 
     def _in_sandbox(self, step: Step) -> str | None:
         environment = self.project.environment(step.environment)
