@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from payoff.base.errors import Bug, InvalidInput, OutsideError, PayoffError, Refused, UserError, Where
 from payoff.base.money import Money
+from payoff.ports.cluster import Cluster
 from payoff.ports.engine import Engine
 from payoff.ports.executor import Executor
 from payoff.ports.gate import GateSpec
@@ -65,6 +66,7 @@ __all__ = [
     "Cell",
     "Charter",
     "CheckResult",
+    "Cluster",
     "Column",
     "CommonSolution",
     "Contract",

@@ -75,7 +75,8 @@ def queries(places: Mapping[str, Placement], *, whole: bool) -> str:
     """Where the lazy steps run, and why those here are here; with `whole`, each one's SQL as it is sent."""
     lines: list[str] = []
     for each in places.values():
-        where = f"in {_at(each.place)}" if each.place else "here" + (f": {each.because}" if each.because else "")
+        here = f"on {each.cluster}" if each.cluster else "here"
+        where = f"in {_at(each.place)}" if each.place else here + (f": {each.because}" if each.because else "")
         lines.append(f"{each.step} runs {where}" + (f", as part of {' and '.join(each.within)}" if each.within else ""))
         if whole and each.sql:
             lines += ["", *(f"    {row}" for row in each.sql.splitlines()), ""]
@@ -89,6 +90,7 @@ def placed(places: Mapping[str, Placement]) -> list[dict[str, Any]]:
             "step": each.step,
             "engine": each.engine,
             "place": each.place.address if each.place else None,
+            "cluster": each.cluster or None,
             "zone": each.zone,
             "sql": each.sql,
             "tables": list(each.tables),

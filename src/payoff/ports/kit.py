@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from payoff.ports.cluster import Cluster
     from payoff.ports.engine import Engine
     from payoff.ports.executor import Executor
     from payoff.ports.ledger import Ledger
@@ -33,6 +34,11 @@ class Kit:
     def engine(self) -> Engine:
         """What queries tables."""
         return cast("Engine", self._get("engine"))
+
+    @property
+    def cluster(self) -> Cluster | None:
+        """What runs lazy steps on other machines; None when the project names none."""
+        return cast("Cluster | None", self._get("cluster")) if "cluster" in self._makers else None
 
     @property
     def store(self) -> Store:

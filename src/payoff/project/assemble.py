@@ -79,6 +79,7 @@ def project(reading: Reading) -> Project | None:
         labels=settings.labels,
         shown=settings.shown,
         push=settings.push,
+        engine=settings.engine,
     )
 
 

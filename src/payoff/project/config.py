@@ -128,6 +128,11 @@ SPEC = Section(
             },
             "how runs run",
         ),
+        "engine": Section(
+            {"kind": Key("text", "what runs lazy steps on other machines: spark", required=True)},
+            "where lazy steps run that are not pushed to their data (without it: DuckDB on this machine)",
+            free=True,
+        ),
         "pipeline": Section(
             {"file": Key("text", "the Python file or package with the steps (default: pipeline.py)")},
             "where the steps are",
@@ -164,6 +169,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     store: dict[str, Any] = {}
     workers: int | None = None
     push: Literal["auto", "never"] = "auto"
+    engine: dict[str, Any] = {}
     pipeline: str = ""
     zone: str = HERE
     zones: tuple[Zone, ...] = ()
@@ -195,6 +201,7 @@ def read(reading: Reading) -> Config | None:
         store=plain(table.get("store", {})),
         workers=table.get("run", {}).get("workers"),
         push=table.get("run", {}).get("push", "auto"),
+        engine=plain(table.get("engine", {})),
         pipeline=_pipeline(document, reading),
         **places.read(document, reading),
     )

@@ -13,6 +13,7 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     `name`: sqlglot's name of it. `title`: the product's. `collation` puts texts in the order of their code points (empty: that is their
     order anyway). `functions`: what means the same there, of `payoff.data.push.rules.OPTIONAL`. `dates_are_text`: dates are texts like
     `2026-01-31`. `infinite`: dividing by zero must be spelled out, and infinity is a number; where it is false, only what cannot be zero divides. `inlines`: it takes NOT MATERIALIZED.
+    `structs`: `a.b` may be a part of column `a` too.
     """
 
     name: str
@@ -22,6 +23,7 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     dates_are_text: bool = False
     infinite: bool = False
     inlines: bool = False
+    structs: bool = False
 
 
 class Location(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,7 +50,8 @@ class Relation(msgspec.Struct, frozen=True, kw_only=True):
 class Placement(msgspec.Struct, frozen=True, kw_only=True):
     """Where a lazy step runs.
 
-    `engine` is the dialect of what runs it. `place` is None in the engine here; `because` then says why. `zone`: the zone of its sources at
+    `engine` is the dialect of what runs it. `place` is None in the engine here; `because` then says why; `cluster` is the address of the
+    cluster that runs it instead. `zone`: the zone of its sources at
     their place, else the project's own (`home`). `sql` is the query as it is sent, `query` as it was written (DuckDB's dialect), `shape` the Arrow schema of its answer,
     serialized. `tables` are the sources that it reads at its place.
     `within` is set for a step that is no table of its own, but part of the queries of those steps.
@@ -64,3 +67,4 @@ class Placement(msgspec.Struct, frozen=True, kw_only=True):
     tables: tuple[str, ...] = ()
     within: tuple[str, ...] = ()
     because: str = ""
+    cluster: str = ""

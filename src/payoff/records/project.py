@@ -130,6 +130,7 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
     labels: LabelSpec = LabelSpec()
     shown: Classification = "internal"
     push: Literal["auto", "never"] = "auto"
+    engine: dict[str, Any] = {}
     files: dict[str, str] = {}
 
     def step(self, name: str) -> Step | None:

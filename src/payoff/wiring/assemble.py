@@ -33,6 +33,8 @@ def assemble(project: Project) -> Kit:
         "ledger": project.ledger,
     }
     makers = {port: functools.partial(_connect, port, dict(section), root) for port, section in sections.items()}
+    if project.engine:
+        makers["cluster"] = functools.partial(_connect, "cluster", dict(project.engine), root)
     makers["tracker"] = functools.partial(_tracker, project, root)
     sources = {source.table: functools.partial(_source, source, root) for source in project.sources}
     return Kit(makers, sources, functools.partial(_capabilities, {source.table: source for source in project.sources}))
@@ -72,6 +74,12 @@ def problems(project: Project) -> list[Finding]:
             _options("sources", source.kind, source.options, f"[sources.{source.table}]", source.line)
         except PayoffError as error:
             found += from_error(error)
+    if project.engine:
+        section = dict(project.engine)
+        try:
+            _options("clusters", section.pop("kind"), section, "[engine]")
+        except PayoffError as error:
+            found += from_error(error)
     return found
 
 
@@ -92,8 +100,8 @@ def _options(group: str, kind: str, section: Mapping[str, Any], title: str, line
 
 
 def _connect(port: str, section: dict[str, Any], root: Path) -> Any:
-    kind = section.pop("kind", DEFAULTS[port])
-    connect, made = _options(f"{port}s", kind, section, f"[{port}]")
+    kind = section.pop("kind", "") or DEFAULTS[port]
+    connect, made = _options(f"{port}s", kind, section, "[engine]" if port == "cluster" else f"[{port}]")
     return connect(root, made)
 
 

@@ -164,6 +164,8 @@ class _Queries:
         self._table(start.this, scope, seen, outer)
         for join in node.args.get("joins") or []:
             self._join(join, scope, seen, outer, expressions)
+        if self.dialect.structs and any(name in columns for name in scope.tables for columns in scope.tables.values()):
+            raise Unlike("a table and a column have one name")
         for name in ("where", "having"):
             if node.args.get(name):
                 expressions.truth(node.args[name].this)

@@ -53,7 +53,7 @@ def locate(
         now=now(),
         home=project.zone,
     )
-    return _accepted(project, kit, question, place.places(project, question))
+    return _on_cluster(kit, question, _accepted(project, kit, question, place.places(project, question)))
 
 
 def _databases(project: Project, kit: Kit, steps: tuple[Step, ...]) -> tuple[str, ...]:
@@ -115,6 +115,33 @@ def _here(placement: Placement, sql: str, because: str) -> Placement:
     from msgspec.structs import replace
 
     return replace(placement, sql=sql, because=because)
+
+
+def _on_cluster(kit: Kit, question: Question, found: Places) -> Places:
+    """The same, with the steps named that the project's cluster will run."""
+    from msgspec.structs import replace
+
+    cluster = kit.cluster
+    if cluster is None:
+        return found
+    from payoff.data.push.queries import translate
+    from payoff.data.push.rules import Unlike, kind_of
+
+    steps = {}
+    for step in question.steps:
+        each = found.steps.get(step.name)
+        if each is not None and each.place is None and step.name in question.compiled:
+            tables = {i.name: {f.name: kind_of(str(f.type)) for f in question.schemas[i.name]} for i in step.inputs}
+            dialect = cluster.place().dialect
+            try:
+                sent = translate(question.compiled[step.name], tables, dialect).sql
+            except Unlike as unlike:
+                each = replace(each, because=f"{each.because}; not in {dialect.title}: {unlike}")
+            else:
+                each = replace(each, engine=dialect.name, cluster=cluster.place().address, sql=sent)
+        if each is not None:
+            steps[step.name] = each
+    return replace(found, steps=steps)
 
 
 class _Compiler:
