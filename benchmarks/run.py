@@ -312,6 +312,46 @@ def _timed_run(made: Path, parameter: str) -> tuple[float, dict[str, list[dict[s
     return seconds, json.loads(shown.stdout)
 
 
+def lazy(folder: Path, rows: int = 5_000_000) -> Iterator[measure.Ratio]:
+    """A lazy step over a table in the store, against the same SQL in bare DuckDB from the same file into the same kind of file."""
+    yield from _timed(
+        folder, "lazy", rows, pairs=7, lines=[("lazy step: engine and Arrow file", 1.1, "the same SQL in bare DuckDB")]
+    )
+
+
+def pushdown(folder: Path, rows: int = 1_000_000) -> Iterator[measure.Ratio]:
+    """PostgreSQL: a pushed aggregate against reading its table for DuckDB; a whole table against bare ADBC and pandas."""
+    lines = [
+        ("pushed aggregate, PostgreSQL", 1, "reading its columns, then DuckDB"),
+        ("PostgreSQL -> stored, named table", 1.2, "bare ADBC to a Parquet file"),
+        ("PostgreSQL -> stored, named table", 1, "pandas.read_sql (ADBC) and to_parquet"),
+    ]
+    yield from _timed(folder, "pushdown", rows, pairs=5, lines=lines)
+
+
+def _timed(
+    folder: Path, what: str, rows: int, *, pairs: int, lines: list[tuple[str, float, str]]
+) -> Iterator[measure.Ratio]:
+    """Lines of `ours base` for each measurement, round by round, from a process of its own."""
+    script = Path(__file__).with_name("queries.py")
+    words = [PYTHON, str(script), what, str(rows), str(pairs)]
+    done = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(done.stderr)
+    rounds = [[float(word) for word in line.split()] for line in done.stdout.splitlines()]
+    for place, (name, aim, against) in enumerate(lines):
+        times = iter([seconds for each in rounds for seconds in each[2 * place : 2 * place + 2]])
+        yield measure.pair(
+            f"{name}, {rows:,} rows",
+            lambda times=times: next(times),
+            lambda times=times: next(times),
+            aim=aim,
+            against=against,
+            pairs=pairs,
+            warm_up=0,
+        )
+
+
 ALL: dict[str, Callable[[Path], Iterator[object]]] = {
     "version": version,
     "unchanged": unchanged,
@@ -321,6 +361,8 @@ ALL: dict[str, Callable[[Path], Iterator[object]]] = {
     "checks": checks,
     "bootstrap": bootstrap,
     "demo": demo,
+    "lazy": lazy,
+    "pushdown": pushdown,
 }
 
 

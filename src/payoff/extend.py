@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from payoff.base.errors import Bug, InvalidInput, OutsideError, PayoffError, Refused, UserError, Where
 from payoff.base.money import Money
+from payoff.ports.cluster import Cluster
 from payoff.ports.engine import Engine
 from payoff.ports.executor import Executor
 from payoff.ports.gate import GateSpec
 from payoff.ports.ledger import Ledger, Readout
 from payoff.ports.observer import Observer, silent
+from payoff.ports.pushdown import Database
 from payoff.ports.source import Source
 from payoff.ports.store import Store
 from payoff.ports.tracker import Tracker
@@ -49,6 +51,7 @@ from payoff.records.evidence import (
 )
 from payoff.records.finding import Finding, Place
 from payoff.records.label import Label, LabelSpec, Lowering, Zone
+from payoff.records.placement import Dialect, Location, Placement, Relation
 from payoff.records.project import Environment, Git, Input, Project, SourceSpec, Step, Tracking
 from payoff.records.run import Entry, EnvironmentUsed, RunRecord, Summary
 from payoff.records.state import Remembered, State
@@ -63,11 +66,14 @@ __all__ = [
     "Cell",
     "Charter",
     "CheckResult",
+    "Cluster",
     "Column",
     "CommonSolution",
     "Contract",
     "Costs",
+    "Database",
     "Decision",
+    "Dialect",
     "Engine",
     "Entry",
     "Environment",
@@ -89,6 +95,7 @@ __all__ = [
     "LabelSpec",
     "Leak",
     "Ledger",
+    "Location",
     "Lowering",
     "Money",
     "Objective",
@@ -97,10 +104,12 @@ __all__ = [
     "OutsideError",
     "PayoffError",
     "Place",
+    "Placement",
     "Project",
     "QuantitySpec",
     "Readout",
     "Refused",
+    "Relation",
     "Remembered",
     "RunRecord",
     "SegmentSpec",

@@ -42,6 +42,7 @@ ALLOWED: dict[str, set[str]] = {
     "adapters/sources/sqlite": {"adbc_driver_manager", "adbc_driver_sqlite", "pyarrow"},
     "adapters/sources/postgresql": {"adbc_driver_manager", "adbc_driver_postgresql", "pyarrow"},
     "adapters/engines/duckdb": {"duckdb", "pyarrow"},
+    "adapters/clusters/spark": {"pyspark", "py4j", "pyarrow"},
     "adapters/stores/local": set(),
     "adapters/executors/local": {"msgspec", "uv"},
     "adapters/ledgers/sqlite": {"msgspec"},

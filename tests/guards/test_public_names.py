@@ -21,6 +21,7 @@ EXTEND = {
     "Engine", "Entry", "Environment", "EnvironmentUsed", "Evidence", "Executor", "Failure", "Field", "Finding", "Gain", "GateSpec",
     "Git", "GroupValue", "Identity", "Input", "Interval", "InvalidInput", "Label", "LabelSpec", "Leak", "Ledger", "Lowering", "Money", "Objective", "Observer", "OutcomeSpec",
     "OutsideError", "PayoffError", "Place", "Project", "QuantitySpec", "Readout", "Refused", "Remembered", "RunRecord", "Source", "SourceSpec",
+    "Cluster", "Database", "Dialect", "Location", "Placement", "Relation",  # of databases that run queries
     "SegmentSpec", "Signed", "SplitSpec", "State", "Step", "StepOutcome", "Stop", "Store", "Summary", "TableCheck", "Task", "TaskInput", "TaskResult",
     "Tracker", "Tracking", "UserError", "Valuation", "Verdict", "Where", "Zone", "silent",
 }  # fmt: skip

@@ -32,6 +32,7 @@ def main(argv: list[str]) -> int:
         only=tuple(options.only),
         patient=options.wait or options.json,
         workers=options.workers,
+        show_sql=options.sql,
         command=("payoff", "run", *argv),
     )
     return _plan(request, options) if options.dry_run else _run(request, options)
@@ -44,6 +45,7 @@ def _options(argv: list[str]) -> argparse.Namespace:
         help="a parameter of the steps that have it, or of one step: -p model.max_iter=400",
     )  # fmt: skip
     parser.add_argument("--dry-run", action="store_true", help="say what would run and why; run nothing")
+    parser.add_argument("--sql", action="store_true", help="with --dry-run: show the SQL of every query, as it is sent")
     parser.add_argument("--force", action="store_true", help="run every step, stale or not")
     parser.add_argument(
         "--only", metavar="STEP", action="append", default=[], help="make this step and what it needs; no verdict"

@@ -88,13 +88,22 @@ def compile_contract(
     return CheckPlan(table=contract.table, file=contract.file, probes=tuple(probes), key=_key(contract, types))
 
 
+def _scanned(plan: CheckPlan) -> list[Probe]:
+    return [probe for probe in plan.probes if not probe.settled and not probe.alone]
+
+
+def queries(plan: CheckPlan) -> list[str]:
+    """What `run` asks whatever the answers are: the scan, then the probes that stand alone, in their order."""
+    parts = ["count(*)"]
+    parts += [f"count(*) filter (where {p.failing})" if p.failing else p.measure for p in _scanned(plan)]
+    listed = ", ".join(f"{part} as c{number}" for number, part in enumerate(parts))
+    return [f"select {listed} from {column(plan.table)}", *(p.measure for p in plan.probes if p.alone)]
+
+
 def run(plan: CheckPlan, query: Query) -> tuple[CheckResult, ...]:
     """Measure all probes: one scan for what one scan can tell, a query each for uniqueness and foreign keys."""
-    scanned = [probe for probe in plan.probes if not probe.settled and not probe.alone]
-    parts = ["count(*)"]
-    parts += [f"count(*) filter (where {p.failing})" if p.failing else p.measure for p in scanned]
-    listed = ", ".join(f"{part} as c{number}" for number, part in enumerate(parts))
-    row = _row(query(f"select {listed} from {column(plan.table)}"))
+    scanned = _scanned(plan)
+    row = _row(query(queries(plan)[0]))
     rows = int(row[0])
     measured = dict(zip([probe.name for probe in scanned], row[1:], strict=True))
     for probe in plan.probes:

@@ -8,7 +8,7 @@ import msgspec
 
 from payoff.base.clock import stopwatch
 from payoff.plan import keys
-from payoff.plan.stages import Audit, Call, Check, Read, Refit, Score, SetAside, Split, Transform, TryOut, Value
+from payoff.plan.stages import Audit, Call, Check, Inline, Read, Refit, Score, SetAside, Split, Transform, TryOut, Value
 from payoff.records.artifact import Artifact, Field
 from payoff.records.evidence import CheckResult, Leak, StepOutcome, Valuation
 from payoff.records.state import Remembered
@@ -148,7 +148,7 @@ class Context:
 def label(stage: Stage) -> str:
     """A stage's name as people see it: a step by its own name."""
     match stage:
-        case Transform() | Call():
+        case Transform() | Inline() | Call():
             return stage.step.name
         case Read() | Check() | Split() | Audit() | SetAside() | Refit() | Score() | TryOut() | Value():
             return stage.name

@@ -11,9 +11,10 @@ import msgspec
 from payoff.base.errors import OutsideError, PayoffError
 from payoff.execute import aside, predict, steps, tables, verdict
 from payoff.execute.context import Context, label
+from payoff.execute.pushdown import handlers
 from payoff.execute.schedule import Node, Scheduler
 from payoff.plan import graph
-from payoff.plan.stages import Audit, Call, Check, Read, Refit, Score, SetAside, Split, Transform, TryOut, Value
+from payoff.plan.stages import Audit, Call, Check, Inline, Read, Refit, Score, SetAside, Split, Transform, TryOut, Value
 from payoff.records.evidence import Evidence, StepOutcome
 
 if TYPE_CHECKING:
@@ -95,7 +96,10 @@ def _prepare(context: Context) -> None:
         stage.step.environment
         for stage in context.plan.stages
         if stage.state != "reuse"
-        and (isinstance(stage, Call | Score | TryOut) or (isinstance(stage, Transform) and stage.step.kind == "python"))
+        and (
+            isinstance(stage, Call | Score | TryOut)
+            or (isinstance(stage, Transform) and stage.step.kind == "python" and not stage.at)
+        )
     }
     for name in sorted(names):
         environment = context.project.environment(name)
@@ -150,7 +154,9 @@ def _needs(stage: Stage, stages: dict[str, Stage], compiled: set[str]) -> tuple[
     of its inputs: it starts while they are being stored.
     """
     if isinstance(stage, Read):
-        users = graph.consumers(tuple(s.step for s in stages.values() if isinstance(s, Transform)), stage.table)
+        users = graph.consumers(
+            tuple(s.step for s in stages.values() if isinstance(s, Transform) and not s.at), stage.table
+        )
         return tuple(f"compile:{step.name}" for step in users if f"compile:{step.name}" in compiled), ()
     if isinstance(stage, Call) and stage.state == "run" and stage.because != ("asked for by --force",):
         soft = {name for name in stage.needs if isinstance(stages.get(name), Call)}
@@ -162,8 +168,14 @@ def _handler(context: Context, stage: Stage) -> Callable[[], Generator[Sandbox |
     match stage:
         case Read():
             return functools.partial(tables.read, context, stage)
+        case Check() if stage.at is not None:
+            return functools.partial(handlers.check, context, stage, stage.at)
         case Check():
             return functools.partial(tables.check, context, stage)
+        case Transform() if stage.at is not None:
+            return functools.partial(handlers.transform, context, stage, stage.at)
+        case Inline():
+            return functools.partial(handlers.inline, context, stage)
         case Transform():
             return functools.partial(steps.transform, context, stage)
         case Call() if stage.step.name == context.project.charter.model_step:
@@ -207,7 +219,7 @@ def _result(context: Context, *, interrupted: bool) -> Result:
             outcome = StepOutcome(name=label(stage), state="skipped", because=("the run ended before",))
         # A query that could not be compiled is its step's failure.
         outcomes.append((stage, context.outcomes.get(f"compile:{label(stage)}", outcome)))
-    own = tuple(o for stage, o in outcomes if isinstance(stage, Call | Transform))
+    own = tuple(o for stage, o in outcomes if isinstance(stage, Call | Transform | Inline))
     project = context.project
     made = {
         n: a
@@ -231,7 +243,7 @@ def _result(context: Context, *, interrupted: bool) -> Result:
     )
     return Result(
         steps=own,
-        stages=tuple(o for stage, o in outcomes if not isinstance(stage, Call | Transform)),
+        stages=tuple(o for stage, o in outcomes if not isinstance(stage, Call | Transform | Inline)),
         evidence=evidence,
         errors=context.errors,
         interrupted=interrupted,

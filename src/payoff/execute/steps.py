@@ -15,6 +15,7 @@ from payoff.base.errors import OutsideError
 from payoff.execute import perturb
 from payoff.execute.context import Context, Sandbox, Work, fields
 from payoff.execute.failures import at_source, at_step, raise_failure
+from payoff.execute.pushdown import cluster
 from payoff.plan import graph, keys
 from payoff.records.artifact import Artifact, Field
 from payoff.records.task import Task, TaskInput, TaskResult
@@ -158,7 +159,13 @@ def query(
     def work() -> Artifact:
         with at_step(step):
             asked = lowered(context, step, sql, lambda query: context.kit.engine.query(query, files).schema)
-            context.kit.engine.transform(_settled(context, step, asked), files, output)
+            wanted = _settled(context, step, asked)
+            if not cluster.transform(context, asked, names, files, output):
+                context.kit.engine.transform(wanted, files, output)
+            elif wanted != asked:  # in an order that is the same wherever the query ran
+                ordered = context.kit.store.scratch(step.name)
+                context.kit.engine.transform("select * from answer order by all", {"answer": output}, ordered)
+                return context.keep_table(ordered)
         return context.keep_table(output)
 
     artifact = yield Work(work)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
     from payoff.plan.stages import Audit, Check, Read, Split
+    from payoff.records.contract import Contract
     from payoff.records.evidence import StepOutcome
     from payoff.records.state import Remembered
 
@@ -119,18 +120,23 @@ def check(context: Context, stage: Check) -> Handler:
         results = yield Work(lambda: checks.run(plan, lambda sql: context.kit.engine.query(sql, files)))
         extra = {"results": [msgspec.to_builtins(each) for each in results]}
         outcome = context.done(stage, facts, artifact, extra=extra)
+    refuse_broken(context, contract, results)
+    return outcome
+
+
+def refuse_broken(context: Context, contract: Contract, results: tuple[CheckResult, ...]) -> None:
+    """Note the results of a contract's checks; a promise that is broken ends what needs the table."""
     context.checks += results
     broken = [each for each in results if not each.passed and each.severity == "error"]
     if broken:
         raise Refused(
-            f"{table} breaks {len(broken)} of its contract's {len(results)} promises: "
+            f"{contract.table} breaks {len(broken)} of its contract's {len(results)} promises: "
             + "; ".join(f"{each.check}: {each.reason}" for each in broken[:5]),
             code="PO-R020",
             expected=f"a table as {contract.file} promises it",
             remedy=f"mend the data, or change the promise in {contract.file} with the steward's consent; then payoff run",
             where=Where(contract.file, broken[0].line),
         )
-    return outcome
 
 
 def refuse_early(context: Context, examples: Artifact) -> None:

@@ -49,9 +49,12 @@ def check(project: str | None, against: str | None = None) -> list[Finding]:
 
 def _labels(project: Project, kit: Kit) -> list[Finding]:
     """Where columns would go that may not; the queries of functions are made for it in their sandboxes."""
+    from payoff.execute.pushdown.locate import locate  # brings sqlglot, and few projects come to this
+
     plan = Plan(stages=(), parameters=parameters.resolve(project, {}))
     try:
-        return labels.found(labels.context_of(project, kit, plan))
+        places = locate(project, kit, plan.parameters)
+        return labels.found(labels.context_of(project, kit, plan), places.steps if places else {})
     except PayoffError as error:
         return from_error(error)
     finally:

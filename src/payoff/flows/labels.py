@@ -6,15 +6,19 @@ from typing import TYPE_CHECKING
 
 from payoff.base.errors import PayoffError
 from payoff.execute.context import Context
+from payoff.plan.stages import Inline, Transform
 from payoff.ports.observer import silent
 from payoff.records.state import State
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from payoff.execute.governing import Facts
     from payoff.flows.opening import Opened
     from payoff.plan.stages import Plan
     from payoff.ports.kit import Kit
     from payoff.records.finding import Finding
+    from payoff.records.placement import Placement
     from payoff.records.project import Project
     from payoff.records.request import RunRequest
 
@@ -39,19 +43,27 @@ def context_of(project: Project, kit: Kit, plan: Plan) -> Context:
     return Context(project, plan, kit, State(), run="", tell=silent, system={})
 
 
-def found(context: Context) -> list[Finding]:
-    """Everything that labels forbid, for `payoff check`."""
+def found(context: Context, places: Mapping[str, Placement]) -> list[Finding]:
+    """Everything that labels forbid, for `payoff check`; `places` say where lazy steps would run."""
     from payoff.execute import ahead, governing
 
     ahead.look(context)
-    return governing.findings(context.project, facts_of(context))
+    return governing.findings(context.project, facts_of(context, places))
 
 
-def facts_of(context: Context) -> Facts:
-    """What the check of labels needs to know."""
+def facts_of(context: Context, places: Mapping[str, Placement] | None = None) -> Facts:
+    """What the check of labels needs to know. Where lazy steps run is said by the plan, or by `places`."""
     from payoff.execute.governing import Facts
 
-    return Facts(schemas=context.schemas, compiled=context.compiled)
+    home = context.project.zone
+    pushed = {
+        stage.step.name: stage.at
+        for stage in context.plan.stages
+        if isinstance(stage, Transform | Inline) and stage.at is not None
+    }
+    there = places or pushed
+    elsewhere = {name: each.zone or home for name, each in there.items() if each.place is not None}
+    return Facts(schemas=context.schemas, compiled=context.compiled, elsewhere=elsewhere)
 
 
 def restricted(project: Project) -> bool:

@@ -20,6 +20,7 @@ from payoff.records.request import PlanText, RunAnswer, RunRequest
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from payoff.plan.place import Places
     from payoff.plan.stages import Plan
     from payoff.ports.observer import Observer
     from payoff.records.run import RunRecord
@@ -132,18 +133,34 @@ def _wake(opened: Opened) -> None:
 def plan_only(request: RunRequest) -> PlanText:
     """What a run would do, and why; nothing is run."""
     opened = open_project(request.project)
-    plan, state = planned(opened, request)
+    known = located(opened, request, all_steps=True)
     try:
+        plan, state = planned(opened, request, known)
         _, forbidden = labels.look(opened, plan, state, request)
     finally:
         if opened.kit.made("executor"):
             opened.kit.executor.close()
     if forbidden is not None:
         raise forbidden
-    return PlanText(text=explain.text(plan), document=explain.document(plan))
+    where = known.steps if known is not None else {}
+    text = explain.text(plan)
+    if where:
+        text += "\n\n" + explain.queries(where, whole=request.show_sql)
+    return PlanText(text=text, document=explain.document(plan) | {"queries": explain.placed(where)})
 
 
-def planned(opened: Opened, request: RunRequest) -> tuple[Plan, State]:
+def located(opened: Opened, request: RunRequest, *, all_steps: bool = False) -> Places | None:
+    """Where the lazy steps run; None when there is nothing to decide."""
+    project = opened.project
+    if not any(step.lazy for step in project.steps):
+        return None
+    from payoff.execute.pushdown.locate import locate  # only when there are queries
+
+    values = parameters.resolve(project, request.parameters)
+    return locate(project, opened.kit, values, parameters.known_steps(project, request.only), all_steps=all_steps)
+
+
+def planned(opened: Opened, request: RunRequest, known: Places | None = None) -> tuple[Plan, State]:
     """What is stale, and what is known of earlier runs."""
     project, kit = opened.project, opened.kit
     state = kit.ledger.state(project.id)
@@ -151,8 +168,12 @@ def planned(opened: Opened, request: RunRequest) -> tuple[Plan, State]:
     for source in project.sources:
         with at_source(project, source.table):
             sources[source.table] = (kit.source(source.table).describe(), kit.source(source.table).version())
+    known = known or located(opened, request)
     world = build.World(
         sources=sources,
+        placements={name: each for name, each in known.steps.items() if each.place is not None} if known else {},
+        unread=known.unread if known else frozenset(),
+        checked={table: each.columns for table, each in known.checks.items()} if known else {},
         system=watching.system(),
         recall=kit.ledger.recall,
         has=kit.store.has,

@@ -12,6 +12,7 @@ from payoff.plan.stages import (
     Audit,
     Call,
     Check,
+    Inline,
     Plan,
     Read,
     Refit,
@@ -27,6 +28,7 @@ from payoff.plan.stages import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from payoff.records.placement import Placement
     from payoff.records.project import Project, Step
     from payoff.records.state import Remembered, State
 
@@ -38,9 +40,14 @@ ASIDE_RULES = 2  # grows with the rules of data.aside
 
 
 class World(msgspec.Struct, frozen=True, kw_only=True):
-    """What the outside says before a run: per source its address and version token, and the system's facts."""
+    """What the outside says before a run: per source its address and version token, and the system's facts. Where lazy steps run: `placements`
+    has those pushed to their data, `unread` the sources that need not be read then, `checked` the columns of those to be checked there.
+    """
 
     sources: dict[str, tuple[dict[str, Any], str | None]]
+    placements: dict[str, Placement] = {}
+    unread: frozenset[str] = frozenset()
+    checked: dict[str, tuple[str, ...]] = {}
     system: dict[str, str]
     recall: Any
     has: Any
@@ -66,8 +73,9 @@ class _Builder:
         self.world = world
         self.request = request
         self.steps = graph.needed_steps(project, request.only)
-        self.early = graph.compiled_early(project, self.steps)
-        self.sources = graph.sources_of(project, self.steps, split=self._wants_split())
+        self.early = graph.compiled_early(project, self.steps, frozenset(world.placements))
+        found = graph.sources_of(project, self.steps, split=self._wants_split())
+        self.sources = tuple(name for name in found if name not in world.unread)
         self.stages: list[Stage] = []
         self.by_name: dict[str, Stage] = {}
         self.contents: dict[str, str] = {}  # table or object -> identity of its content, where it is known already
@@ -77,6 +85,8 @@ class _Builder:
             self._read(table)
         for table in self.sources:
             self._check(table)
+        for table in sorted(self.world.checked):
+            self._check_there(table)
         examples = self.project.charter.decision.examples
         if self.project.source(examples) and self._wants_split():
             self._split()
@@ -87,7 +97,17 @@ class _Builder:
                 self._split()
         if not self.request.only:
             self._verdict()
-        return Plan(stages=tuple(self.stages), parameters=self.request.parameters)
+        return Plan(stages=tuple(self._followed(stage) for stage in self.stages), parameters=self.request.parameters)
+
+    def _followed(self, stage: Stage) -> Stage:
+        """A step that is part of others runs when one of those does."""
+        if not isinstance(stage, Inline):
+            return stage
+        users = [self._followed(self.by_name[f"step:{name}"]) for name in stage.at.within]
+        because = tuple(
+            f"{name} runs" for name, user in zip(stage.at.within, users, strict=True) if user.state != "reuse"
+        )
+        return msgspec.structs.replace(stage, state="run" if because else "reuse", because=because)
 
     # -- one method per kind of stage
 
@@ -108,6 +128,41 @@ class _Builder:
         stage = Check(name=f"check:{table}", table=table, needs=needs)
         self._add(stage, facts, None, known=all(inputs.values()) and timeless)
 
+    def _check_there(self, table: str) -> None:
+        """The contract of a source that is not read."""
+        contract = self.project.contract(table)
+        place = next((p.place for p in self.world.placements.values() if table in p.tables), None)
+        if contract is None or place is None:
+            return
+        token = self._token(table)
+        facts = {"contract": contract.digest, "columns": self.world.checked[table], "inputs": {table: token}}
+        timeless = not any(check.kind == "freshness" for check in contract.checks)
+        stage = Check(name=f"check:{table}", table=table, at=place, columns=self.world.checked[table])
+        self._add(stage, facts, None, known=bool(token) and timeless)
+
+    def _token(self, table: str) -> str:
+        """What changes with a source that is not read; empty when it has no such thing."""
+        describe, version = self.world.sources[table]
+        address = {name: fact for name, fact in describe.items() if name != "watch"}
+        return hashing.of_json([address, version]) if version is not None else ""
+
+    def _pushed(self, step: Step, at: Placement) -> None:
+        """A step whose query runs where its data is; what it depends on is known before that."""
+        needs = tuple(f"check:{table}" for table in at.tables if f"check:{table}" in self.by_name)
+        if at.within:
+            self._keep(Inline(name=f"step:{step.name}", needs=needs, step=step, at=at, state="reuse"))
+            return
+        inputs = {table: self._token(table) for table in at.tables}
+        facts = {
+            "code": step.code,
+            "parts": step.parts,
+            "inputs": inputs,
+            "parameters": self.request.parameters.get(step.name, {}),
+            "query": hashing.of_text(at.sql),
+        }
+        stage = Transform(name=f"step:{step.name}", needs=needs, step=step, at=at)
+        self._add(stage, facts, step.name, known=all(inputs.values()))
+
     def _split(self) -> None:
         examples = self.project.charter.decision.examples
         facts = split_facts(self.project, self.contents.get(examples, ""))
@@ -115,6 +170,9 @@ class _Builder:
         self._add(stage, facts, graph.TRAIN, known=examples in self.contents)
 
     def _step(self, step: Step) -> None:
+        if (at := self.world.placements.get(step.name)) is not None:
+            self._pushed(step, at)
+            return
         inputs = {each.name: self.contents.get(each.name, "") for each in step.inputs}
         facts = keys.step_facts(
             step,
@@ -225,7 +283,8 @@ class _Builder:
         self._keep(stage)
 
     def _why(self, stage: Stage, facts: dict[str, Any], before: Remembered | None, *, known: bool) -> tuple[str, ...]:
-        if isinstance(stage, Read) and not known and before is not None:
+        there = isinstance(stage, Read) or (isinstance(stage, Check | Transform) and stage.at is not None)
+        if there and not known and before is not None:
             return ("its source has no version: read on every run",)
         return keys.reasons(facts, before)
 

@@ -8,6 +8,7 @@ from payoff.plan.stages import (
     Audit,
     Call,
     Check,
+    Inline,
     Plan,
     Read,
     Refit,
@@ -21,7 +22,9 @@ from payoff.plan.stages import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
+
+    from payoff.records.placement import Location, Placement
 
 
 def line(stage: Stage) -> str:
@@ -30,9 +33,12 @@ def line(stage: Stage) -> str:
         case Read():
             return f"read {stage.table} from its source, only the columns used"
         case Check():
-            return f"check {stage.table} against its contract"
+            return f"check {stage.table} against its contract" + (f" in {_at(stage.at)}" if stage.at else "")
         case Transform():
-            return f"query {stage.step.name} ({stage.step.file}:{stage.step.line})"
+            where = f" in {_at(stage.at.place)}" if stage.at and stage.at.place else ""
+            return f"query {stage.step.name} ({stage.step.file}:{stage.step.line}){where}"
+        case Inline():
+            return f"query {stage.step.name} ({stage.step.file}:{stage.step.line}) as part of {' and '.join(stage.at.within)}"
         case Call():
             where = f"{stage.step.file}:{stage.step.line}"
             return f"run {stage.step.name} ({where}) in environment {stage.step.environment}"
@@ -59,6 +65,40 @@ def text(plan: Plan) -> str:
     words = {"reuse": "unchanged", "run": "runs", "maybe": "may run"}
     rows = [(words[stage.state], line(stage), _because(stage.because)) for stage in plan.stages]
     return "\n".join(f"{state:<10} {what}{because}" for state, what, because in rows)
+
+
+def _at(place: Location) -> str:
+    return f"{place.dialect.title} at {place.address}"
+
+
+def queries(places: Mapping[str, Placement], *, whole: bool) -> str:
+    """Where the lazy steps run, and why those here are here; with `whole`, each one's SQL as it is sent."""
+    lines: list[str] = []
+    for each in places.values():
+        here = f"on {each.cluster}" if each.cluster else "here"
+        where = f"in {_at(each.place)}" if each.place else here + (f": {each.because}" if each.because else "")
+        lines.append(f"{each.step} runs {where}" + (f", as part of {' and '.join(each.within)}" if each.within else ""))
+        if whole and each.sql:
+            lines += ["", *(f"    {row}" for row in each.sql.splitlines()), ""]
+    return "\n".join(lines)
+
+
+def placed(places: Mapping[str, Placement]) -> list[dict[str, Any]]:
+    """The same as JSON."""
+    return [
+        {
+            "step": each.step,
+            "engine": each.engine,
+            "place": each.place.address if each.place else None,
+            "cluster": each.cluster or None,
+            "zone": each.zone,
+            "sql": each.sql,
+            "tables": list(each.tables),
+            "within": list(each.within),
+            "because": each.because,
+        }
+        for each in places.values()
+    ]
 
 
 def document(plan: Plan) -> dict[str, Any]:

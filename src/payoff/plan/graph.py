@@ -60,10 +60,17 @@ def made_of_train(project: Project) -> tuple[Step, ...]:
     return tuple(derived)
 
 
-def compiled_early(project: Project, steps: tuple[Step, ...]) -> frozenset[str]:
-    """The lazy steps whose query can be known before any row is read: all they take are sources and other such steps."""
+def compiled_early(project: Project, steps: tuple[Step, ...], pushed: frozenset[str] = frozenset()) -> frozenset[str]:
+    """The lazy steps whose query can be known before any row is read: all they take are sources and other such steps.
+
+    `pushed` are those whose query is known and runs elsewhere.
+    """
     known: set[str] = set()
     for step in steps:
-        if step.lazy and all(project.source(each.name) or each.name in known for each in step.inputs):
+        if (
+            step.lazy
+            and step.name not in pushed
+            and all(project.source(each.name) or each.name in known for each in step.inputs)
+        ):
             known.add(step.name)
     return frozenset(known)

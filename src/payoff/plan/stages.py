@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from payoff.records.placement import Location, Placement
 from payoff.records.project import Step
 from payoff.records.state import Remembered
 
@@ -32,16 +33,26 @@ class Read(_Stage, frozen=True, kw_only=True):
 
 
 class Check(_Stage, frozen=True, kw_only=True):
-    """Hold a table against its contract."""
+    """Hold a table against its contract; with `at`, the `columns` of a source that is not read, in its database."""
 
     table: str
+    at: Location | None = None
+    columns: tuple[str, ...] = ()
 
 
 class Transform(_Stage, frozen=True, kw_only=True):
-    """A lazy step: its query runs in the engine (an ibis step is compiled in its sandbox first)."""
+    """A lazy step: its query runs in the engine (an ibis step is compiled in its sandbox first), or with `at` where its data is."""
 
     step: Step
     compiled_early: bool = False
+    at: Placement | None = None
+
+
+class Inline(_Stage, frozen=True, kw_only=True):
+    """A lazy step that is no table of its own: it is part of the queries of other steps, where its data is."""
+
+    step: Step
+    at: Placement
 
 
 class Call(_Stage, frozen=True, kw_only=True):
@@ -91,7 +102,7 @@ class Value(_Stage, frozen=True, kw_only=True):
     step: Step
 
 
-Stage = Read | Check | Transform | Call | Split | Audit | SetAside | Refit | Score | TryOut | Value
+Stage = Read | Check | Transform | Inline | Call | Split | Audit | SetAside | Refit | Score | TryOut | Value
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from payoff.ports.cluster import Cluster
     from payoff.ports.engine import Engine
     from payoff.ports.executor import Executor
     from payoff.ports.ledger import Ledger
@@ -18,15 +19,26 @@ if TYPE_CHECKING:
 class Kit:
     """Each adapter is made when it is first asked for, so that a run pays only for what it uses. Not thread-safe: one caller."""
 
-    def __init__(self, makers: Mapping[str, Callable[[], Any]], sources: Mapping[str, Callable[[], Source]]) -> None:
+    def __init__(
+        self,
+        makers: Mapping[str, Callable[[], Any]],
+        sources: Mapping[str, Callable[[], Source]],
+        capabilities: Callable[[str], Mapping[str, Any]] | None = None,
+    ) -> None:
         self._makers = dict(makers)
         self._sources = dict(sources)
+        self._capabilities = capabilities
         self._made: dict[str, Any] = {}
 
     @property
     def engine(self) -> Engine:
         """What queries tables."""
         return cast("Engine", self._get("engine"))
+
+    @property
+    def cluster(self) -> Cluster | None:
+        """What runs lazy steps on other machines; None when the project names none."""
+        return cast("Cluster | None", self._get("cluster")) if "cluster" in self._makers else None
 
     @property
     def store(self) -> Store:
@@ -54,6 +66,10 @@ class Kit:
         if name not in self._made:
             self._made[name] = self._sources[table]()
         return cast("Source", self._made[name])
+
+    def capable(self, table: str, of: str) -> bool:
+        """Whether the adapter of a source says that it has a capability."""
+        return self._capabilities is not None and bool(self._capabilities(table).get(of))
 
     def made(self, name: str) -> bool:
         """True when an adapter was asked for before (so that it must be closed)."""

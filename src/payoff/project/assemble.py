@@ -78,6 +78,8 @@ def project(reading: Reading) -> Project | None:
         serving=settings.serving,
         labels=settings.labels,
         shown=settings.shown,
+        push=settings.push,
+        engine=settings.engine,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
@@ -61,6 +61,11 @@ SPEC = Section(
                 {
                     "kind": Key("text", "which kind of source: files, sqlite, postgresql, ...", required=True),
                     "zone": Key("text", "the place where the data is, with its jurisdiction"),
+                    "push": Key(
+                        "text",
+                        "whether lazy steps run in its database: where that saves reading it (auto), always, or never",
+                        choices=("auto", "always", "never"),
+                    ),
                 },
                 "a table and where it comes from; further keys belong to the kind of source",
                 free=True,
@@ -115,8 +120,18 @@ SPEC = Section(
             {"kind": Key("text", "which store (default: local)")}, "where tables and models live", free=True
         ),
         "run": Section(
-            {"workers": Key("integer", "steps that may run at once (default: from the machine)", low=1, closed=True)},
+            {
+                "workers": Key("integer", "steps that may run at once (default: from the machine)", low=1, closed=True),
+                "push": Key(
+                    "text", "lazy steps run where their data is (default: auto), or never", choices=("auto", "never")
+                ),
+            },
             "how runs run",
+        ),
+        "engine": Section(
+            {"kind": Key("text", "what runs lazy steps on other machines: spark", required=True)},
+            "where lazy steps run that are not pushed to their data (without it: DuckDB on this machine)",
+            free=True,
         ),
         "pipeline": Section(
             {"file": Key("text", "the Python file or package with the steps (default: pipeline.py)")},
@@ -153,6 +168,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     ledger: dict[str, Any] = {}
     store: dict[str, Any] = {}
     workers: int | None = None
+    push: Literal["auto", "never"] = "auto"
+    engine: dict[str, Any] = {}
     pipeline: str = ""
     zone: str = HERE
     zones: tuple[Zone, ...] = ()
@@ -183,17 +200,20 @@ def read(reading: Reading) -> Config | None:
         ledger=plain(table.get("ledger", {})),
         store=plain(table.get("store", {})),
         workers=table.get("run", {}).get("workers"),
+        push=table.get("run", {}).get("push", "auto"),
+        engine=plain(table.get("engine", {})),
         pipeline=_pipeline(document, reading),
         **places.read(document, reading),
     )
 
 
 def _source(table: str, options: dict[str, Any], document: Document) -> SourceSpec:
-    rest = {key: value for key, value in options.items() if key not in ("kind", "zone")}
+    rest = {key: value for key, value in options.items() if key not in ("kind", "zone", "push")}
     return SourceSpec(
         table=table,
         kind=options["kind"],
         zone=options.get("zone"),
+        push=options.get("push", "auto"),
         options=plain(rest),
         line=document.line(("sources", table)),
     )

@@ -14,13 +14,17 @@ Form = Literal["ibis", "pyarrow", "pandas", "polars", "path", "object"]
 
 
 class SourceSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """A `[sources.NAME]` section: the table's name, the adapter's kind, and the options the adapter reads."""
+    """A `[sources.NAME]` section: the table's name, the adapter's kind, and the options the adapter reads.
+
+    `push`: whether lazy steps over it may run in its database: where its table then need not be read, even if it is read too, or never.
+    """
 
     table: str
     kind: str
     options: dict[str, Any]
     zone: str | None = None
     line: int = 0
+    push: Literal["auto", "always", "never"] = "auto"
 
 
 class Environment(msgspec.Struct, frozen=True, kw_only=True):
@@ -125,6 +129,8 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
     serving: tuple[str, ...] = ()
     labels: LabelSpec = LabelSpec()
     shown: Classification = "internal"
+    push: Literal["auto", "never"] = "auto"
+    engine: dict[str, Any] = {}
     files: dict[str, str] = {}
 
     def step(self, name: str) -> Step | None:

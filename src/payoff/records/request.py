@@ -13,7 +13,7 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
     """`parameters` are `-p name=value` or `-p step.name=value`, values already JSON or text.
 
     `only` names steps to make (with all they need) instead of everything up to the verdict.
-    `patient`: wait for the tracker to have everything, so that the answer can name the tracker's run.
+    `show_sql`: a dry run shows the queries of lazy steps whole. `patient`: wait for the tracker to have everything, so that the answer can name the tracker's run.
     """
 
     project: str
@@ -23,6 +23,7 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
     only: tuple[str, ...] = ()
     patient: bool = False
     workers: int | None = None
+    show_sql: bool = False
     command: tuple[str, ...] = ()
 
 

@@ -33,9 +33,17 @@ def assemble(project: Project) -> Kit:
         "ledger": project.ledger,
     }
     makers = {port: functools.partial(_connect, port, dict(section), root) for port, section in sections.items()}
+    if project.engine:
+        makers["cluster"] = functools.partial(_connect, "cluster", dict(project.engine), root)
     makers["tracker"] = functools.partial(_tracker, project, root)
     sources = {source.table: functools.partial(_source, source, root) for source in project.sources}
-    return Kit(makers, sources)
+    return Kit(makers, sources, functools.partial(_capabilities, {source.table: source for source in project.sources}))
+
+
+def _capabilities(sources: Mapping[str, SourceSpec], table: str) -> Mapping[str, Any]:
+    module = entry_points.load("payoff.sources", sources[table].kind, Where(CONFIG, sources[table].line))
+    found: Mapping[str, Any] = entry_points.attribute(module, "CAPABILITIES")
+    return found
 
 
 def only_ledger(root: Path, section: Mapping[str, Any]) -> Kit:
@@ -66,6 +74,12 @@ def problems(project: Project) -> list[Finding]:
             _options("sources", source.kind, source.options, f"[sources.{source.table}]", source.line)
         except PayoffError as error:
             found += from_error(error)
+    if project.engine:
+        section = dict(project.engine)
+        try:
+            _options("clusters", section.pop("kind"), section, "[engine]")
+        except PayoffError as error:
+            found += from_error(error)
     return found
 
 
@@ -86,8 +100,8 @@ def _options(group: str, kind: str, section: Mapping[str, Any], title: str, line
 
 
 def _connect(port: str, section: dict[str, Any], root: Path) -> Any:
-    kind = section.pop("kind", DEFAULTS[port])
-    connect, made = _options(f"{port}s", kind, section, f"[{port}]")
+    kind = section.pop("kind", "") or DEFAULTS[port]
+    connect, made = _options(f"{port}s", kind, section, "[engine]" if port == "cluster" else f"[{port}]")
     return connect(root, made)
 
 

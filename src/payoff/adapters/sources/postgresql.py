@@ -6,8 +6,9 @@ import contextlib
 import dataclasses
 import re
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, unquote, urlsplit
 
-from payoff.base import lazy
+from payoff.base import hashing, lazy
 from payoff.base.errors import OutsideError, PayoffError, UserError
 from payoff.base.text import did_you_mean
 
@@ -18,11 +19,29 @@ if TYPE_CHECKING:
     import adbc_driver_manager
     import adbc_driver_postgresql
     import pyarrow as pa
+
+    from payoff.records.placement import Location, Relation
 else:  # not the driver's dbapi, which imports pandas and polars where they are installed: a second
     pa, adbc_driver_manager = lazy.Module("pyarrow"), lazy.Module("adbc_driver_manager")
     adbc_driver_postgresql = lazy.Module("adbc_driver_postgresql")
 
-CAPABILITIES = {"columns": True, "version": False, "sql": True}
+CAPABILITIES = {"columns": True, "version": False, "sql": True, "pushdown": True}
+# What means the same there as in DuckDB.
+_FUNCTIONS = (
+    "length", "substring", "floor", "like", "calendar", "date_arithmetic", "date_trunc", "greatest", "float_to_int", "narrow_int", "window",
+)  # fmt: skip
+# Types of columns whose values mean the same wherever they are: what the query in the database may use.
+_PLAIN = {
+    "smallint",
+    "integer",
+    "bigint",
+    "double precision",
+    "boolean",
+    "date",
+    "timestamp without time zone",
+    "timestamp with time zone",
+}
+_TEXTS = {"text", "character varying"}
 _BYTES = 4 << 20  # of a batch: the driver's 16 MB, several of them under way, is much for wide tables
 
 
@@ -84,6 +103,82 @@ class PostgreSQL:
         what = self._options.query or f"{self._options.schema}.{self._table}"
         return {"kind": "postgresql", "address": shown, "table": what}
 
+    def place(self) -> Location:
+        """Server, database and user, whichever password and options the address has besides."""
+        from payoff.records.placement import Dialect, Location
+
+        parts = conninfo(self._options.dsn)
+        dialect = Dialect(
+            name="postgres",
+            title="PostgreSQL",
+            functions=frozenset(_FUNCTIONS),
+            collation="C",
+            infinite=True,
+            inlines=True,
+        )
+        seen = [
+            parts.get("host", ""),
+            parts.get("port", "5432"),
+            parts.get("dbname", parts.get("user", "")),
+            parts.get("user", ""),
+        ]
+        return Location(
+            id=hashing.of_json(["postgresql", seen]), address=str(self.describe()["address"]), dialect=dialect
+        )
+
+    def relation(self) -> Relation:
+        """The columns of types that every database has, NUMERIC as double; texts in the order of their code points."""
+        from payoff.records.artifact import Field
+        from payoff.records.placement import Relation
+
+        schema = self.schema()
+        listed = ", ".join(f"cast(pg_typeof({_quoted(name)}) as text)" for name in schema.names)
+        asked = f"select current_setting('server_encoding'), {listed} from (select 1) as one left join (select * from {self._from()} limit 0) as q on true"
+        with self._told(), self._answer(asked) as reader:
+            encoding, *types = [column[0].as_py() for column in reader.read_all().columns]
+        if encoding != "UTF8":
+            return Relation(sql=f"select * from {self._from()}", fields=())
+        written, fields = [], []
+        for field, kind in zip(schema, types, strict=True):
+            name, small = _quoted(field.name), _quoted(field.name.lower())
+            if kind in _PLAIN:
+                written.append(f"{name} as {small}")
+            elif kind == "numeric":
+                written.append(f"cast({name} as double precision) as {small}")
+            elif kind in _TEXTS:
+                written.append(f'{name} collate "C" as {small}')
+            else:
+                continue
+            fields.append(Field(field.name.lower(), str(field.type)))
+        return Relation(
+            sql=f"select {', '.join(written) or 'null as nothing'} from {self._from()}", fields=tuple(fields)
+        )
+
+    def prepare(self, sql: str) -> None:
+        """Have the query planned for no rows."""
+        with self._told(), self._answer(f"select * from ({sql}) as asked where false", only_read=True):
+            return
+
+    def run(self, sql: str, schema: pa.Schema) -> pa.RecordBatchReader:
+        """The answer of a query over relations of this database."""
+        return pa.RecordBatchReader.from_batches(schema, self._fitted(sql, schema))
+
+    def _fitted(self, sql: str, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+        with self._told(), self._answer(sql, only_read=True) as reader:
+            for batch in reader:
+                arrays = []
+                for array, field in zip(batch.columns, schema, strict=True):
+                    try:
+                        arrays.append(_readable_array(array, field.type))
+                    except pa.ArrowException:
+                        raise OutsideError(
+                            f"source {self._name}: a value of {field.name} does not fit into {field.type}",
+                            code="PO-S034",
+                            expected=f"{field.type} in every row of the query's answer",
+                            remedy=f'cast {field.name} to a larger type in the step, or set push = "never" in [sources.{self._name}]',
+                        ) from None
+                yield pa.RecordBatch.from_arrays(arrays, schema=schema)
+
     def _from(self) -> str:
         if self._options.query:
             return f"({self._options.query}) as q"
@@ -97,7 +192,7 @@ class PostgreSQL:
                 yield pa.RecordBatch.from_arrays(arrays, schema=schema)
 
     @contextlib.contextmanager
-    def _answer(self, sql: str) -> Iterator[pa.RecordBatchReader]:
+    def _answer(self, sql: str, *, only_read: bool = False) -> Iterator[pa.RecordBatchReader]:
         """The rows of a query, on a connection of its own whose transaction is never committed."""
         with (
             adbc_driver_postgresql.connect(self._options.dsn) as database,
@@ -105,6 +200,11 @@ class PostgreSQL:
             adbc_driver_manager.AdbcStatement(connection) as statement,
         ):
             connection.set_autocommit(False)
+            if only_read:
+                statement.set_sql_query("set transaction read only")
+                statement.execute_update()
+                statement.set_sql_query("set local time zone 'UTC'")
+                statement.execute_update()
             statement.set_options(**{"adbc.postgresql.batch_size_hint_bytes": str(_BYTES)})
             statement.set_sql_query(sql)
             with pa.RecordBatchReader.from_stream(statement.execute_query()[0]) as reader:
@@ -173,6 +273,20 @@ def _without_values(text: str) -> str:
     named = r'((?:relation|column|schema|function|type|role|table|database|view|near|operator|user) )"([^"]*)"'
     kept = re.sub(named, "\\1\u201c\\2\u201d", text)
     return re.sub(r'"[^"]*"|\'[^\']*\'', "…", kept).replace("\u201c", '"').replace("\u201d", '"')
+
+
+def conninfo(dsn: str) -> dict[str, str]:
+    """Host, port, dbname and user of an address, in either of the forms that libpq reads."""
+    if "://" not in dsn:
+        words = re.findall(r"(\w+)\s*=\s*('(?:[^'\\]|\\.)*'|\S+)", dsn)
+        return {key: value.strip("'") for key, value in words}
+    parts = urlsplit(dsn)
+    host = {
+        "host": parts.netloc.rpartition("@")[2].partition(":")[0],
+        "port": parts.netloc.rpartition("@")[2].partition(":")[2],
+    }
+    named = {**host, "user": unquote(parts.username or ""), "dbname": unquote(parts.path.strip("/"))}
+    return {**{key: value for key, value in named.items() if value}, **dict(parse_qsl(parts.query))}
 
 
 def _quoted(name: str) -> str:

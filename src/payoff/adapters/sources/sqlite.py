@@ -19,11 +19,13 @@ if TYPE_CHECKING:
     import adbc_driver_manager
     import adbc_driver_sqlite
     import pyarrow as pa
+
+    from payoff.records.placement import Location, Relation
 else:  # not the driver's dbapi, which imports pandas and polars where they are installed: a second
     pa, adbc_driver_manager = lazy.Module("pyarrow"), lazy.Module("adbc_driver_manager")
     adbc_driver_sqlite = lazy.Module("adbc_driver_sqlite")
 
-CAPABILITIES = {"columns": True, "version": True, "sql": True}
+CAPABILITIES = {"columns": True, "version": True, "sql": True, "pushdown": True}
 _ROWS = 65_536
 
 
@@ -99,6 +101,81 @@ class SQLite:
         """The file and the table or query."""
         what = self._query or self._table
         return {"kind": "sqlite", "address": self._shown, "table": what, "watch": self._parts()}
+
+    def place(self) -> Location | None:
+        """The file; none for a source with a query of its own, the types of whose columns are only seen."""
+        from payoff.records.placement import Dialect, Location
+
+        if self._query:
+            return None
+        dialect = Dialect(
+            name="sqlite", title="SQLite", functions=frozenset({"window"}), dates_are_text=True, inlines=True
+        )
+        seen = ["sqlite", os.path.realpath(self._file)]
+        return Location(id=hashing.of_json(seen), address=self._shown, dialect=dialect)
+
+    def relation(self) -> Relation:
+        """Values as `read` gives them: a column of the wrong type makes a query fail that uses it. No texts where some compare otherwise than
+        by their bytes.
+        """
+        from payoff.records.artifact import Field
+        from payoff.records.placement import Relation
+
+        schema = self.schema()
+        with self._plain() as connection:
+            (collated,) = connection.execute("select count(*) from sqlite_master where sql like '%collate%'").fetchone()
+        kept = [f for f in schema if not (pa.types.is_string(f.type) and collated) and not pa.types.is_binary(f.type)]
+        written = ", ".join(f"{_cast(field, strict=True)} as {_quoted(field.name.lower())}" for field in kept)
+        fields = tuple(Field(field.name.lower(), str(field.type)) for field in kept)
+        return Relation(sql=f"select {written or 'null as nothing'} from main.{_quoted(self._table)}", fields=fields)
+
+    def prepare(self, sql: str) -> None:
+        """Have the query compiled."""
+        with self._plain() as connection:
+            try:
+                connection.execute(f"explain {sql}").fetchone()
+            except sqlite3.Error as error:
+                raise self._wrong_query(error) from None
+
+    def run(self, sql: str, schema: pa.Schema) -> pa.RecordBatchReader:
+        """The answer of a query over relations of this file."""
+        return pa.RecordBatchReader.from_batches(schema, self._fitted(sql, schema))
+
+    def _fitted(self, sql: str, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+        with self._plain() as connection:
+            try:
+                cursor = connection.execute(sql)
+                while rows := cursor.fetchmany(_ROWS):
+                    arrays = [
+                        self._array(list(values), f) for values, f in zip(zip(*rows, strict=True), schema, strict=True)
+                    ]
+                    yield pa.RecordBatch.from_arrays(arrays, schema=schema)
+            except sqlite3.OperationalError as error:
+                if "malformed JSON" in str(error):
+                    self._refuse_strays(self.schema())
+                raise OutsideError(
+                    f"source {self._name}: the query stopped in {self._shown} ({type(error).__name__})",
+                    code="PO-S024",
+                    expected="values of their columns' declared types, and sums that fit into 64 bits",
+                    remedy=f"sqlite3 {self._shown} 'pragma integrity_check', or set push = \"never\" in [sources.{self._name}]",
+                ) from None
+
+    def _array(self, values: list[Any], field: pa.Field) -> pa.Array:
+        of = pa.types
+        try:
+            if of.is_boolean(field.type) or of.is_decimal(field.type):
+                return pa.array(values, pa.int64()).cast(field.type)
+            if of.is_date(field.type) or of.is_timestamp(field.type):
+                plain = pa.array(values, pa.string())
+                return (plain.cast(pa.timestamp("us")) if of.is_timestamp(field.type) else plain).cast(field.type)
+            return pa.array(values, field.type)
+        except (pa.ArrowException, TypeError, OverflowError):
+            raise OutsideError(
+                f"source {self._name}: a value of {field.name} does not fit into {field.type}",
+                code="PO-S034",
+                expected=f"{field.type} in every row of the query's answer",
+                remedy=f'cast {field.name} to a larger type in the step, or set push = "never" in [sources.{self._name}]',
+            ) from None
 
     def _parts(self) -> list[str]:
         return [str(self._file), f"{self._file}-wal"]
@@ -249,9 +326,15 @@ def _stray(field: pa.Field) -> str:
     return ""
 
 
-def _cast(field: pa.Field) -> str:
-    """What makes every value of a column the same storage class, as the driver infers types from the first batch."""
+def _cast(field: pa.Field, *, strict: bool = False) -> str:
+    """What makes every value of a column the same storage class, as the driver infers types from the first batch. With `strict`, a value
+    that is not of its declared type (and no JSON either) stops the query that uses it.
+    """
     name, kind = _quoted(field.name), field.type
+    if strict:
+        value = f"({name} <> 0)" if pa.types.is_boolean(kind) else _cast(field)
+        stray = _stray(field)
+        return f"case when {stray} then json_extract('{{', {name}) else {value} end" if stray else value
     if pa.types.is_float64(kind):
         return f"cast({name} as real)"
     if pa.types.is_date32(kind):

@@ -1,0 +1,1 @@
+"""What runs queries on other machines."""

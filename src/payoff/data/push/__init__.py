@@ -1,0 +1,1 @@
+"""Queries for other databases: the same answer, or none."""
