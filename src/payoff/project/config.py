@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from payoff.project import places, spec, toml
+from payoff.project import offers, places, spec, toml
 from payoff.project.spec import Key, Section
+from payoff.records.gateway import GatewaySpec
 from payoff.records.label import CLASSIFICATIONS, HERE, Classification, LabelSpec, Zone
 from payoff.records.project import SourceSpec, Tracking
 
@@ -103,6 +104,7 @@ SPEC = Section(
             "what holds for a column of which no contract says it",
         ),
         "serving": Section({"zones": Key("texts", "the zones where the model will be served")}, "where the model goes"),
+        offers.SECTION: offers.SPEC,
         "environments": Section({}, "uv locks to run steps in", other=_ENVIRONMENT),
         "tracking": Section(
             {
@@ -176,6 +178,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     serving: tuple[str, ...] = ()
     labels: LabelSpec = LabelSpec()
     shown: Classification = "internal"
+    gateway: GatewaySpec = GatewaySpec()
 
 
 def read(reading: Reading) -> Config | None:
@@ -203,6 +206,7 @@ def read(reading: Reading) -> Config | None:
         push=table.get("run", {}).get("push", "auto"),
         engine=plain(table.get("engine", {})),
         pipeline=_pipeline(document, reading),
+        gateway=offers.read(document),
         **places.read(document, reading),
     )
 

@@ -65,6 +65,8 @@ def _used(table: dict[str, Any]) -> list[tuple[str, Path_]]:
         for name, options in table.get(section, {}).items()
     ]
     used: list[tuple[str, Path_]] = [(part["zone"], (*path, "zone")) for path, part in parts if "zone" in part]
+    readers = table.get("gateway", {}).get("readers", {})
+    used += [(reader["zone"], ("gateway", "readers", name, "zone")) for name, reader in readers.items()]
     used += [(name, ("serving", "zones")) for name in table.get("serving", {}).get("zones", ())]
     return used
 

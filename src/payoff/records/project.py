@@ -8,6 +8,7 @@ import msgspec
 
 from payoff.records.charter import Charter
 from payoff.records.contract import Contract
+from payoff.records.gateway import GatewaySpec
 from payoff.records.label import HERE, Classification, LabelSpec, Zone
 
 Form = Literal["ibis", "pyarrow", "pandas", "polars", "path", "object"]
@@ -131,6 +132,7 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
     shown: Classification = "internal"
     push: Literal["auto", "never"] = "auto"
     engine: dict[str, Any] = {}
+    gateway: GatewaySpec = GatewaySpec()
     files: dict[str, str] = {}
 
     def step(self, name: str) -> Step | None:

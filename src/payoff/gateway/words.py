@@ -1,0 +1,41 @@
+"""Our errors as Flight has them: the message for whoever reads it, the parts for our own source adapter."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+import msgspec
+from pyarrow import flight
+
+from payoff.base.errors import OutsideError, PayoffError, Refused, UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def flown(error: PayoffError) -> flight.FlightError:
+    """The error to raise in a Flight method."""
+    kinds = (
+        (Refused, flight.FlightUnauthorizedError),
+        (UserError, flight.FlightServerError),
+        (OutsideError, flight.FlightUnavailableError),
+    )
+    made = next((flown for ours, flown in kinds if isinstance(error, ours)), flight.FlightInternalError)
+    # The place in a file of the other zone, and its next command, are of no use to the reader.
+    parts = {"code": error.code, "what": error.what, "expected": error.expected, "remedy": error.remedy}
+    text = f"{error.code}: {error.what} (expected: {error.expected}; try: {error.remedy})"
+    return made(text, msgspec.json.encode(parts))
+
+
+@contextlib.contextmanager
+def said() -> Iterator[None]:
+    """Ours become Flight's; of what nobody foresaw only the kind is said, as its words may hold anything."""
+    try:
+        yield
+    except PayoffError as error:
+        raise flown(error) from None
+    except (flight.FlightError, NotImplementedError):
+        raise
+    except Exception as error:  # the reader is told, and the gateway goes on
+        raise flight.FlightInternalError(f"PO-H019: the gateway failed ({type(error).__name__})") from None
