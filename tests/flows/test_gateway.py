@@ -105,3 +105,181 @@ def test_a_reader_sees_the_columns_that_may_come_to_it(client: Callable[..., Cli
     assert us.read("worths").column_names == ["calls_to_support", "n", "worth"], "the declared aggregate may go"
     assert us.read("worths").num_rows > 0
     assert {info.descriptor.path[0] for info in us.flight.list_flights(options=us.options)} == {b"customers", b"worths", b"examples"}
+
+
+@pytest.mark.parametrize(
+    ("reader", "column", "code"),
+    [("us", "lifetime_value", "PO-F001"), ("us", "name", "PO-F002"), ("eu", "lifetime_value", "PO-F003"), ("us", "nam", "PO-H011")],
+)
+def test_a_column_that_may_not_be_read_is_refused_by_its_rule(
+    client: Callable[..., Client], served: tuple[Light, Any], reader: str, column: str, code: str
+) -> None:
+    """The reader eu reads for research, too, which lifetime values are not for, unless it says that it does not."""
+    with pytest.raises(flight.FlightUnauthorizedError, match=code) as caught:
+        client(reader).info("customers", column)
+    assert json.loads(caught.value.extra_info)["code"] == code
+    newest = audit(served[0], "customers")[0]
+    assert (newest["who"], newest["columns"], newest["refused"][:7]) == (reader, [column], code)
+
+
+def test_rows_that_may_not_be_read_do_not_leave(client: Callable[..., Client]) -> None:
+    everything, few = client("us").read("customers"), client("few").read("customers")
+    calls = [value for value in everything["calls_to_support"].to_pylist() if value >= 3]
+    assert 0 < len(calls) < everything.num_rows
+    assert sorted(few["calls_to_support"].to_pylist()) == sorted(calls)
+
+
+def test_a_purpose_is_one_of_the_readers(client: Callable[..., Client]) -> None:
+    assert "lifetime_value" not in client("eu").info("customers").schema.names
+    with pytest.raises(flight.FlightUnauthorizedError, match="PO-F003"):
+        client("us", **{"payoff-purpose": "retention"}).info("customers")
+
+
+def test_what_is_not_offered_is_not_there(client: Callable[..., Client]) -> None:
+    for reader, table in (("few", "worths"), ("us", "scores"), ("us", "model")):
+        with pytest.raises(flight.FlightUnauthorizedError, match="PO-H010"):
+            client(reader).info(table)
+
+
+@pytest.mark.parametrize("token", ["", "us", "us-0123456789abcdeF", "us-0123456789abcdef0", "ü" * 20])
+def test_nobody_reads_without_a_token(served: tuple[Light, Any], token: str) -> None:
+    stranger = Client(served[1].address, token)
+    with pytest.raises((flight.FlightUnauthenticatedError, flight.FlightError)) as caught:
+        stranger.info("customers")
+    assert token == "" or token not in str(caught.value).replace("Bearer TOKEN", "")
+    with pytest.raises(flight.FlightError):
+        list(stranger.flight.list_flights(options=stranger.options))
+    stranger.flight.close()
+
+
+def test_a_ticket_is_of_use_to_its_reader_alone(client: Callable[..., Client]) -> None:
+    us, few = client("us"), client("few")
+    ticket = us.info("customers").endpoints[0].ticket
+    assert us.flight.do_get(ticket, us.options).read_all().num_rows
+    bent = ticket.ticket[:-6] + bytes([ticket.ticket[-6] ^ 1]) + ticket.ticket[-5:]
+    for who, given in ((few, ticket.ticket), (us, bent), (us, b"x.eyJ9"), (us, b"")):
+        with pytest.raises(flight.FlightUnauthorizedError, match="PO-H014"):
+            who.flight.do_get(flight.Ticket(given), who.options).read_all()
+
+
+def test_rows_come_in_pieces(client: Callable[..., Client]) -> None:
+    us = client("us")
+    sizes = [chunk.data.num_rows for chunk in us.flight.do_get(us.info("customers").endpoints[0].ticket, us.options)]
+    assert len(sizes) > 1
+    assert max(sizes) <= 100
+
+
+def test_every_read_is_written_down(client: Callable[..., Client], served: tuple[Light, Any]) -> None:
+    before = len(audit(served[0]))
+    table = client("us").read("customers", "tenure", "churned")
+    newest, *older = audit(served[0])
+    assert len(older) == before
+    assert newest["who"] == "us"
+    assert (newest["columns"], newest["rows"], newest["zone"]) == (["tenure", "churned"], table.num_rows, "vir")
+    assert not newest.get("refused")
+
+
+def test_the_version_is_that_of_what_may_be_read(client: Callable[..., Client], served: tuple[Light, Any]) -> None:
+    us, few = client("us"), client("few")
+    version = us.info("customers").app_metadata
+    assert version == us.info("customers").app_metadata
+    assert version != few.info("customers").app_metadata
+    assert served[0].runs()[0]["run"].encode() not in version
+
+
+@pytest.mark.parametrize("command", [b"{", b'{"table": 1}', b'{"table": "customers", "where": "1"}', b"\xff\xff\xff", b"["])
+def test_what_cannot_be_understood_is_said(client: Callable[..., Client], command: bytes) -> None:
+    us = client("us")
+    with pytest.raises(flight.FlightError, match="PO-H017"):
+        us.flight.get_flight_info(flight.FlightDescriptor.for_command(command), us.options)
+
+
+# -- what changes while it serves
+
+
+@pytest.fixture
+def changing(served: tuple[Light, Any], tmp_path: Path) -> Iterator[tuple[Light, Any]]:
+    """A copy with a gateway of its own, to be spoilt."""
+    light = projects.Light(projects.copy(served[0].root, tmp_path / "changing"))
+    with gateways.running(light.root) as running:
+        yield light, running
+
+
+def test_a_rule_that_becomes_stricter_holds_at_once(changing: tuple[Light, Any]) -> None:
+    light, running = changing
+    us = Client(running.address, gateways.TOKENS["US_TOKEN"])
+    ticket = us.info("worths").endpoints[0].ticket
+    light.change("contracts/worths.yaml", '"k": 20', '"k": 30')
+    assert us.flight.do_get(ticket, us.options).read_all().column_names == ["calls_to_support", "n"]
+    with pytest.raises(flight.FlightUnauthorizedError, match="PO-F001"):
+        us.info("worths", "worth")
+    light.change("contracts/worths.yaml", '"k": 30', '"k": 20')
+    assert "worth" in us.read("worths").column_names
+
+    # What was made by another query than the one that stands there now is not served under the labels of that one.
+    light.change("sql/worths.sql", "avg(lifetime_value)", "sum(lifetime_value)")
+    with pytest.raises(flight.FlightUnauthorizedError, match="PO-H013"):
+        us.info("worths")
+    light.change("sql/worths.sql", "sum(lifetime_value)", "avg(lifetime_value)")
+    light.change("payoff.toml", '"${US_TOKEN}"', '"${OTHER_TOKEN}"')
+    with pytest.raises(flight.FlightError, match="PO-W013"):
+        us.info("customers")
+    light.write("payoff.toml", "nonsense")
+    with pytest.raises(flight.FlightError, match="PO-P"):
+        us.info("customers")
+    assert running.stop() == 0
+
+
+def test_a_read_that_cannot_be_written_down_is_none(changing: tuple[Light, Any]) -> None:
+    light, running = changing
+    us = Client(running.address, gateways.TOKENS["US_TOKEN"])
+    ticket = us.info("customers").endpoints[0].ticket
+    ledger = light.root / ".payoff/ledger.db"
+    import sqlite3
+
+    with sqlite3.connect(ledger) as spoiling:
+        spoiling.execute("create trigger deaf before insert on journal begin select raise(abort, 'deaf'); end")
+    spoiling.close()
+    with pytest.raises(flight.FlightError) as caught:
+        us.flight.do_get(ticket, us.options).read_all()
+    assert "PO-" in str(caught.value)
+
+
+def test_a_row_rule_over_a_hidden_column_is_refused(changing: tuple[Light, Any]) -> None:
+    """Which rows come would tell its values."""
+    light, running = changing
+    light.change("payoff.toml", "calls_to_support >= 3", "lifetime_value > 100")
+    with pytest.raises(flight.FlightUnauthorizedError, match="PO-H012"):
+        Client(running.address, gateways.TOKENS["FEW_TOKEN"]).info("customers")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "host", "code"),
+    [
+        ('tables = ["customers", "worths", "examples"]', 'tables = ["custmers"]', "127.0.0.1", "PO-H001"),
+        ('tables = ["customers", "worths", "examples"]', "tables = []", "127.0.0.1", "PO-H001"),
+        ('"${EU_TOKEN}"', '"${US_TOKEN}"', "127.0.0.1", "PO-H002"),
+        ('"${EU_TOKEN}"', '"${SHORT}"', "127.0.0.1", "PO-H002"),
+        ('"${EU_TOKEN}"', '"${NOT_SET}"', "127.0.0.1", "PO-W013"),
+        ('"${EU_TOKEN}"', '"secret"', "127.0.0.1", "PO-P009"),
+        ("batch_rows = 100", "batch_rows = 100", "0.0.0.0", "PO-H003"),
+        ("batch_rows = 100", 'certificate = "a.pem"', "127.0.0.1", "PO-H004"),
+        ("batch_rows = 100", "batch_rows = 100", "203.0.113.7", "PO-H003"),
+        ("batch_rows = 100", "insecure = true", "203.0.113.7", "PO-H005"),
+        ('zone = "vir"\ntables', 'zone = "mars"\ntables', "127.0.0.1", "PO-P015"),
+    ],
+)
+def test_what_is_wrong_is_said_before_anybody_may_read(
+    served: tuple[Light, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, old: str, new: str, host: str, code: str
+) -> None:
+    from payoff.base.errors import PayoffError
+    from payoff.gateway.serve import serve
+
+    light = projects.Light(projects.copy(served[0].root, tmp_path / "wrong"))
+    for name, value in (gateways.TOKENS | {"SHORT": "short"}).items():
+        monkeypatch.setenv(name, value)
+    light.change("payoff.toml", old, new)
+    with pytest.raises(PayoffError) as caught:
+        serve(str(light.root), host, 0, lambda address, spec: pytest.fail(f"serves at {address}"))
+    assert caught.value.code == code
+    assert "0123456789" not in str(caught.value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+import pyarrow as pa
 from pyarrow import flight
 
 from payoff.base.clock import stopwatch
@@ -16,8 +17,6 @@ from payoff.gateway.words import said
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    import pyarrow as pa
 
     from payoff.flows.gateway import Answer, Offers
 
@@ -179,7 +178,7 @@ def listen(offers: Offers, location: str, tls: list[tuple[bytes, bytes]] | None,
     """A server that listens."""
     try:
         return Server(offers, location, tls, key)
-    except (OSError, flight.FlightError, ValueError) as error:
+    except (OSError, pa.ArrowException, ValueError) as error:
         raise OutsideError(
             f"the gateway cannot listen at {location} ({type(error).__name__})",
             code="PO-H005",
