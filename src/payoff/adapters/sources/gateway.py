@@ -107,6 +107,8 @@ class Gateway:
         return client.get_flight_info(descriptor, self._call(_SECONDS))
 
     def _call(self, seconds: float | None) -> flight.FlightCallOptions:
+        if not self._options.token.isascii() or not self._options.token.isprintable() or " " in self._options.token:
+            raise self._wrong_token()
         headers = [(b"authorization", b"Bearer " + self._options.token.encode())]
         if self._options.purpose:
             headers.append((b"payoff-purpose", self._options.purpose.encode()))
@@ -138,6 +140,14 @@ class Gateway:
             remedy=f"correct address in [sources.{self._name}] of payoff.toml",
         )
 
+    def _wrong_token(self) -> UserError:
+        return UserError(
+            f"source {self._name}: the gateway at {self._options.address} does not know this token",
+            code="PO-H021",
+            expected="the token of one of its readers",
+            remedy=f"set the environment variable that token in [sources.{self._name}] names",
+        )
+
     def _changed(self) -> OutsideError:
         return OutsideError(
             f"source {self._name}: the columns of {self._table} changed at the gateway while it was read",
@@ -153,12 +163,7 @@ class Gateway:
         if said:
             return _theirs(name, said)
         if isinstance(error, flight.FlightUnauthenticatedError):
-            return UserError(
-                f"source {name}: the gateway at {at} does not know this token",
-                code="PO-H021",
-                expected="the token of one of its readers",
-                remedy=f"set the environment variable that token in [sources.{name}] names",
-            )
+            return self._wrong_token()
         if isinstance(error, (flight.FlightUnavailableError, flight.FlightTimedOutError)):
             tls = any(word in str(error) for word in ("SSL", "TLS", "handshake", "certificate", "CERTIFICATE"))
             return OutsideError(

@@ -56,6 +56,8 @@ def permit(
 
     Raises `Refused` when no column may be read, or when the rows are chosen by a column that may not be.
     """
+    if project.source(table) is not None:
+        _know(project, labelled, table, schema)
     refused: dict[str, PayoffError] = {}
     for name in schema.names:
         reason = _forbidden(project, labelled, reader, purpose, node=(table, name))
@@ -74,6 +76,17 @@ def permit(
     if rows:
         _check_condition(reader, table, schema, refused, rows)
     return Permit(reader=reader.name, table=table, columns=columns, refused=refused, rows=rows)
+
+
+def _know(project: Project, labelled: Labelled, table: str, schema: pa.Schema) -> None:
+    """Of a source that no step uses, and of columns that came since, nobody has asked for labels yet."""
+    from payoff.data.labels import Labels
+
+    new = [name for name in schema.names if (table, name) not in labelled.labels]
+    if new:
+        labels = Labels(project)
+        for name in new:
+            labelled.labels[table, name] = labels.source(table, name)
 
 
 def _forbidden(
