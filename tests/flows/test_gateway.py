@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -283,3 +284,97 @@ def test_what_is_wrong_is_said_before_anybody_may_read(
         serve(str(light.root), host, 0, lambda address, spec: pytest.fail(f"serves at {address}"))
     assert caught.value.code == code
     assert "0123456789" not in str(caught.value)
+
+
+# -- Flight SQL, read by Arrow's own client
+
+
+@pytest.fixture
+def sql(served: tuple[Light, Any]) -> Iterator[Callable[[str], Any]]:
+    from adbc_driver_flightsql import DatabaseOptions, dbapi
+
+    made = []
+
+    def connect(name: str) -> Any:
+        token = gateways.TOKENS[f"{name.upper()}_TOKEN"]
+        options = {DatabaseOptions.AUTHORIZATION_HEADER.value: f"Bearer {token}"}
+        made.append(dbapi.connect(served[1].address, db_kwargs=options, autocommit=True))
+        return made[-1]
+
+    yield connect
+    for each in made:
+        each.close()
+
+
+def fetch(connection: Any, query: str) -> Any:
+    with connection.cursor() as cursor:
+        cursor.execute(query)
+        return cursor.fetch_arrow_table()
+
+
+def test_sql_reads_what_may_be_read(sql: Callable[[str], Any], served: tuple[Light, Any]) -> None:
+    us, few = sql("us"), sql("few")
+    answer = fetch(us, "select calls_to_support, count(*) as n from customers group by 1 order by 1")
+    assert answer.column_names == ["calls_to_support", "n"]
+    newest = audit(served[0])[0]
+    assert (newest["table"], newest["columns"], newest["rows"]) == ("customers", ["calls_to_support"], answer.num_rows)
+    fewer = fetch(few, "select min(calls_to_support) as least, count(*) as n from customers")
+    assert fewer.to_pylist() == [{"least": 3, "n": sum(row["n"] for row in answer.to_pylist() if row["calls_to_support"] >= 3)}]
+    joined = fetch(us, "select w.worth from worths w join customers c using (calls_to_support) limit 3")
+    assert joined.num_rows == 3
+    assert fetch(us, "select * from customers limit 1").column_names == OPEN
+
+
+@pytest.mark.parametrize(
+    ("query", "code"),
+    [
+        ("select lifetime_value from customers", "PO-F001"),
+        ("select customer_id from customers where lifetime_value > 100", "PO-F001"),
+        ("select customer_id from customers order by customers.name", "PO-F002"),
+        ("select count(*) from customers c, worths w where c.name = 'geheim1'", "PO-F002"),
+        ("select customer_id from customers where exists (select 1 from train)", "PO-E002"),
+        ("select * from read_csv('data/customers.csv')", "PO-E008"),
+        ("select * from 'data/customers.csv'", "PO-E002"),
+        ("select * from duckdb_tables()", "PO-E008"),
+        ("create table t as select 1 as a", "PO-E001"),
+        ("select 1 as a; select 2 as b", "PO-E001"),
+        ("attach 'x.db'", "PO-E001"),
+    ],
+)
+def test_sql_sees_nothing_else(sql: Callable[[str], Any], served: tuple[Light, Any], query: str, code: str) -> None:
+    connection = sql("us")
+    with pytest.raises(connection.Error, match=code) as caught:
+        fetch(connection, query)
+    assert "geheim" not in str(caught.value).replace("geheim1'", "")
+
+
+def test_readers_beside_each_other_see_their_own_rows(sql: Callable[[str], Any]) -> None:
+    query = "select min(calls_to_support) as least, count(*) as n from customers"
+
+    def ask(name: str) -> set[int]:
+        connection = sql(name)
+        return {fetch(connection, query).to_pylist()[0]["least"] for _ in range(15)}
+
+    with ThreadPoolExecutor(4) as pool:
+        few, us, few_too, us_too = pool.map(ask, ["few", "us", "few", "us"])
+    assert few == few_too == {3}
+    assert us == us_too == {0}
+
+
+def test_sql_says_what_there_is(sql: Callable[[str], Any]) -> None:
+    us = sql("us")
+    assert us.adbc_get_info()["vendor_name"] == "Payoff gateway"
+    assert us.adbc_get_table_types() == ["TABLE"]
+    found = us.adbc_get_objects(depth="columns").read_all().to_pylist()
+    tables = {t["table_name"]: [c["column_name"] for c in t["table_columns"]] for c in found for s in c["catalog_db_schemas"] for t in s["db_schema_tables"]}
+    assert tables["customers"] == OPEN
+    assert tables["worths"] == ["calls_to_support", "n", "worth"]
+    assert us.adbc_get_table_schema("worths").names == ["calls_to_support", "n", "worth"]
+
+
+def test_sql_does_not_write(sql: Callable[[str], Any]) -> None:
+    import pyarrow as pa
+
+    us = sql("us")
+    with us.cursor() as cursor, pytest.raises(us.Error):
+        cursor.adbc_ingest("mine", pa.table({"a": [1]}), mode="create")
