@@ -148,7 +148,9 @@ class Server(flight.FlightServerBase):  # type: ignore[misc]
     ) -> flight.FlightInfo:
         ticket = flight.Ticket(self._tickets.make(reading.reader.name, asked))
         endpoint = flight.FlightEndpoint(ticket, [])  # no place: from where the ticket came
-        return flight.FlightInfo(schema, descriptor, [endpoint], -1, -1, False, msgspec.json.encode({"version": version}))
+        return flight.FlightInfo(
+            schema, descriptor, [endpoint], -1, -1, False, msgspec.json.encode({"version": version})
+        )
 
     def _sent(self, answer: Answer) -> Iterator[pa.RecordBatch]:
         for batch in answer.batches:

@@ -20,7 +20,10 @@ ACTIONS = {
     "CreatePreparedStatement": "prepare a query",
     "ClosePreparedStatement": "forget a prepared query (nothing is kept of it)",
 }
-_QUERIES = {"CommandStatementQuery": 1, "CommandPreparedStatementQuery": 1}  # the handle of a prepared query is the query
+_QUERIES = {
+    "CommandStatementQuery": 1,
+    "CommandPreparedStatementQuery": 1,
+}  # the handle of a prepared query is the query
 _SCHEMAS = {
     "CommandGetCatalogs": pa.schema([pa.field("catalog_name", pa.string(), nullable=False)]),
     "CommandGetDbSchemas": pa.schema(

@@ -23,9 +23,13 @@ _READER = Section(
         ),
         "zone": Key("text", "the zone where what is read goes", required=True),
         "purposes": Key("texts", "what the reader may use it for (default: nothing that a label restricts)"),
-        "clearance": Key("text", "the highest classification the reader gets (default: secret)", choices=CLASSIFICATIONS),
+        "clearance": Key(
+            "text", "the highest classification the reader gets (default: secret)", choices=CLASSIFICATIONS
+        ),
         "tables": Key("texts", "which of the offered tables (default: all)"),
-        "rows": Section({}, "which rows of a table", other=Key("text", "an SQL condition over columns the reader may read")),
+        "rows": Section(
+            {}, "which rows of a table", other=Key("text", "an SQL condition over columns the reader may read")
+        ),
     },
     "somebody outside who may read",
 )

@@ -170,7 +170,8 @@ class Gateway:
                 f"source {name}: the gateway at {at} does not answer"
                 + (", or not under a certificate that is trusted" if tls else ""),
                 code="PO-H024" if tls else "PO-H020",
-                expected="a gateway that can be reached" + (", and ca = the certificate that signs its own" if tls else ""),
+                expected="a gateway that can be reached"
+                + (", and ca = the certificate that signs its own" if tls else ""),
                 remedy=f"start it (payoff gateway), or correct [sources.{name}] of payoff.toml",
                 retryable=not tls,
             )

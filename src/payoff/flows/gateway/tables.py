@@ -172,7 +172,9 @@ def _check_rules(catalog: Catalog, record: RunRecord, table: str) -> None:
         facts = before.facts if before is not None else {}
         same = _promises(facts) == _promises(promised)
         if before is None or facts.get("code") != step.code or not same:
-            raise _not_there(f"{table} was made before {step.name}, or what its contract promises, became what it is", table)
+            raise _not_there(
+                f"{table} was made before {step.name}, or what its contract promises, became what it is", table
+            )
 
 
 def _promises(facts: dict[str, Any]) -> str:
@@ -186,5 +188,3 @@ def _not_there(what: str, table: str) -> Refused:
         expected="a table that a run made of the steps and contracts as they stand",
         remedy=f"have payoff run --only {table} run in the project that holds the data",
     )
-
-
