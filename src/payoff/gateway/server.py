@@ -13,7 +13,7 @@ from payoff.base.errors import OutsideError, UserError
 from payoff.flows.gateway import Asked, Reading
 from payoff.gateway import sql
 from payoff.gateway.tickets import Tickets
-from payoff.gateway.words import said
+from payoff.gateway.words import flown, said
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -155,7 +155,15 @@ class Server(flight.FlightServerBase):  # type: ignore[misc]
     def _sent(self, answer: Answer) -> Iterator[pa.RecordBatch]:
         for batch in answer.batches:
             if self._last is not None and stopwatch() > self._last:
-                raise flight.FlightUnavailableError("PO-H018: the gateway was stopped in the middle of the table")
+                raise flown(
+                    OutsideError(
+                        "the gateway was stopped in the middle of the table",
+                        code="PO-H018",
+                        expected="the whole table",
+                        remedy="read again when the gateway is back",
+                        retryable=True,
+                    )
+                )
             yield batch
 
 

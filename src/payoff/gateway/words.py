@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from pyarrow import flight
 
-from payoff.base.errors import OutsideError, PayoffError, Refused, UserError
+from payoff.base.errors import Bug, OutsideError, PayoffError, Refused, UserError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,4 +38,11 @@ def said() -> Iterator[None]:
     except (flight.FlightError, NotImplementedError):
         raise
     except Exception as error:  # the reader is told, and the gateway goes on
-        raise flight.FlightInternalError(f"PO-H019: the gateway failed ({type(error).__name__})") from None
+        raise flown(
+            Bug(
+                f"the gateway failed ({type(error).__name__})",
+                code="PO-H019",
+                expected="an answer, or an error in words",
+                remedy="report it, with what was asked; the gateway goes on",
+            )
+        ) from None
