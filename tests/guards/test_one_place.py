@@ -219,9 +219,8 @@ NAMED = {
     ("records/project.py", "mlflow"): "the tracker of a project that names none",
     ("cli/main.py", "gateway"): "the verb that serves what the adapter reads",
     ("cli/gateway.py", "gateway"): "the verb",
-    ("project/offers.py", "gateway"): "the section of what the verb serves",
     ("project/places.py", "gateway"): "the section of what the verb serves",
-    ("flows/gateway/reading.py", "gateway"): "how the audit says that something was read through one",
+    ("gateway/reading.py", "gateway"): "how the audit says that something was read through one",
     ("base/text.py", "duckdb"): "the dialect of SQL, which has the engine's name",
 }
 

@@ -10,7 +10,7 @@ from payoff.cli.main import VERBS
 from payoff.cli.render import screen
 
 if TYPE_CHECKING:
-    from payoff.records.gateway import GatewaySpec
+    from payoff.records.project import GatewaySpec
 
 
 def main(argv: list[str]) -> int:

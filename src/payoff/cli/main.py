@@ -59,7 +59,7 @@ def main() -> int:
 
 def help_text() -> str:
     """The verbs and what they do."""
-    return _HELP.format(verbs="\n".join(f"  {verb:<8}{says}" for verb, says in VERBS.items()))
+    return _HELP.format(verbs="\n".join(f"  {verb:<9}{says}" for verb, says in VERBS.items()))
 
 
 def _dispatch(argv: list[str]) -> int:

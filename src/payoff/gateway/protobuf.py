@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from payoff.base.errors import UserError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -12,7 +14,7 @@ _FIXED = {1: 8, 5: 4}
 
 
 def read(message: bytes) -> dict[int, list[bytes | int]]:
-    """Field number -> its values, as often as it stands there. `ValueError` for what is no message."""
+    """Field number -> its values, as often as it stands there. `UserError` (PO-H017) for what is no message."""
     found: dict[int, list[bytes | int]] = {}
     for number, value in _fields(message):
         found.setdefault(number, []).append(value)
@@ -23,8 +25,21 @@ def text(fields: Mapping[int, list[bytes | int]], number: int) -> str:
     """The last value of a text field; empty where there is none."""
     value = fields.get(number, [b""])[-1]
     if isinstance(value, int):
-        raise ValueError("a number where a text should be")  # noqa: TRY004 - as for all that is no message
-    return value.decode()
+        raise broken("a number where a text should be")
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        raise broken("a text that is not UTF-8") from None
+
+
+def broken(why: str) -> UserError:
+    """What is no message."""
+    return UserError(
+        f"a message cannot be read: it has {why}",
+        code="PO-H017",
+        expected="a whole message of Flight SQL",
+        remedy="see docs/gateway.md for clients that are known to work",
+    )
 
 
 def write(fields: Mapping[int, bytes]) -> bytes:
@@ -50,9 +65,9 @@ def _fields(message: bytes) -> Iterator[tuple[int, bytes | int]]:
         elif kind in _FIXED:
             length = _FIXED[kind]
         else:
-            raise ValueError("an unknown wire type")
+            raise broken("an unknown wire type")
         if number == 0 or at + length > len(message):
-            raise ValueError("a field that is not whole")
+            raise broken("a field that is not whole")
         yield number, message[at : at + length]
         at += length
 
@@ -67,7 +82,7 @@ def _number(message: bytes, at: int) -> tuple[int, int]:
         value |= (byte & 0x7F) << shift
         if byte < 0x80:
             return value, at
-    raise ValueError("a number without its end")
+    raise broken("a number without its end")
 
 
 def _varint(value: int) -> bytes:

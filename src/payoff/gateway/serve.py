@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from payoff.base.errors import UserError, Where
+from payoff.base.files import secret
 from payoff.flows.gateway import Offers
+from payoff.gateway.server import listen
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from payoff.records.gateway import GatewaySpec
+    from payoff.records.project import GatewaySpec
 
 GRACE = 10.0  # seconds that streams have to end
 
@@ -32,9 +34,6 @@ def serve(project: str | None, host: str, port: int, ready: Callable[[str, Gatew
             remedy="name them there (docs/gateway.md), or leave --host out",
             where=Where("payoff.toml"),
         )
-    from payoff.base.files import secret  # noqa: PLC0415
-    from payoff.gateway.server import listen  # noqa: PLC0415 - brings the Flight library; mistakes are told before
-
     scheme = "grpc+tls" if tls else "grpc"
     shown = f"[{host}]" if ":" in host else host
     server = listen(offers, f"{scheme}://{shown}:{port}", tls, secret(offers.root / ".payoff" / "gateway.key"))
@@ -48,11 +47,10 @@ def serve(project: str | None, host: str, port: int, ready: Callable[[str, Gatew
         ready(f"{scheme}://{shown}:{server.port}", spec)
         stop.wait()
         server.stop_by(GRACE)
-        server.shutdown()
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-        offers.close()
+        server.close()
 
 
 def _is_loopback(host: str) -> bool:
@@ -66,8 +64,7 @@ def _tls(spec: GatewaySpec, root: Path) -> list[tuple[bytes, bytes]] | None:
     if not spec.certificate and not spec.key:
         return None
     try:
-        if not spec.certificate or not spec.key:
-            raise FileNotFoundError
+        # One without the other is the folder itself, which cannot be read.
         return [((root / spec.certificate).read_bytes(), (root / spec.key).read_bytes())]
     except OSError:
         raise UserError(

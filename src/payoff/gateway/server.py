@@ -10,15 +10,17 @@ from pyarrow import flight
 
 from payoff.base.clock import stopwatch
 from payoff.base.errors import OutsideError, UserError
-from payoff.flows.gateway import Asked, Reading
 from payoff.gateway import sql
+from payoff.gateway.reading import Asked, Reading
+from payoff.gateway.tables import Tables
 from payoff.gateway.tickets import Tickets
-from payoff.gateway.words import flown, said
+from payoff.gateway.words import ReadOnly, flown, said
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from payoff.flows.gateway import Answer, Offers
+    from payoff.flows.gateway import Offers
+    from payoff.gateway.reading import Answer
 
 BEARER = "bearer "
 PURPOSE = "payoff-purpose"
@@ -63,12 +65,18 @@ class Server(flight.FlightServerBase):  # type: ignore[misc]
     def __init__(self, offers: Offers, location: str, tls: list[tuple[bytes, bytes]] | None, key: bytes) -> None:
         super().__init__(location, tls_certificates=tls, middleware={"who": Door(offers)})
         self._offers = offers
+        self._tables = Tables()
         self._tickets = Tickets(key)
         self._last: float | None = None  # when streams are cut off, once the gateway is to stop
 
     def stop_by(self, seconds: float) -> None:
         """Streams that are still on their way after so many seconds end with an error."""
         self._last = stopwatch() + seconds
+
+    def close(self) -> None:
+        """Wait for what is on its way, and remove what was kept for readers."""
+        self.shutdown()
+        self._tables.close()
 
     def list_flights(self, context: Any, criteria: bytes) -> Iterator[flight.FlightInfo]:
         """The tables of which the reader may read something."""
@@ -120,7 +128,7 @@ class Server(flight.FlightServerBase):  # type: ignore[misc]
                 return iter([sql.prepared(query, shape.schema)])
             if action.type == "ClosePreparedStatement":
                 return iter(())
-        raise NotImplementedError(f"the gateway reads only; it has no action {action.type}")
+            raise ReadOnly(action.type)
 
     def _reading(self, context: Any) -> tuple[Reading, str]:
         who: Who = context.get_middleware("who")
@@ -132,7 +140,7 @@ class Server(flight.FlightServerBase):  # type: ignore[misc]
                 expected="a reader in payoff.toml",
                 remedy="ask whoever runs the gateway",
             )
-        return Reading(self._offers, reader), who.purpose
+        return Reading(self._offers, self._tables, reader), who.purpose
 
     def _sql(self, descriptor: flight.FlightDescriptor) -> str | sql.Meta | None:
         command = descriptor.command

@@ -11,9 +11,10 @@ import pyarrow as pa
 from payoff import __version__
 from payoff.base.errors import UserError
 from payoff.gateway import protobuf
+from payoff.gateway.words import ReadOnly
 
 if TYPE_CHECKING:
-    from payoff.flows.gateway import Reading
+    from payoff.gateway.reading import Reading
 
 _TYPE = "type.googleapis.com/arrow.flight.protocol.sql."
 ACTIONS = {
@@ -69,17 +70,17 @@ def command(message: bytes) -> str | Meta | None:
         name = kind.removeprefix(_TYPE)
         if name in _QUERIES:
             return protobuf.text(fields, _QUERIES[name])
-    except ValueError:
+    except UserError:
         return None
     if name in _SCHEMAS or name == "CommandGetSqlInfo":
         return Meta(name, fields, message)
-    raise NotImplementedError(f"the gateway reads only; it has no {name}")
+    raise ReadOnly(name)
 
 
 def to_prepare(message: bytes) -> str:
     """The SQL of a request to prepare it."""
-    found = _packed(message)
-    return protobuf.text(found, 1)
+    body = protobuf.read(message).get(2, [b""])[-1]
+    return protobuf.text(protobuf.read(body if isinstance(body, bytes) else b""), 1)
 
 
 def prepared(query: str, schema: pa.Schema) -> bytes:
@@ -100,19 +101,6 @@ def answer(meta: Meta, reading: Reading) -> pa.Table:
         return _tables(meta, reading)
     rows = {"CommandGetTableTypes": [{"table_type": "TABLE"}], "CommandGetDbSchemas": [{"db_schema_name": ""}]}
     return pa.Table.from_pylist(rows.get(meta.name, []), schema)
-
-
-def _packed(message: bytes) -> dict[int, list[bytes | int]]:
-    try:
-        body = protobuf.read(message).get(2, [b""])[-1]
-        return protobuf.read(body if isinstance(body, bytes) else b"")
-    except ValueError:
-        raise UserError(
-            "a message of Flight SQL cannot be read",
-            code="PO-H017",
-            expected="a whole message",
-            remedy="see docs/gateway.md for clients that are known to work",
-        ) from None
 
 
 def _tables(meta: Meta, reading: Reading) -> pa.Table:

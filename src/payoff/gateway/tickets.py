@@ -9,7 +9,7 @@ import msgspec
 from payoff.base import hashing
 from payoff.base.clock import stopwatch
 from payoff.base.errors import Refused
-from payoff.flows.gateway import Asked
+from payoff.gateway.reading import Asked
 
 SECONDS = 300.0  # for which a ticket holds
 
@@ -37,11 +37,12 @@ class Tickets:
         signature, _, coded = ticket.partition(b".")
         try:
             body = base64.urlsafe_b64decode(coded)
-            if not hashing.same(hashing.keyed(self._key, body), signature.decode("latin-1")):
-                raise ValueError("not ours")
-            found = msgspec.json.decode(body, type=_Ticket)
+            ours = hashing.same(hashing.keyed(self._key, body), signature.decode("latin-1"))
+            found = msgspec.json.decode(body, type=_Ticket) if ours else None
         except (ValueError, msgspec.MsgspecError):
-            raise _refused("was not made by this gateway") from None
+            found = None
+        if found is None:
+            raise _refused("was not made by this gateway")
         if found.reader != reader:
             raise _refused("was made for another reader")
         if found.until < stopwatch():

@@ -14,7 +14,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-def flown(error: PayoffError) -> flight.FlightError:
+class ReadOnly(UserError):
+    """Something that writes, or that only clients which write ask for."""
+
+    def __init__(self, asked: str) -> None:
+        super().__init__(
+            f"the gateway reads only; it has no {asked[:100]}",
+            code="PO-H016",
+            expected="a table, or a query",
+            remedy="write to a sink of a project, in the zone that it belongs to",
+        )
+
+
+def flown(error: PayoffError) -> Exception:
     """The error to raise in a Flight method."""
     kinds = (
         (Refused, flight.FlightUnauthorizedError),
@@ -25,7 +37,8 @@ def flown(error: PayoffError) -> flight.FlightError:
     # The place in a file of the other zone, and its next command, are of no use to the reader.
     parts = {"code": error.code, "what": error.what, "expected": error.expected, "remedy": error.remedy}
     text = f"{error.code}: {error.what} (expected: {error.expected}; try: {error.remedy})"
-    return made(text, msgspec.json.encode(parts))
+    # Clients go other ways where they hear that something is not there at all.
+    return NotImplementedError(text) if isinstance(error, ReadOnly) else made(text, msgspec.json.encode(parts))
 
 
 @contextlib.contextmanager

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from payoff.project import offers, places, spec, toml
+from payoff.project import places, spec, toml
 from payoff.project.spec import Key, Section
-from payoff.records.gateway import GatewaySpec
 from payoff.records.label import CLASSIFICATIONS, HERE, Classification, LabelSpec, Zone
-from payoff.records.project import SourceSpec, Tracking
+from payoff.records.project import GatewaySpec, SourceSpec, Tracking
 
 if TYPE_CHECKING:
     from payoff.project.files import Reading
@@ -104,7 +103,7 @@ SPEC = Section(
             "what holds for a column of which no contract says it",
         ),
         "serving": Section({"zones": Key("texts", "the zones where the model will be served")}, "where the model goes"),
-        offers.SECTION: offers.SPEC,
+        places.OFFERS: places.OFFERS_SPEC,
         "environments": Section({}, "uv locks to run steps in", other=_ENVIRONMENT),
         "tracking": Section(
             {
@@ -206,7 +205,7 @@ def read(reading: Reading) -> Config | None:
         push=table.get("run", {}).get("push", "auto"),
         engine=plain(table.get("engine", {})),
         pipeline=_pipeline(document, reading),
-        gateway=offers.read(document),
+        gateway=places.offers(document),
         **places.read(document, reading),
     )
 

@@ -8,7 +8,6 @@ import msgspec
 
 from payoff.records.charter import Charter
 from payoff.records.contract import Contract
-from payoff.records.gateway import GatewaySpec
 from payoff.records.label import HERE, Classification, LabelSpec, Zone
 
 Form = Literal["ibis", "pyarrow", "pandas", "polars", "path", "object"]
@@ -26,6 +25,32 @@ class SourceSpec(msgspec.Struct, frozen=True, kw_only=True):
     zone: str | None = None
     line: int = 0
     push: Literal["auto", "always", "never"] = "auto"
+
+
+class ReaderSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody outside who may read. `token` is a reference to an environment variable, never the token; `zone` is where what is read goes;
+    `tables`: None for all that are offered; `rows`: table -> an SQL condition that its rows must meet.
+    """
+
+    name: str
+    token: str
+    zone: str
+    purposes: tuple[str, ...] = ()
+    clearance: Classification = "secret"
+    tables: tuple[str, ...] | None = None
+    rows: dict[str, str] = {}
+    line: int = 0
+
+
+class GatewaySpec(msgspec.Struct, frozen=True, kw_only=True):
+    """The tables that are offered (none unless said), and the readers. `certificate` and `key` are files in PEM, relative to the project."""
+
+    tables: tuple[str, ...] = ()
+    certificate: str = ""
+    key: str = ""
+    batch_rows: int = 65_536
+    insecure: bool = False
+    readers: tuple[ReaderSpec, ...] = ()
 
 
 class Environment(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,6 +1,5 @@
-"""`payoff gateway`: what readers in other zones may read of this project's tables, and that they did."""
+"""`payoff gateway`: who may read, and the project as its files say it now; the room `gateway` serves it."""
 
 from payoff.flows.gateway.offers import Offers
-from payoff.flows.gateway.reading import Answer, Asked, Reading, Shape
 
-__all__ = ["Answer", "Asked", "Offers", "Reading", "Shape"]
+__all__ = ["Offers"]

@@ -11,13 +11,12 @@ from payoff.base import files, hashing
 from payoff.base.errors import UserError, Where
 from payoff.base.text import did_you_mean
 from payoff.flows.data.opened import Catalog
-from payoff.flows.gateway.tables import Tables
 from payoff.flows.opening import root_of
 from payoff.flows.unchanged import Stamps, stamp
 from payoff.wiring import options
 
 if TYPE_CHECKING:
-    from payoff.records.gateway import GatewaySpec, ReaderSpec
+    from payoff.records.project import GatewaySpec, ReaderSpec
 
 LEAST = 16  # characters of a token
 _KEY = Path(".payoff", "gateway.key")
@@ -33,7 +32,6 @@ class Offers:
 
     def __init__(self, project: str | None) -> None:
         self.root = root_of(project)
-        self.tables = Tables()
         self._lock = threading.Lock()
         self._stamps: Stamps = {}
         self._catalog: Catalog | None = None
@@ -64,10 +62,6 @@ class Offers:
     def named(self, name: str) -> ReaderSpec | None:
         """The reader of that name, as the project has it now."""
         return next((each for each in self.catalog().project.gateway.readers if each.name == name), None)
-
-    def close(self) -> None:
-        """Remove what was kept for readers."""
-        self.tables.close()
 
     def _now(self, catalog: Catalog) -> Stamps:
         project = catalog.project

@@ -8,7 +8,10 @@ import msgspec
 
 from payoff.base.errors import PayoffError, Refused, Where
 from payoff.base.text import count
+from payoff.data import usage
+from payoff.data.labels import Labels, Use, breaches
 from payoff.data.names import column as quoted
+from payoff.execute import governing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,8 +19,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from payoff.data.labels import Labelled
-    from payoff.records.gateway import ReaderSpec
-    from payoff.records.project import Project
+    from payoff.records.project import Project, ReaderSpec
 
 
 class Permit(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,8 +82,6 @@ def permit(
 
 def _know(project: Project, labelled: Labelled, table: str, schema: pa.Schema) -> None:
     """Of a source that no step uses, and of columns that came since, nobody has asked for labels yet."""
-    from payoff.data.labels import Labels
-
     new = [name for name in schema.names if (table, name) not in labelled.labels]
     if new:
         labels = Labels(project)
@@ -92,9 +92,6 @@ def _know(project: Project, labelled: Labelled, table: str, schema: pa.Schema) -
 def _forbidden(
     project: Project, labelled: Labelled, reader: ReaderSpec, purpose: str, *, node: tuple[str, str]
 ) -> PayoffError | None:
-    from payoff.data.labels import Use, breaches
-    from payoff.execute import governing
-
     purposes = (purpose,) if purpose else reader.purposes or ("",)
     uses = [
         Use(
@@ -125,8 +122,6 @@ def _check_condition(
     reader: ReaderSpec, table: str, schema: pa.Schema, refused: dict[str, PayoffError], rows: str
 ) -> None:
     """The rows that a reader gets tell about the columns that choose them: those must be the reader's to read."""
-    from payoff.data import usage
-
     used = usage.used_columns(f"select 1 as one from {quoted(table)} where ({rows}\n)", {table: schema})[table]
     hidden = [name for name in used if name in refused]
     if hidden:

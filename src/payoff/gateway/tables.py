@@ -7,6 +7,8 @@ import threading
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import pyarrow as pa
+
 from payoff.base import hashing
 from payoff.base.errors import Refused
 from payoff.execute.failures import at_source
@@ -16,10 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    import pyarrow as pa
-
     from payoff.flows.data.opened import Catalog
-    from payoff.flows.gateway.permits import Permit
+    from payoff.gateway.permits import Permit
     from payoff.records.artifact import Artifact
     from payoff.records.run import RunRecord
 
@@ -154,8 +154,6 @@ class Tables:
 
 
 def _opened(file: Path) -> pa.Schema:
-    import pyarrow as pa
-
     with pa.memory_map(str(file)) as stream:
         return pa.ipc.open_file(stream).schema
 

@@ -6,24 +6,25 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
+import pyarrow as pa
 
 from payoff.base import hashing
 from payoff.base.clock import now
 from payoff.base.errors import PayoffError, Refused, UserError
+from payoff.data import usage
 from payoff.flows.data import audit
-from payoff.flows.gateway import permits
+from payoff.gateway import permits
 from payoff.records.catalog import Access
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    import pyarrow as pa
-
     from payoff.flows.data.opened import Catalog
-    from payoff.flows.gateway.offers import Offers
-    from payoff.flows.gateway.permits import Permit
-    from payoff.records.gateway import ReaderSpec
+    from payoff.flows.gateway import Offers
+    from payoff.gateway.permits import Permit
+    from payoff.gateway.tables import Tables
+    from payoff.records.project import ReaderSpec
 
 HOW = "gateway"
 _LONGEST = 200  # characters of a name that nobody knows, in the audit
@@ -57,8 +58,9 @@ class Shape(NamedTuple):
 class Reading:
     """The reads of one reader, each with the project as it is now."""
 
-    def __init__(self, offers: Offers, reader: ReaderSpec) -> None:
-        self.offers = offers
+    def __init__(self, offers: Offers, tables: Tables, reader: ReaderSpec) -> None:
+        self.key = offers.key
+        self.held = tables
         self.reader = reader
         self.catalog: Catalog = offers.catalog()
 
@@ -108,27 +110,25 @@ class Reading:
                 expected=f"one of {', '.join(self.names()) or 'no tables'}",
                 remedy=f"have it added to [gateway] tables, and to [gateway.readers.{self.reader.name}]",
             )
-        schema = self.offers.tables.schema(self.catalog, table)
+        schema = self.held.schema(self.catalog, table)
         labelled, project = self.catalog.labelled, self.catalog.project
         return permits.permit(project, labelled, self.reader, purpose, table=table, schema=schema)
 
     # -- a table
 
     def _shape_of_table(self, asked: Asked) -> Shape:
-        import pyarrow as pa
-
         permit = self._permit(asked.table, asked.purpose)
         chosen = permit.chosen(asked.columns)
-        identity = self.offers.tables.identity(self.catalog, permit)
+        identity = self.held.identity(self.catalog, permit)
         known = hashing.of_json([identity, permit.columns, permit.rows, self.reader.name]).encode()
-        version = None if identity is None else hashing.keyed(self.offers.key, known)
-        schema = self.offers.tables.schema(self.catalog, asked.table)
+        version = None if identity is None else hashing.keyed(self.key, known)
+        schema = self.held.schema(self.catalog, asked.table)
         return Shape(pa.schema([schema.field(name) for name in chosen]), version)
 
     def _table(self, asked: Asked) -> Answer:
         permit = self._permit(asked.table, asked.purpose)
         chosen = permit.chosen(asked.columns)
-        content = self.offers.tables.content(self.catalog, permit, whole=True)
+        content = self.held.content(self.catalog, permit, whole=True)
         try:
             return self._sent(content.file, chosen, {asked.table: chosen}, asked)
         finally:
@@ -143,10 +143,8 @@ class Reading:
             return Shape(self.catalog.opened.kit.engine.columns(asked.sql, self._schemas(found)), None)
 
     def _query(self, asked: Asked) -> Answer:
-        from payoff.data import usage
-
         found = self._named(asked)
-        contents = {name: self.offers.tables.content(self.catalog, permit) for name, permit in found.items()}
+        contents = {name: self.held.content(self.catalog, permit) for name, permit in found.items()}
         output = self.catalog.opened.kit.store.scratch("gateway-answer")
         try:
             with _Explained(asked.sql, found):
@@ -162,7 +160,7 @@ class Reading:
 
     def _schemas(self, found: dict[str, Permit]) -> dict[str, pa.Schema]:
         """What a query can see."""
-        tables = self.offers.tables
+        tables = self.held
         return {name: _part(tables.schema(self.catalog, name), permit.columns) for name, permit in found.items()}
 
     def _named(self, asked: Asked) -> dict[str, Permit]:
@@ -176,8 +174,6 @@ class Reading:
     def _sent(
         self, file: Path, columns: Sequence[str] | None, read: dict[str, tuple[str, ...]], asked: Asked
     ) -> Answer:
-        import pyarrow as pa
-
         stream = pa.memory_map(str(file))
         whole = pa.ipc.open_file(stream)
         names = whole.schema.names if columns is None else list(columns)
@@ -211,8 +207,6 @@ class Reading:
 
 
 def _part(schema: pa.Schema, names: Sequence[str]) -> pa.Schema:
-    import pyarrow as pa
-
     return pa.schema([schema.field(name) for name in names])
 
 
