@@ -52,9 +52,8 @@ def server(run: str) -> Iterator[int]:
         folder.chmod(0o755)
         mine.touch()
         if not (folder / "keeper").exists():
-            with open(folder / "keeper.log", "wb") as log:
-                keeper = subprocess.Popen([sys.executable, __file__, folder], stdout=log, stderr=log, start_new_session=True)
-            (folder / "keeper").write_text(str(keeper.pid))
+            with open(folder / "keeper.log", "wb") as log:  # it goes on by itself, and says under which number
+                subprocess.run([sys.executable, __file__, folder], stdout=log, stderr=log, check=True)
     try:
         deadline = time.monotonic() + 90
         while not (folder / "port").exists():
@@ -82,10 +81,12 @@ def alive(pid: int) -> bool:
         return False
 
 
-def execute(port: int, *statements: str, database: str = "test") -> None:
-    """Run statements with the distribution's own client."""
-    words = [program("mariadb"), "--no-defaults", "-h", "127.0.0.1", "-P", str(port), "-u", "tester", "--default-character-set=utf8mb4", "--local-infile=1", database]
-    subprocess.run(words, input=";\n".join(statements).encode(), check=True, capture_output=True, env={**os.environ, "MYSQL_PWD": PASSWORD})
+def execute(port: int, *statements: str, database: str = "test") -> str:
+    """Run statements with the distribution's own client; what it prints, without column names."""
+    words = [program("mariadb"), "--no-defaults", "-h", "127.0.0.1", "-P", str(port), "-u", "tester", "--default-character-set=utf8mb4", "--local-infile=1", "--skip-column-names", database]
+    done = subprocess.run(words, input=";\n".join(statements).encode(), capture_output=True, env={**os.environ, "MYSQL_PWD": PASSWORD})
+    assert done.returncode == 0, done.stderr.decode()
+    return done.stdout.decode()
 
 
 def _users(folder: Path) -> bool:
@@ -143,4 +144,8 @@ def _answers(port: int) -> bool:
 
 
 if __name__ == "__main__":
-    keep(Path(sys.argv[1]))
+    if child := os.fork():
+        (Path(sys.argv[1]) / "keeper").write_text(str(child))
+    else:
+        os.setsid()
+        keep(Path(sys.argv[1]))

@@ -47,7 +47,8 @@ def items(
             yield item
     finally:
         stop.set()
-        thread.join(leave)
+        if thread is not threading.current_thread():  # the last reference to the reader may be dropped anywhere
+            thread.join(leave)
 
 
 def _work(

@@ -51,7 +51,7 @@ class AdbcSource(SqlSource):
         """Options of the driver for a connection."""
         return {}
 
-    def statement_options(self) -> Mapping[str, str]:
+    def statement_options(self) -> Mapping[str, str | int]:
         """Options of the driver for a query."""
         return {}
 

@@ -72,6 +72,10 @@ class Adbc(AdbcSource):
         sign = self._options.quote
         return sign + name.replace(sign, sign * 2) + sign if sign else name
 
+    def shape(self) -> str:
+        """The whole query, of which no row is read: some drivers take types from the first rows."""
+        return f"select * from {self.relation()}"
+
     def database(self) -> adbc_driver_manager.AdbcDatabase:
         """The driver, loaded, with the options as they are."""
         chosen = {"driver": self._library(), **self._options.options}

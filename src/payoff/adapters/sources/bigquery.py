@@ -86,11 +86,11 @@ class BigQuery(AdbcSource):
             chosen |= {"auth_type": _PREFIX + "auth_type.auth_bigquery"}
         return adbc_driver_bigquery.connect(db_kwargs={_PREFIX + key: value for key, value in chosen.items() if value})
 
-    def statement_options(self) -> Mapping[str, str]:
+    def statement_options(self) -> Mapping[str, str | int]:
         """Few batches under way: the driver's own choice is two hundred. What is asked may not cost more than said."""
-        chosen = {"result_buffer_size": "4", "prefetch_concurrency": "2"}
+        chosen = {"result_buffer_size": 4, "prefetch_concurrency": 2}
         if self._options.max_bytes:
-            chosen["max_bytes_billed"] = str(self._options.max_bytes)
+            chosen["max_bytes_billed"] = self._options.max_bytes
         return {f"{_PREFIX}query.{key}": value for key, value in chosen.items()}
 
     def _file(self) -> str:
@@ -116,7 +116,7 @@ class BigQuery(AdbcSource):
                 *(
                     str(value)
                     for name, value in key.items()
-                    if name.startswith(("private", "client_secret", "refresh"))
+                    if name in ("private_key", "client_secret", "refresh_token")
                 ),
             ]
             return text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -22,6 +23,7 @@ else:
         lazy.Module("adbc_driver_flightsql"),
     )
 
+_STATUS = re.compile(r" \((\w+); (?:DoGet|GetFlightInfo)")
 CAPABILITIES = {"columns": True, "version": False, "sql": True}
 
 
@@ -32,7 +34,7 @@ class Options:
     name unless said) in `catalog` and `schema`, or `query`: SQL. `quote`: what the server's dialect puts around names. `timeout`: seconds that the server may send nothing (0: any time).
     """
 
-    uri: str
+    uri: str = dataclasses.field(repr=False)
     token: str = dataclasses.field(default="", repr=False)
     user: str = ""
     password: str = dataclasses.field(default="", repr=False)
@@ -59,8 +61,7 @@ class FlightSql(AdbcSource):
     system = "the Flight SQL server"
 
     def __init__(self, name: str, options: Options, root: Path) -> None:
-        parts = urlsplit(options.uri)
-        if parts.scheme not in ("grpc", "grpc+tcp", "grpc+tls") or not parts.hostname or "@" in parts.netloc:
+        if not _address(options.uri):
             raise UserError(
                 f"source {name}: uri is no address of a Flight SQL server",
                 code="PO-S048",
@@ -100,7 +101,7 @@ class FlightSql(AdbcSource):
                 chosen[f"adbc.flight.sql.rpc.timeout_seconds.{what}"] = str(float(given.timeout))
         return adbc_driver_flightsql.connect(given.uri, chosen)
 
-    def statement_options(self) -> Mapping[str, str]:
+    def statement_options(self) -> Mapping[str, str | int]:
         """Few batches under way."""
         return {"adbc.rpc.result_queue_size": "2"}
 
@@ -111,6 +112,16 @@ class FlightSql(AdbcSource):
             pass
         raise self.no_certificate(file)
 
+    def told(self, error: Exception, *, reading: bool) -> PayoffError | None:
+        """By gRPC's status, which the driver puts behind the server's words."""
+        if not isinstance(error, OSError) or not (found := _STATUS.search(str(error))):
+            return self.changed("") if "inconsistent schema" in str(error) else super().told(error, reading=reading)
+        if found[1] in ("Unavailable", "Canceled", "Aborted"):
+            return self.broke() if reading else self.unreachable()
+        if found[1] in ("Unknown", "Internal", "InvalidArgument", "FailedPrecondition"):
+            return self.wrong(str(error)[: found.start()].partition(". Detail:")[0])
+        return super().told(error, reading=reading)
+
     def no_certificate(self, file: str) -> PayoffError:
         """A file of the encryption is not there."""
         return UserError(
@@ -119,3 +130,8 @@ class FlightSql(AdbcSource):
             expected="a file in PEM format",
             remedy=f"put it there, or correct its name in [sources.{self.name}] of payoff.toml",
         )
+
+
+def _address(uri: str) -> bool:
+    parts = urlsplit(uri)
+    return parts.scheme in ("grpc", "grpc+tcp", "grpc+tls") and bool(parts.hostname) and "@" not in parts.netloc

@@ -69,19 +69,13 @@ class MySQL(SqlSource):
     dialect = "mysql"
 
     def __init__(self, name: str, options: Options, root: Path) -> None:
-        try:
-            parts = urlsplit(options.dsn)
-            port = parts.port or 3306
-        except ValueError:
-            parts, port = urlsplit(""), 0
-        if not parts.hostname or not parts.path.strip("/"):
+        found = _address(options.dsn)
+        if not found:
             raise _no_address(name)
-        self._host, self._port = parts.hostname, port
-        self._user, self._password = unquote(parts.username or ""), unquote(parts.password or "")
-        self._database = unquote(parts.path.strip("/"))
+        self._host, self._port, self._user, self._password, self._database = found
         self._context = str(root / options.ca) if options.ca else ""
         self._tls = options.tls or bool(options.ca)
-        secrets = (self._password, parts.password or "")
+        secrets = (options.dsn, self._password)
         super().__init__(
             name, path=[options.table or name], query=options.query, timeout=options.timeout, secrets=secrets
         )
@@ -191,6 +185,19 @@ class MySQL(SqlSource):
         if number in _BROKE:
             return self.broke() if reading else self.unreachable()
         return self.unreachable() if number in _AWAY else self.wrong(text)
+
+
+def _address(dsn: str) -> tuple[str, int, str, str, str] | None:
+    """Host, port, user, password and database."""
+    try:
+        parts = urlsplit(dsn)
+        port = parts.port or 3306
+    except ValueError:
+        return None
+    database = unquote(parts.path.strip("/"))
+    if not parts.hostname or not database:
+        return None
+    return parts.hostname, port, unquote(parts.username or ""), unquote(parts.password or ""), database
 
 
 def _no_address(name: str) -> PayoffError:

@@ -75,7 +75,7 @@ class Redshift(AdbcSource):
         database: adbc_driver_manager.AdbcDatabase = adbc_driver_postgresql.connect(self._dsn)
         return database
 
-    def statement_options(self) -> Mapping[str, str]:
+    def statement_options(self) -> Mapping[str, str | int]:
         """Results of plain queries: Redshift cannot COPY to a client."""
         return {"adbc.postgresql.use_copy": "false"}
 

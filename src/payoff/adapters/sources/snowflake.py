@@ -138,7 +138,7 @@ class Snowflake(AdbcSource):
             db_kwargs={"username": given.user, **({"password": given.password} if given.password else {}), **options}
         )
 
-    def statement_options(self) -> Mapping[str, str]:
+    def statement_options(self) -> Mapping[str, str | int]:
         """Few batches under way: the driver's own choice is two hundred."""
         return {"adbc.rpc.result_queue_size": "4", "adbc.snowflake.rpc.prefetch_concurrency": "2"}
 
