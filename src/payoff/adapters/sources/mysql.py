@@ -115,7 +115,7 @@ class MySQL(SqlSource):
     def opened(self, sql: str) -> Iterator[pa.RecordBatchReader]:
         """Rows as they come; who leaves early closes the connection, so that the rest is not sent."""
         with self._connection() as connection:
-            cursor = connection.cursor(pymysql.cursors.SSCursor)
+            cursor, result = connection.cursor(pymysql.cursors.SSCursor), None
             try:
                 cursor.execute(sql)
                 result = cursor._result  # noqa: SLF001 - the signs and character sets of columns are told nowhere else
@@ -124,8 +124,8 @@ class MySQL(SqlSource):
                 yield pa.RecordBatchReader.from_batches(schema, self._batches_of(cursor, columns, schema))
             finally:
                 connection.close()
-                if cursor._result:  # noqa: SLF001 - else the library would read the rest from the closed connection
-                    cursor._result.unbuffered_active = False  # noqa: SLF001
+                if result:  # else the library would read the rest from the closed connection
+                    result.unbuffered_active = False
                 cursor.connection = None
 
     @contextlib.contextmanager
