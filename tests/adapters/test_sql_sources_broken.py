@@ -610,7 +610,7 @@ def test_bigquery_does_not_let_in_or_answer(tmp_path: Path, key: str, capfd: pyt
 def test_bigquery_names(tmp_path: Path) -> None:
     for table, where in (("t", "`p`.`d`.`t`"), ("e.t", "`p`.`e`.`t`"), ("q-1.e.t", "`q-1`.`e`.`t`")):
         source = connect("payoff.sources:bigquery", "x", tmp_path, {"project": "p", "dataset": "d", "table": table})
-        assert source.relation() == where
+        assert source.origin() == where
 
 
 def test_options_do_not_show_their_secrets(tmp_path: Path) -> None:

@@ -62,17 +62,17 @@ class SqlSource(Faults, abc.ABC):
         """The type, as `plain` gives it, of what `column` asks for; it is cast to the field's."""
         return field.type
 
-    def relation(self) -> str:
+    def origin(self) -> str:
         """What stands after FROM."""
         return f"({self.query}) as q" if self.query else ".".join(self.quoted(part) for part in self.path)
 
     def shape(self) -> str:
         """The query whose answer has all columns and no rows."""
-        return f"select * from {self.relation()} where 1 = 0"
+        return f"select * from {self.origin()} where 1 = 0"
 
     def selected(self, schema: pa.Schema) -> str:
         """The query for these columns."""
-        return f"select {', '.join(self.column(field) for field in schema)} from {self.relation()}"
+        return f"select {', '.join(self.column(field) for field in schema)} from {self.origin()}"
 
     def schema(self) -> pa.Schema:
         """Names and types, without reading rows."""

@@ -74,7 +74,7 @@ class Adbc(AdbcSource):
 
     def shape(self) -> str:
         """The whole query, of which no row is read: some drivers take types from the first rows."""
-        return f"select * from {self.relation()}"
+        return f"select * from {self.origin()}"
 
     def database(self) -> adbc_driver_manager.AdbcDatabase:
         """The driver, loaded, with the options as they are."""

@@ -99,7 +99,7 @@ class MySQL(SqlSource):
 
     def shape(self) -> str:
         """No rows, and no look at any."""
-        return f"select * from {self.relation()} limit 0"
+        return f"select * from {self.origin()} limit 0"
 
     def arrives(self, field: pa.Field) -> pa.DataType:
         """See `column`."""

@@ -77,10 +77,10 @@ class Snowflake(AdbcSource):
         given = self._options
         return "/".join(part for part in (given.account, given.database, given.schema) if part)
 
-    def relation(self) -> str:
+    def origin(self) -> str:
         """Plain names as they are, so that Snowflake folds them; others in quotes."""
         if self.query:
-            return super().relation()
+            return super().origin()
         return ".".join(
             part if _FOLDED.fullmatch(part) or part.startswith('"') else self.quoted(part) for part in self.path
         )
@@ -89,7 +89,7 @@ class Snowflake(AdbcSource):
         """Snowflake's own token of a table's or view's last change; None for a query, and where Snowflake has none."""
         if self.query:
             return None
-        named = self.relation().replace("'", "''")
+        named = self.origin().replace("'", "''")
         try:
             token = self.answer_to(f"select system$last_change_commit_time('{named}') as token").column(0)[0].as_py()
         except UserError as error:
