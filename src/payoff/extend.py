@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from payoff.base.errors import Bug, InvalidInput, OutsideError, PayoffError, Refused, UserError, Where
 from payoff.base.money import Money
+from payoff.ports.adbc_source import AdbcSource
 from payoff.ports.cluster import Cluster
 from payoff.ports.engine import Engine
 from payoff.ports.executor import Executor
@@ -17,6 +18,7 @@ from payoff.ports.ledger import Ledger, Readout
 from payoff.ports.observer import Observer, silent
 from payoff.ports.pushdown import Database
 from payoff.ports.source import Source
+from payoff.ports.sql_source import SqlSource
 from payoff.ports.store import Store
 from payoff.ports.tracker import Tracker
 from payoff.records.artifact import Artifact, Field, Identity
@@ -59,6 +61,7 @@ from payoff.records.task import Failure, Task, TaskInput, TaskResult
 
 __all__ = [
     "Accept",
+    "AdbcSource",
     "Artifact",
     "Bug",
     "Calibration",
@@ -117,6 +120,7 @@ __all__ = [
     "Source",
     "SourceSpec",
     "SplitSpec",
+    "SqlSource",
     "State",
     "Step",
     "StepOutcome",

@@ -17,18 +17,19 @@ HOUSE = Path(payoff.__file__).parent
 PUBLIC = {"__version__", "columns", "log_metric", "step"}
 # To take a name out of here is to break somebody's adapter: deprecate it first.
 EXTEND = {
-    "Accept", "Artifact", "Bug", "Calibration", "CapacitySpec", "Cell", "Charter", "CheckResult", "Column", "CommonSolution", "Contract", "Costs", "Decision",
+    "Accept", "AdbcSource", "Artifact", "Bug", "Calibration", "CapacitySpec", "Cell", "Charter", "CheckResult", "Column", "CommonSolution", "Contract", "Costs", "Decision",
     "Engine", "Entry", "Environment", "EnvironmentUsed", "Evidence", "Executor", "Failure", "Field", "Finding", "Gain", "GateSpec",
     "Git", "GroupValue", "Identity", "Input", "Interval", "InvalidInput", "Label", "LabelSpec", "Leak", "Ledger", "Lowering", "Money", "Objective", "Observer", "OutcomeSpec",
     "OutsideError", "PayoffError", "Place", "Project", "QuantitySpec", "Readout", "Refused", "Remembered", "RunRecord", "Source", "SourceSpec",
     "Cluster", "Database", "Dialect", "Location", "Placement", "Relation",  # of databases that run queries
-    "SegmentSpec", "Signed", "SplitSpec", "State", "Step", "StepOutcome", "Stop", "Store", "Summary", "TableCheck", "Task", "TaskInput", "TaskResult",
+    "SegmentSpec", "Signed", "SplitSpec", "SqlSource", "State", "Step", "StepOutcome", "Stop", "Store", "Summary", "TableCheck", "Task", "TaskInput", "TaskResult",
     "Tracker", "Tracking", "UserError", "Valuation", "Verdict", "Where", "Zone", "silent",
 }  # fmt: skip
 # Ports and records that authors of adapters do not meet.
 INNER = {
     "payoff.ports.kit": "what wiring hands to flows",
     "payoff.ports.columns": "what our own sources share",
+    "payoff.ports.sql_faults": "a part of SqlSource",
     "payoff.ports.gate.judge": "asks the gates; a gate is a function",
     "payoff.records.finding.from_error": "the front door's",
     "payoff.records.request": "what the front door asks flows for",

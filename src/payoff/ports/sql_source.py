@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 else:
     pa = lazy.Module("pyarrow")
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 
 class SqlSource(Faults, abc.ABC):
@@ -126,8 +126,8 @@ class SqlSource(Faults, abc.ABC):
                 return self.changed(field.name)
         return error
 
-    def _one(self, opened: Callable[[], AbstractContextManager[Iterable[T]]]) -> T:
-        found: list[T] = []
+    def _one(self, opened: Callable[[], AbstractContextManager[Iterable[_T]]]) -> _T:
+        found: list[_T] = []
         trouble = None
         try:
             found += waiting.items(opened, self.timeout, self.slow)
