@@ -16,10 +16,11 @@ from payoff.ports.gate import GateSpec
 from payoff.ports.ledger import Ledger, Readout
 from payoff.ports.observer import Observer, silent
 from payoff.ports.pushdown import Database
+from payoff.ports.sink import Sink, taken, unfit
 from payoff.ports.source import Source
 from payoff.ports.store import Store
 from payoff.ports.tracker import Tracker
-from payoff.records.artifact import Artifact, Field, Identity
+from payoff.records.artifact import Artifact, Field, Identity, Written
 from payoff.records.charter import (
     Accept,
     CapacitySpec,
@@ -50,9 +51,10 @@ from payoff.records.evidence import (
     Verdict,
 )
 from payoff.records.finding import Finding, Place
+from payoff.records.join import AsOf, Join
 from payoff.records.label import Label, LabelSpec, Lowering, Zone
 from payoff.records.placement import Dialect, Location, Placement, Relation
-from payoff.records.project import Environment, Git, Input, Project, SourceSpec, Step, Tracking
+from payoff.records.project import Environment, Git, Input, Project, SinkSpec, SourceSpec, Step, Tracking
 from payoff.records.run import Entry, EnvironmentUsed, RunRecord, Summary
 from payoff.records.state import Remembered, State
 from payoff.records.task import Failure, Task, TaskInput, TaskResult
@@ -60,6 +62,7 @@ from payoff.records.task import Failure, Task, TaskInput, TaskResult
 __all__ = [
     "Accept",
     "Artifact",
+    "AsOf",
     "Bug",
     "Calibration",
     "CapacitySpec",
@@ -91,6 +94,7 @@ __all__ = [
     "Input",
     "Interval",
     "InvalidInput",
+    "Join",
     "Label",
     "LabelSpec",
     "Leak",
@@ -114,6 +118,8 @@ __all__ = [
     "RunRecord",
     "SegmentSpec",
     "Signed",
+    "Sink",
+    "SinkSpec",
     "Source",
     "SourceSpec",
     "SplitSpec",
@@ -133,6 +139,9 @@ __all__ = [
     "Valuation",
     "Verdict",
     "Where",
+    "Written",
     "Zone",
     "silent",
+    "taken",
+    "unfit",
 ]
