@@ -17,11 +17,12 @@ from payoff.ports.gate import GateSpec
 from payoff.ports.ledger import Ledger, Readout
 from payoff.ports.observer import Observer, silent
 from payoff.ports.pushdown import Database
+from payoff.ports.sink import Sink, taken, unfit
 from payoff.ports.source import Source
 from payoff.ports.sql_source import SqlSource
 from payoff.ports.store import Store
 from payoff.ports.tracker import Tracker
-from payoff.records.artifact import Artifact, Field, Identity
+from payoff.records.artifact import Artifact, Field, Identity, Written
 from payoff.records.charter import (
     Accept,
     CapacitySpec,
@@ -52,9 +53,10 @@ from payoff.records.evidence import (
     Verdict,
 )
 from payoff.records.finding import Finding, Place
+from payoff.records.join import AsOf, Join
 from payoff.records.label import Label, LabelSpec, Lowering, Zone
 from payoff.records.placement import Dialect, Location, Placement, Relation
-from payoff.records.project import Environment, Git, Input, Project, SourceSpec, Step, Tracking
+from payoff.records.project import Environment, Git, Input, Project, SinkSpec, SourceSpec, Step, Tracking
 from payoff.records.run import Entry, EnvironmentUsed, RunRecord, Summary
 from payoff.records.state import Remembered, State
 from payoff.records.task import Failure, Task, TaskInput, TaskResult
@@ -63,6 +65,7 @@ __all__ = [
     "Accept",
     "AdbcSource",
     "Artifact",
+    "AsOf",
     "Bug",
     "Calibration",
     "CapacitySpec",
@@ -94,6 +97,7 @@ __all__ = [
     "Input",
     "Interval",
     "InvalidInput",
+    "Join",
     "Label",
     "LabelSpec",
     "Leak",
@@ -117,6 +121,8 @@ __all__ = [
     "RunRecord",
     "SegmentSpec",
     "Signed",
+    "Sink",
+    "SinkSpec",
     "Source",
     "SourceSpec",
     "SplitSpec",
@@ -137,6 +143,9 @@ __all__ = [
     "Valuation",
     "Verdict",
     "Where",
+    "Written",
     "Zone",
     "silent",
+    "taken",
+    "unfit",
 ]

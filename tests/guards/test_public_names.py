@@ -23,7 +23,7 @@ EXTEND = {
     "OutsideError", "PayoffError", "Place", "Project", "QuantitySpec", "Readout", "Refused", "Remembered", "RunRecord", "Source", "SourceSpec",
     "Cluster", "Database", "Dialect", "Location", "Placement", "Relation",  # of databases that run queries
     "SegmentSpec", "Signed", "SplitSpec", "SqlSource", "State", "Step", "StepOutcome", "Stop", "Store", "Summary", "TableCheck", "Task", "TaskInput", "TaskResult",
-    "Tracker", "Tracking", "UserError", "Valuation", "Verdict", "Where", "Zone", "silent",
+    "Tracker", "Tracking", "UserError", "Valuation", "Verdict", "Where", "Zone", "silent", "AsOf", "Join", "Sink", "SinkSpec", "Written", "taken", "unfit",
 }  # fmt: skip
 # Ports and records that authors of adapters do not meet.
 INNER = {

@@ -78,7 +78,7 @@ def used_columns(context: Context, table: str) -> list[str] | None:
             if taken.columns is None:
                 return None
             used |= set(taken.columns)
-    if table == context.project.charter.decision.examples:
+    if table == context.project.charter.decision.examples or any(s.table == table for s in context.project.sinks):
         return None
     used |= _needed_by_checks(context, table)
     return [name for name in schema.names if name in used]

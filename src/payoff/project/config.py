@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from payoff.project import places, spec, toml
+from payoff.project.pipeline import joins, sinks
 from payoff.project.spec import Key, Section
 from payoff.records.label import CLASSIFICATIONS, HERE, Classification, LabelSpec, Zone
-from payoff.records.project import SourceSpec, Tracking
+from payoff.records.project import SinkSpec, SourceSpec, Step, Tracking
 
 if TYPE_CHECKING:
     from payoff.project.files import Reading
@@ -71,6 +72,8 @@ SPEC = Section(
                 free=True,
             ),
         ),
+        "joins": joins.SPEC,
+        "sinks": sinks.SPEC,
         "zones": Section(
             {},
             "places where data may be",
@@ -176,6 +179,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     serving: tuple[str, ...] = ()
     labels: LabelSpec = LabelSpec()
     shown: Classification = "internal"
+    joins: tuple[Step, ...] = ()
+    sinks: tuple[SinkSpec, ...] = ()
 
 
 def read(reading: Reading) -> Config | None:
@@ -203,6 +208,8 @@ def read(reading: Reading) -> Config | None:
         push=table.get("run", {}).get("push", "auto"),
         engine=plain(table.get("engine", {})),
         pipeline=_pipeline(document, reading),
+        joins=tuple(joins.steps(document, reading)),
+        sinks=tuple(sinks.read(document, plain)),
         **places.read(document, reading),
     )
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from payoff.ports.source import Source
-    from payoff.records.project import Project
+    from payoff.records.project import Project, SinkSpec
 
 CONFIG = "payoff.toml"
 # What a project uses that names nothing else: everything embedded, in the project's own folder.
@@ -37,7 +37,9 @@ def assemble(project: Project) -> Kit:
         makers["cluster"] = functools.partial(_connect, "cluster", dict(project.engine), root)
     makers["tracker"] = functools.partial(_tracker, project, root)
     sources = {source.table: functools.partial(_source, source, root) for source in project.sources}
-    return Kit(makers, sources, functools.partial(_capabilities, {source.table: source for source in project.sources}))
+    capabilities = functools.partial(_capabilities, {source.table: source for source in project.sources})
+    sinks = {sink.name: functools.partial(_sink, sink, root) for sink in project.sinks}
+    return Kit(makers, sources, capabilities, sinks)
 
 
 def _capabilities(sources: Mapping[str, SourceSpec], table: str) -> Mapping[str, Any]:
@@ -74,6 +76,11 @@ def problems(project: Project) -> list[Finding]:
             _options("sources", source.kind, source.options, f"[sources.{source.table}]", source.line)
         except PayoffError as error:
             found += from_error(error)
+    for sink in project.sinks:
+        try:
+            _options("sinks", sink.kind, sink.options, f"[sinks.{sink.name}]", sink.line)
+        except PayoffError as error:
+            found += from_error(error)
     if project.engine:
         section = dict(project.engine)
         try:
@@ -108,6 +115,11 @@ def _connect(port: str, section: dict[str, Any], root: Path) -> Any:
 def _source(source: SourceSpec, root: Path) -> Any:
     connect, made = _options("sources", source.kind, source.options, f"[sources.{source.table}]", source.line)
     return connect(source.table, made, root)
+
+
+def _sink(sink: SinkSpec, root: Path) -> Any:
+    connect, made = _options("sinks", sink.kind, sink.options, f"[sinks.{sink.name}]", sink.line)
+    return connect(sink.name, made, root)
 
 
 def _tracker(project: Project, root: Path) -> Any:

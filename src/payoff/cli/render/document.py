@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from payoff.cli.render import words
 from payoff.records.finding import from_error
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ def run(answer: RunAnswer, exit_code: int, **more: Any) -> str:
             for name, table in record.tables.items()
         },
         "code": record.git,
+        "sinks": [each._asdict() for each in words.deliveries(record)],
         "environments": [
             {"name": each.name, "python": each.python, "digest": each.digest, "packages": len(each.packages)}
             for each in record.environments
