@@ -17,6 +17,7 @@ VERBS = {
     "run": "run what is stale, judge the model in money, write the record and the report",
     "runs": "the project's runs, newest first",
     "show": "one run: its money, verdicts, steps and where to look",
+    "ingest": "land what streams have in the project's tables, once or until it is stopped",
     "worth": "what a model could be worth before there is one, or what a run's worth hangs on",
 }
 

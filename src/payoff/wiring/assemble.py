@@ -10,17 +10,26 @@ from payoff.base.errors import PayoffError, Where
 from payoff.ports.kit import Kit
 from payoff.records.finding import Finding, from_error
 from payoff.records.project import SourceSpec
-from payoff.wiring import entry_points, options
+from payoff.wiring import entry_points, options, streams
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from payoff.ports.source import Source
+    from payoff.records.contract import Contract
     from payoff.records.project import Project
 
 CONFIG = "payoff.toml"
+SOURCES = "payoff.sources"
 # What a project uses that names nothing else: everything embedded, in the project's own folder.
-DEFAULTS = {"engine": "duckdb", "store": "local", "executor": "local", "ledger": "sqlite", "source": "files"}
+DEFAULTS = {
+    "engine": "duckdb",
+    "store": "local",
+    "executor": "local",
+    "ledger": "sqlite",
+    "source": "files",
+    "landing": "local",
+}
 
 
 def assemble(project: Project) -> Kit:
@@ -34,7 +43,10 @@ def assemble(project: Project) -> Kit:
     }
     makers = {port: functools.partial(_connect, port, dict(section), root) for port, section in sections.items()}
     makers["tracker"] = functools.partial(_tracker, project, root)
-    sources = {source.table: functools.partial(_source, source, root) for source in project.sources}
+    sources = {
+        source.table: functools.partial(_source, source, root, project.contract(source.table))
+        for source in project.sources
+    }
     return Kit(makers, sources)
 
 
@@ -63,7 +75,7 @@ def problems(project: Project) -> list[Finding]:
     found: list[Finding] = []
     for source in project.sources:
         try:
-            _options("sources", source.kind, source.options, f"[sources.{source.table}]", source.line)
+            _source(source, Path(project.root), project.contract(source.table))
         except PayoffError as error:
             found += from_error(error)
     return found
@@ -91,9 +103,20 @@ def _connect(port: str, section: dict[str, Any], root: Path) -> Any:
     return connect(root, made)
 
 
-def _source(source: SourceSpec, root: Path) -> Any:
-    connect, made = _options("sources", source.kind, source.options, f"[sources.{source.table}]", source.line)
-    return connect(source.table, made, root)
+def _source(source: SourceSpec, root: Path, contract: Contract | None = None) -> Any:
+    """A table's source: an adapter, or what an adapter of streams lands."""
+    group = entry_points.group_of(source.kind, (SOURCES, streams.GROUP))
+    where = Where(CONFIG, source.line)
+    module = entry_points.load(group, source.kind, where, also=streams.GROUP)
+    made = options.build(
+        entry_points.attribute(module, "Options"), source.options, title=f"[sources.{source.table}]", where=where
+    )
+    adapter = entry_points.attribute(module, "connect")(source.table, made, root)
+    if group == SOURCES:
+        return adapter
+    offset = entry_points.attribute(module, "CAPABILITIES")["offset"]
+    landing = _connect("landing", {}, root)
+    return streams.landed(source.table, adapter, landing, made, contract, offset=offset)
 
 
 def _tracker(project: Project, root: Path) -> Any:
