@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import signal
 import sys
 import threading
@@ -37,7 +38,7 @@ def main(argv: list[str]) -> int:
     )
     stop = threading.Event()
     for ending in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
-        signal.signal(ending, lambda number, frame: _stop(stop))
+        signal.signal(ending, functools.partial(_stop, stop))
     with watching(sys.stderr) as observer:
         answer = ingest(request, stop, observer)
     if options.json:
@@ -47,7 +48,7 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def _stop(stop: threading.Event) -> None:
+def _stop(stop: threading.Event, number: int, frame: object) -> None:
     """Once: end after what is under way. Twice: end now; a transaction is whole or was not."""
     if stop.is_set():
         raise KeyboardInterrupt

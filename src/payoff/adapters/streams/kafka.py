@@ -25,7 +25,7 @@ else:
     confluent_kafka = lazy.Module("confluent_kafka")
 
 CAPABILITIES = {"offset": "int64", "partitions": True}
-_ANSWER = 10.0  # seconds for an answer of the broker
+_ANSWER = 5.0  # seconds for an answer of the broker
 _CHUNK, _PAUSE = 1000, 0.05
 _REFUSED = {
     "_AUTHENTICATION",
@@ -71,13 +71,15 @@ class Kafka:
     def read(self, positions: Positions, until: Positions, limit: int, size: int, seconds: float) -> Batch:
         """Through a consumer of no group that is told where to begin."""
         with self._told():
-            marks = {partition: self._marks(partition) for partition in until}
-            at = {partition: positions.get(partition, low) for partition, (low, _) in marks.items()}
-            lost = [_lost(partition, at[partition], *marks[partition]) for partition in at]
-            found = tuple(each for each in lost if each is not None)
-            if found:
-                after = {each.partition: marks[each.partition][0] for each in found}
-                return Batch(positions={**positions, **at, **after}, lost=found)
+            at = {partition: positions[partition] for partition in until if partition in positions}
+            if not self._goes_on(at, until):
+                marks = {partition: self._marks(partition) for partition in until}
+                at = {partition: positions.get(partition, low) for partition, (low, _) in marks.items()}
+                lost = [_lost(partition, at[partition], *marks[partition]) for partition in at]
+                found = tuple(each for each in lost if each is not None)
+                if found:
+                    after = {each.partition: marks[each.partition][0] for each in found}
+                    return Batch(positions={**positions, **at, **after}, lost=found)
             taken = _Taken(at, until)
             if taken.left:
                 self._assign({partition: at[partition] for partition in taken.left})
@@ -106,6 +108,7 @@ class Kafka:
                 "enable.auto.commit": False,
                 "enable.auto.offset.store": False,
                 "enable.partition.eof": True,
+                "fetch.wait.max.ms": 100,
                 "auto.offset.reset": "error",
                 "isolation.level": "read_committed",
                 "error_cb": self._heard,
@@ -130,15 +133,20 @@ class Kafka:
         marks: tuple[int, int] = self._consumer().get_watermark_offsets(place, timeout=_ANSWER, cached=False)
         return marks
 
+    def _goes_on(self, at: dict[str, int], until: Positions) -> bool:
+        """True when the consumer is where this read begins: then it says itself when the broker has removed what comes next."""
+        left = {partition: offset for partition, offset in at.items() if offset < until[partition]}
+        return self._assigned is not None and at.keys() == until.keys() and left.items() <= self._assigned.items()
+
     def _assign(self, wanted: dict[str, int]) -> None:
-        if self._assigned != wanted:
+        if self._assigned is None or not wanted.items() <= self._assigned.items():
+            self._assigned = dict(wanted)
             places = [confluent_kafka.TopicPartition(self._topic, int(p), offset) for p, offset in wanted.items()]
             self._consumer().assign(places)
-        self._assigned = None  # until what was read is known
 
     def _consume(self, taken: _Taken, limit: int, size: int, seconds: float) -> None:
         consumer, deadline, whole = self._consumer(), stopwatch() + seconds, True
-        assigned = set(taken.left)
+        assigned, self._assigned = self._assigned or {}, None  # until what was read is known
         while taken.left and taken.count < limit and taken.size < size:
             got = consumer.consume(min(_CHUNK, limit - taken.count), _PAUSE)
             if not got and (taken.count or stopwatch() > deadline):

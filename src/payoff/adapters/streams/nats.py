@@ -30,7 +30,7 @@ else:
     nats.js.api, nats.js.errors = lazy.Module("nats.js.api"), lazy.Module("nats.js.errors")
 
 CAPABILITIES = {"offset": "int64", "partitions": False}
-_ANSWER = 10.0  # seconds for an answer of the server
+_ANSWER = 5.0  # seconds for an answer of the server
 _CHUNK = 1000
 _IDLE = 60.0  # seconds after which the server forgets a reader that went away
 _REFUSED = ("authorization violation", "authentication", "permissions violation")
@@ -111,7 +111,13 @@ class Nats:
                 settings["user_credentials"] = str(self._root / self._options.credentials)
             servers = [each.strip() for each in self._options.servers.split(",")]
             self._client = await nats.connect(
-                servers, allow_reconnect=False, connect_timeout=int(_ANSWER), error_cb=_quiet, name="payoff", **settings
+                servers,
+                allow_reconnect=False,
+                max_reconnect_attempts=1,  # of the first connection, too: else two minutes
+                connect_timeout=int(_ANSWER),
+                error_cb=_quiet,
+                name="payoff",
+                **settings,
             )
         return self._client.jetstream(timeout=_ANSWER)
 
