@@ -18,6 +18,7 @@ VERBS = {
     "runs": "the project's runs, newest first",
     "show": "one run: its money, verdicts, steps and where to look",
     "data": "the project's tables: labels, versions, where columns come from and go, who read them, samples",
+    "ingest": "land what streams have in the project's tables, once or until it is stopped",
     "worth": "what a model could be worth before there is one, or what a run's worth hangs on",
 }
 

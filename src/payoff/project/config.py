@@ -144,7 +144,7 @@ SPEC = Section(
     "how a Payoff project runs",
 )
 
-_SECRET = re.compile(r"(^|_)(password|passwd|pwd|secret|token|api_key|access_key|secret_key)$", re.IGNORECASE)
+_SECRET = re.compile(r"(^|[_.])(password|passwd|pwd|secret|token|api_key|access_key|secret_key)$", re.IGNORECASE)
 _CREDENTIALS = re.compile(r"://[^/@:\s]*:(?P<password>[^/@\s]+)@")
 _REFERENCE = re.compile(r"\$\{([^}]*)\}?")
 

@@ -17,12 +17,37 @@ if TYPE_CHECKING:
     from payoff.records.finding import Finding
     from payoff.records.request import InitAnswer, RunAnswer
     from payoff.records.run import RunRecord, Summary
+    from payoff.records.stream import Ingested
     from payoff.records.worth import Worth
 
 
 def encode(value: Any) -> str:
     """A document as indented JSON; numbers that JSON does not have (nan, inf) become null."""
     return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+
+
+def ingest(answer: Sequence[Ingested]) -> str:
+    """The document of `ingest` (docs/schemas/ingest.json)."""
+    tables = [
+        {
+            "table": each.table,
+            "landed": each.landed,
+            "set_aside": each.set_aside,
+            "batches": each.batches,
+            "waits": each.waits,
+            "seconds": each.seconds,
+            "total": {
+                "rows": each.state.rows,
+                "set_aside": each.state.set_aside,
+                "lost": each.state.lost,
+                "bytes": each.state.bytes,
+            },
+            "commit": each.state.commit,
+            "offsets": each.state.positions,
+        }
+        for each in answer
+    ]
+    return encode({"tables": tables})
 
 
 def run(answer: RunAnswer, exit_code: int, **more: Any) -> str:
