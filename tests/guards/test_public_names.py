@@ -29,6 +29,9 @@ EXTEND = {
 INNER = {
     "payoff.ports.kit": "what wiring hands to flows",
     "payoff.ports.columns": "what our own sources share",
+    "payoff.ports.sql_source": "what our own sources share",
+    "payoff.ports.sql_faults": "what our own sources share",
+    "payoff.ports.adbc_source": "what our own sources share",
     "payoff.ports.gate.judge": "asks the gates; a gate is a function",
     "payoff.records.finding.from_error": "the front door's",
     "payoff.records.request": "what the front door asks flows for",
