@@ -53,7 +53,7 @@ from payoff.records.evidence import (
     Verdict,
 )
 from payoff.records.finding import Finding, Place
-from payoff.records.join import AsOf, Join
+from payoff.records.joins.as_of import AsOf, Join
 from payoff.records.label import Label, LabelSpec, Lowering, Zone
 from payoff.records.placement import Dialect, Location, Placement, Relation
 from payoff.records.project import Environment, Git, Input, Project, SinkSpec, SourceSpec, Step, Tracking

@@ -17,7 +17,7 @@ from sqlglot.lineage import lineage
 from payoff.base.errors import UserError
 from payoff.data import as_of, usage
 from payoff.records.artifact import Field
-from payoff.records.join import AsOf, Join
+from payoff.records.joins.as_of import AsOf, Join
 
 PRICES = AsOf(table="prices", by=(("product", "item"),), valid="valid", known="known", columns=("price", "note"), within=5 * 86_400, prefix="p_")
 RATES = AsOf(table="rates", by=(), valid="day", columns=("rate",))

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from payoff.records.artifact import Field
-    from payoff.records.join import AsOf, Join
+    from payoff.records.joins.as_of import AsOf, Join
 
 _KINDS = {
     "date": "dates",

@@ -8,7 +8,7 @@ import msgspec
 
 from payoff.records.charter import Charter
 from payoff.records.contract import Contract
-from payoff.records.join import Join
+from payoff.records.joins.as_of import Join
 from payoff.records.label import HERE, Classification, LabelSpec, Zone
 
 Form = Literal["ibis", "pyarrow", "pandas", "polars", "path", "object"]

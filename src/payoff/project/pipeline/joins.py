@@ -9,7 +9,7 @@ import msgspec
 
 from payoff.base import hashing
 from payoff.project.spec import Key, Section
-from payoff.records.join import AsOf, Join
+from payoff.records.joins.as_of import AsOf, Join
 from payoff.records.project import Input, Step
 
 if TYPE_CHECKING:
