@@ -30,9 +30,9 @@ format: .make/dev
 # The exact versions that are tested; run after a change of the dependencies in pyproject.toml.
 pins: .make/dev
 	$(BIN)/uv pip compile --quiet --python-version 3.11 --no-annotate --no-header --no-emit-index-url --no-emit-find-links \
-	  --extra postgresql --output-file requirements/run.txt pyproject.toml
+	  --extra postgresql --extra kafka --extra nats --extra redis --output-file requirements/run.txt pyproject.toml
 	$(BIN)/uv pip compile --quiet --python-version 3.11 --no-annotate --no-header --no-emit-index-url --no-emit-find-links \
-	  --extra postgresql --group dev --constraints requirements/run.txt --output-file requirements/dev.txt pyproject.toml
+	  --extra postgresql --extra kafka --extra nats --extra redis --group dev --constraints requirements/run.txt --output-file requirements/dev.txt pyproject.toml
 
 .make/venv:
 	$(PYTHON) -m venv $(VENV)
@@ -49,13 +49,20 @@ pins: .make/dev
 	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --requirement requirements/dev.txt
 	@touch $@
 
-# A real PostgreSQL for the tests that need one; where it cannot be installed they are skipped, with the reason printed.
+# Real servers for the tests that need one; where one cannot be installed its tests are skipped, with the reason printed.
 .make/servers:
 	@mkdir -p .make
-	@if ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1; then :; \
+	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || echo postgresql >>.make/wanted
+	@PATH="$$PATH:/usr/sbin" command -v nats-server >/dev/null 2>&1 || echo nats-server >>.make/wanted
+	@command -v redis-server >/dev/null 2>&1 || echo redis-server >>.make/wanted
+	@if ! [ -s .make/wanted ]; then :; \
 	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then \
-	  echo "installing PostgreSQL for the tests"; \
-	  (apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql) >.make/apt.log 2>&1 \
-	    || echo "PostgreSQL could not be installed (.make/apt.log): its tests will be skipped"; \
-	else echo "PostgreSQL is not installed and may not be installed here: its tests will be skipped"; fi
+	  apt-get update -qq >.make/apt.log 2>&1; \
+	  for server in $$(cat .make/wanted); do \
+	    echo "installing $$server for the tests"; \
+	    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$server >>.make/apt.log 2>&1 \
+	      || echo "$$server could not be installed (.make/apt.log): its tests will be skipped"; \
+	  done; \
+	else echo "not installed, and may not be installed here: $$(tr '\n' ' ' <.make/wanted): their tests will be skipped"; fi
+	@rm -f .make/wanted
 	@touch $@

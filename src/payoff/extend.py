@@ -12,10 +12,12 @@ from payoff.base.money import Money
 from payoff.ports.engine import Engine
 from payoff.ports.executor import Executor
 from payoff.ports.gate import GateSpec
+from payoff.ports.landing import Landing
 from payoff.ports.ledger import Ledger, Readout
 from payoff.ports.observer import Observer, silent
-from payoff.ports.source import Source
+from payoff.ports.source import Positioned, Source
 from payoff.ports.store import Store
+from payoff.ports.stream import Stream
 from payoff.ports.tracker import Tracker
 from payoff.records.artifact import Artifact, Field, Identity
 from payoff.records.charter import (
@@ -52,11 +54,14 @@ from payoff.records.label import Label, LabelSpec, Lowering, Zone
 from payoff.records.project import Environment, Git, Input, Project, SourceSpec, Step, Tracking
 from payoff.records.run import Entry, EnvironmentUsed, RunRecord, Summary
 from payoff.records.state import Remembered, State
+from payoff.records.stream import Arrival, Batch, Ingested, LandingState, Lost, Poison, StreamOptions
 from payoff.records.task import Failure, Task, TaskInput, TaskResult
 
 __all__ = [
     "Accept",
+    "Arrival",
     "Artifact",
+    "Batch",
     "Bug",
     "Calibration",
     "CapacitySpec",
@@ -82,13 +87,17 @@ __all__ = [
     "Git",
     "GroupValue",
     "Identity",
+    "Ingested",
     "Input",
     "Interval",
     "InvalidInput",
     "Label",
     "LabelSpec",
+    "Landing",
+    "LandingState",
     "Leak",
     "Ledger",
+    "Lost",
     "Lowering",
     "Money",
     "Objective",
@@ -97,6 +106,8 @@ __all__ = [
     "OutsideError",
     "PayoffError",
     "Place",
+    "Poison",
+    "Positioned",
     "Project",
     "QuantitySpec",
     "Readout",
@@ -113,6 +124,8 @@ __all__ = [
     "StepOutcome",
     "Stop",
     "Store",
+    "Stream",
+    "StreamOptions",
     "Summary",
     "TableCheck",
     "Task",

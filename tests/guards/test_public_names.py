@@ -23,6 +23,7 @@ EXTEND = {
     "OutsideError", "PayoffError", "Place", "Project", "QuantitySpec", "Readout", "Refused", "Remembered", "RunRecord", "Source", "SourceSpec",
     "SegmentSpec", "Signed", "SplitSpec", "State", "Step", "StepOutcome", "Stop", "Store", "Summary", "TableCheck", "Task", "TaskInput", "TaskResult",
     "Tracker", "Tracking", "UserError", "Valuation", "Verdict", "Where", "Zone", "silent",
+    "Arrival", "Batch", "Ingested", "Landing", "LandingState", "Lost", "Poison", "Positioned", "Stream", "StreamOptions",
 }  # fmt: skip
 # Ports and records that authors of adapters do not meet.
 INNER = {
