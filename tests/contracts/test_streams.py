@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from payoff.testing.stream import PASSWORD, StreamSuite
+from payoff.testing.stream import WRONG, StreamSuite
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,7 +49,7 @@ class TestNats(StreamSuite):
         return {"servers": f"nats://127.0.0.1:{brokers.free_port()}"}
 
     def refused(self) -> dict[str, Any]:
-        return {**self.broker.options, "password": PASSWORD}
+        return {**self.broker.options, "password": WRONG}
 
     def test_a_subject_of_its_own_has_its_own_messages(self, tmp_path: Path, name: str) -> None:
         from payoff.testing.stream import ids, numbered, read_all
@@ -100,7 +100,7 @@ class TestRedis(StreamSuite):
         return {"address": f"redis://127.0.0.1:{brokers.free_port()}/0"}
 
     def refused(self) -> dict[str, Any]:
-        return {"address": f"redis://:{PASSWORD}@127.0.0.1:{self.broker.port}/0"}
+        return {"address": f"redis://:{WRONG}@127.0.0.1:{self.broker.port}/0"}
 
     def test_an_entry_deleted_before_it_was_read_is_said_once(self, tmp_path: Path, name: str) -> None:
         from payoff.testing.stream import SIZE, ids, numbered, read_all

@@ -9,7 +9,7 @@ Inherit it in a test file, name the adapter, and say how messages come to be out
         def trim(self, name, keep): ...          # let the broker forget all but about so many of the newest
         def anew(self, name, messages): ...      # the stream is deleted and made again with these; answer its options
         def unreachable(self): ...               # options of a broker that is not there
-        def refused(self): ...                   # options with a wrong password, `PASSWORD`; None where there is none to be had
+        def refused(self): ...                   # options with the wrong password `WRONG`; None where there is none to be had
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from payoff.ports.stream import Stream
     from payoff.records.stream import Positions
 
-PASSWORD = "geheim-4711"
+WRONG = "geheim-4711"
 SIZE = 64 << 20
 
 
@@ -235,8 +235,8 @@ class StreamSuite:
         with pytest.raises(PayoffError) as caught:
             stream.end()
         assert isinstance(caught.value, UserError)
-        assert PASSWORD not in str(caught.value)
-        assert PASSWORD not in json.dumps(stream.describe())
+        assert WRONG not in str(caught.value)
+        assert WRONG not in json.dumps(stream.describe())
         stream.close()
 
     def test_it_says_where_it_is_and_closes_as_often_as_asked(self, tmp_path: Path, name: str) -> None:

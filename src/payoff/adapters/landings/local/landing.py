@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import sqlite3
+import threading
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -50,16 +51,24 @@ class LocalLanding:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._lock = threading.Lock()
+        self._databases: dict[str, database.Database] = {}
+
+    def _database(self, table: str) -> database.Database:
+        with self._lock:
+            if table not in self._databases:
+                self._databases[table] = database.Database(self._folder / table)
+            return self._databases[table]
 
     def state(self, table: str) -> LandingState:
         """From the database alone."""
-        with database.opened(self._folder / table) as connection:
+        with self._database(table).opened() as connection:
             return _state(connection)
 
     def commit(self, table: str, after: int, arrival: Arrival) -> LandingState | None:
         """The file first, then the transaction, which looks again whether both the table and the file are as they were."""
         folder, segment, added = self._folder / table, None, False
-        with database.opened(folder) as connection:
+        with self._database(table).opened() as connection:
             try:
                 if arrival.rows is not None and arrival.rows.num_rows:
                     try:
@@ -82,7 +91,7 @@ class LocalLanding:
         """All files are opened before the first row is handed out, so that nothing can be taken away from under the reader."""
         folder = self._folder / table
         for _ in range(_TRIES):
-            with database.opened(folder) as connection:
+            with self._database(table).opened() as connection:
                 connection.execute("begin")
                 state = _state(connection)
                 files = connection.execute("select first, file, bytes from segments order by first").fetchall()
@@ -103,7 +112,7 @@ class LocalLanding:
     def set_aside(self, table: str, limit: int = 100) -> list[Poison]:
         """Their bytes are in the database."""
         columns = 'partition, "offset", time, key, reason, payload'
-        with database.opened(self._folder / table) as connection:
+        with self._database(table).opened() as connection:
             rows = connection.execute(
                 f"select {columns} from set_aside order by number desc limit ?", [limit]
             ).fetchall()
@@ -112,7 +121,7 @@ class LocalLanding:
     def tidy(self, table: str) -> None:
         """Both under the lock of writers: a file that a transaction is about to name is not taken for one that nobody names."""
         folder = self._folder / table
-        with database.opened(folder) as connection:
+        with self._database(table).opened() as connection:
             self._join(folder, connection)
             with database.writing(connection):
                 named = {file for (file,) in connection.execute("select file from segments")}

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
+import threading
 from typing import TYPE_CHECKING
 
 from payoff.base.errors import OutsideError, UserError, Where
@@ -34,22 +36,39 @@ create table if not exists meta (name text primary key, value text not null) str
 """
 
 
-@contextlib.contextmanager
-def opened(folder: Path) -> Iterator[sqlite3.Connection]:
-    """A connection for one call, its tables there; every commit is on the disk when it returns. SQLite's failures come in our words."""
-    path = folder / FILE
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
-        try:
-            connection.execute("pragma synchronous = full")
-            connection.execute("pragma foreign_keys = on")
-            _prepare(connection, path)
-            yield connection
-        finally:
-            connection.close()
-    except (sqlite3.Error, OSError) as error:
-        raise _failed(path, error) from error
+class Database:
+    """The database of one table. Its connection is kept, as ending one costs more than a transaction; a forked child makes its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._lock = threading.RLock()
+        self._connection: sqlite3.Connection | None = None
+        self._process = 0
+
+    @contextlib.contextmanager
+    def opened(self) -> Iterator[sqlite3.Connection]:
+        """The connection for one call, its tables there; every commit is on the disk when it returns. SQLite's failures come in our words."""
+        path = self._folder / FILE
+        with self._lock:
+            try:
+                if self._connection is None or self._process != os.getpid() or not path.exists():
+                    self._connection, self._process = _connected(path), os.getpid()
+                yield self._connection
+            except (sqlite3.Error, OSError) as error:
+                self._connection = None
+                raise _failed(path, error) from error
+            finally:
+                if self._connection is not None and self._connection.in_transaction:  # something stopped it midway
+                    self._connection.execute("rollback")
+
+
+def _connected(path: Path) -> sqlite3.Connection:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    connection.execute("pragma synchronous = full")
+    connection.execute("pragma foreign_keys = on")
+    _prepare(connection, path)
+    return connection
 
 
 @contextlib.contextmanager
@@ -71,7 +90,7 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     if found > VERSION:
         raise UserError(
             "a newer Payoff wrote this landing",
-            code="PO-M014",
+            code="PO-M013",
             expected=f"a landing of version {VERSION}, found version {found}",
             where=Where(path),
             remedy="use the newer Payoff, or name another table in payoff.toml",
