@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlglot import Dialect, exp
+from sqlglot import Dialect, TokenType, exp
 from sqlglot.errors import SqlglotError
 
 from payoff.base.text import DIALECT
@@ -63,7 +63,8 @@ def parse(sql: str) -> Parsed:
         elif kind is exp.Star and not isinstance(node.parent, exp.Select | exp.Column | exp.Func | exp.Columns):
             raise UnsureError("a star inside an expression")
         stack.extend(node.args.values())
-    return Parsed(trees[0], frozenset(token.text.lower() for token in tokens), frozenset(names), frozenset(columns), spread)
+    words = frozenset(token.text.lower() for token in tokens if token.token_type is not TokenType.STRING)
+    return Parsed(trees[0], words, frozenset(names), frozenset(columns), spread)
 
 
 def flows(sql: str, tables: Mapping[str, Sequence[str]]) -> Flows:

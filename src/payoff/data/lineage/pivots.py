@@ -12,7 +12,7 @@ from payoff.data.lineage.trees import nodes, part, refuse_others
 if TYPE_CHECKING:
     from payoff.data.lineage.expressions import Reader
 
-_KNOWN = {"this", "alias", "expressions", "fields", "unpivot", "using", "group", "include_nulls", "into", "default_on_null", "columns"}
+_KNOWN = {"this", "alias", "expressions", "fields", "unpivot", "using", "group", "include_nulls", "into", "default_on_null", "columns", "with"}
 
 
 def pivoted(node: exp.Pivot, table: Relation, reader: Reader, scope: Scope) -> Relation:

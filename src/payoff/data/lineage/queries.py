@@ -48,7 +48,7 @@ class Queries:
             scope = Scope(parent=parent, ctes=self._ctes(node, parent))
             _, relation = self.tables.read(node.this, scope)
             if relation is not None:
-                return pivoted(_without_with(node), relation, self.reader, Scope(parent=scope, ctes=scope.ctes))
+                return pivoted(node, relation, self.reader, Scope(parent=scope, ctes=scope.ctes))
         raise UnsureError(f"a statement that is no query ({type(node).__name__.lower()})")
 
     def _ctes(self, node: exp.Expression, parent: Scope) -> Mapping[str, Relation]:
@@ -260,9 +260,3 @@ class Queries:
         result.rows, result.order = plain(scope.rows), plain(scope.order)
         return result
 
-
-def _without_with(node: exp.Pivot) -> exp.Pivot:
-    if part(node, "with") is None:
-        return node
-    copy = exp.Pivot(**{key: value for key, value in node.args.items() if key not in {"with", "with_"}})
-    return copy

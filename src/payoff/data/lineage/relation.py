@@ -65,6 +65,10 @@ class Relation:
             unknown.append(self.others)
         return (both(*unknown), False) if unknown else (None, False)
 
+    def spelled(self, name: str) -> str | None:
+        """The name of a column (in small letters) as the table writes it."""
+        return next((each for each in self.names if each is not None and each.lower() == name), None)
+
     def all(self) -> Cell:
         """What the whole row depends on."""
         return both(*self.cells, self.others or NOTHING)
@@ -143,6 +147,13 @@ class Scope:
                     continue
                 yield alias, name, self.joined.get(low, cell) if of is None else cell
 
+    def spelled(self, name: str) -> str:
+        """A column's name as its table writes it, which is what the engine calls it."""
+        for _, relation in self.sources:
+            if relation.find(name.lower())[1] and (found := relation.spelled(name.lower())) is not None:
+                return found
+        return name
+
     def one(self, name: str) -> Cell:
         """What a name without a dot depends on."""
         found: list[Cell] = []
@@ -174,17 +185,18 @@ class Scope:
         found: list[Cell] = []
         scope: Scope | None = self
         while scope is not None:
-            cells, certain = scope._of_table(parts)
+            cells, certain = scope.of_table(parts)
             found += cells
             if certain:
                 return both(*found)
-            found += scope._field(parts[0])
+            found += scope.of_field(parts[0])
             scope = scope.parent
         if not found:
             raise UnsureError(f"column {'.'.join(parts)} is not known")
         return both(*found)
 
-    def _of_table(self, parts: list[str]) -> tuple[list[Cell], bool]:
+    def of_table(self, parts: list[str]) -> tuple[list[Cell], bool]:
+        """Columns of this scope's tables that a dotted name could mean, and whether it certainly means one of them."""
         found: list[Cell] = []
         certain = False
         for place in range(len(parts) - 1):
@@ -196,7 +208,8 @@ class Scope:
                         certain |= sure
         return found, certain
 
-    def _field(self, name: str) -> list[Cell]:
+    def of_field(self, name: str) -> list[Cell]:
+        """Columns of this scope of which a dotted name could mean a field."""
         found = [self.joined[name]] if name in self.joined else []
         found += [cell for _, relation in self.sources if (cell := relation.find(name)[0]) is not None]
         return found + ([self.aliases[name]] if name in self.aliases else [])

@@ -34,6 +34,8 @@ def listed(expressions: list[exp.Expression], reader: Reader, scope: Scope) -> R
             continue
         cell = reader.cell(node, scope)
         name = named(node)
+        if name is not None and isinstance(node, exp.Column) and not name.islower():
+            name = scope.spelled(name)
         if isinstance(node.unalias(), exp.Explode | exp.Unnest):  # a struct becomes as many columns as it has fields
             result.others = both(result.others or (0, 0), cell)
         items.append((name, cell))
