@@ -300,7 +300,7 @@ def test_every_aggregate_of_the_engine_is_known_as_one() -> None:
             if not any(is_aggregate(each) for each in call.walk()):
                 unknown.append(name)
     assert not unknown
-    assert len(names) > 80
+    assert len(names) > 70
 
 
 def test_of_takes_any_case_and_joins_doubled_names() -> None:

@@ -15,7 +15,7 @@ from payoff.base.text import DIALECT
 from payoff.data.lineage.flow import Flow, Flows, Source
 from payoff.data.lineage.queries import Queries
 from payoff.data.lineage.relation import Cell, Relation, UnsureError, whole
-from payoff.data.lineage.trees import nodes, part
+from payoff.data.lineage.trees import bare, nodes, part
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -112,7 +112,9 @@ def _exact(parsed: Parsed, tables: Mapping[str, Sequence[str]]) -> Flows:
         made.append(sources.flow(text, (data | lost, control | result.rows), (*_operation(node), *how)))
     return Flows(
         tuple(made),
-        others=None if result.others is None else sources.flow("", (result.others[0] | lost, result.others[1] | result.rows), how),
+        others=None
+        if result.others is None
+        else sources.flow("", (result.others[0] | lost, result.others[1] | result.rows), how),
         rows=sources.flow("", (0, result.rows | lost), how),
         order=sources.flow("", (0, result.order | lost), how),
     )
@@ -178,7 +180,7 @@ def _expressions(tree: exp.Expression, result: Relation) -> list[exp.Expression]
 
 def _operation(node: exp.Expression | None) -> tuple[str, ...]:
     """The word for what an expression does last; none for a column that is only copied."""
-    inner = node.unalias() if node is not None else None
+    inner = bare(node) if node is not None else None
     while isinstance(inner, exp.Paren | exp.Window | exp.Filter | exp.Cast):
         inner = inner.this
     if inner is None or isinstance(inner, exp.Column | exp.Star | exp.Literal | exp.Null | exp.Boolean):

@@ -12,7 +12,7 @@ from payoff.data.lineage.analysis import parse
 from payoff.data.lineage.expressions import is_aggregate
 from payoff.data.lineage.flow import Grouping, Threshold
 from payoff.data.lineage.relation import UnsureError
-from payoff.data.lineage.trees import nodes, part
+from payoff.data.lineage.trees import bare, nodes, part
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -32,13 +32,13 @@ def grouped(sql: str, tables: Mapping[str, Sequence[str]]) -> Grouping | None:
         tree = parse(sql).tree
     except (SqlglotError, RecursionError, UnsureError):
         return None
-    if not isinstance(tree, exp.Select) or any(each.find(exp.Star, exp.Columns) for each in _spread(tree)):
+    if not isinstance(tree, exp.Select) or any(_spread(each) for each in tree.expressions):
         return None
     group = part(tree, "group")
     if group is None or any(group.args.get(key) for key in ("rollup", "cube", "grouping_sets", "totals")):
         return None
     known = {column.lower() for columns in tables.values() for column in columns}
-    items = {_name(each): each.unalias() for each in tree.expressions}
+    items = {_name(each): bare(each) for each in tree.expressions}
     if len(items) < len(tree.expressions):
         return None
     named = list(items.items())
@@ -60,11 +60,9 @@ def grouped(sql: str, tables: Mapping[str, Sequence[str]]) -> Grouping | None:
     )
 
 
-def _spread(tree: exp.Select) -> Iterator[exp.Expression]:
-    for each in tree.expressions:
-        inner = each.unalias()
-        if not (isinstance(inner, exp.Count) and isinstance(inner.this, exp.Star)):
-            yield each
+def _spread(item: exp.Expression) -> bool:
+    """Whether an item of the select list may become several columns."""
+    return any(not isinstance(each.parent, exp.Count | exp.Query) for each in item.find_all(exp.Star, exp.Columns))
 
 
 def _name(node: exp.Expression) -> str:
@@ -86,7 +84,9 @@ def _outputs(key: exp.Expression, items: list[tuple[str, exp.Expression]], known
 
 def _same(one: exp.Expression, two: exp.Expression) -> bool:
     if isinstance(one, exp.Column) and isinstance(two, exp.Column):
-        return one.name.lower() == two.name.lower() and (not one.table or not two.table or one.table.lower() == two.table.lower())
+        return one.name.lower() == two.name.lower() and (
+            not one.table or not two.table or one.table.lower() == two.table.lower()
+        )
     return one == two
 
 
@@ -96,7 +96,7 @@ def _holds_aggregate(node: exp.Expression) -> bool:
 
 def _use(node: exp.Expression) -> str:
     """`aggregate:<function>` of a bare column; everything else could single a row out, and is `other`."""
-    while isinstance(node, exp.Paren | exp.Cast | exp.Round):
+    while isinstance(node, exp.Paren | exp.Cast | exp.Round | exp.IgnoreNulls):
         if isinstance(node, exp.Round) and not isinstance(node.args.get("decimals"), exp.Literal | None):
             return "other"
         node = node.this
@@ -141,13 +141,19 @@ def _promises(having: exp.Expression | None, items: dict[str, exp.Expression], k
 
 
 def _threshold(
-    kind: type[exp.Expression], call: exp.Expression, bound: exp.Expression, items: dict[str, exp.Expression], known: set[str]
+    kind: type[exp.Expression],
+    call: exp.Expression,
+    bound: exp.Expression,
+    items: dict[str, exp.Expression],
+    known: set[str],
 ) -> Iterator[Threshold]:
     if not isinstance(bound, exp.Literal) or bound.is_string:
         return
     while isinstance(call, exp.Paren):
         call = call.this
-    if isinstance(call, exp.Column) and not call.table and call.name.lower() not in known:  # an alias of the select list
+    if (
+        isinstance(call, exp.Column) and not call.table and call.name.lower() not in known
+    ):  # an alias of the select list
         same = [each for name, each in items.items() if name.lower() == call.name.lower()]
         call = same[0] if len(same) == 1 else call
     value = float(bound.name)
@@ -159,7 +165,9 @@ def _threshold(
         yield Threshold("rows", k)
     elif isinstance(inner, exp.Column) and not isinstance(inner.this, exp.Star):
         yield Threshold("values", k, inner.sql("duckdb"))
-    elif isinstance(inner, exp.Distinct) and len(inner.expressions) == 1 and isinstance(inner.expressions[0], exp.Column):
+    elif (
+        isinstance(inner, exp.Distinct) and len(inner.expressions) == 1 and isinstance(inner.expressions[0], exp.Column)
+    ):
         yield Threshold("distinct", k, inner.expressions[0].sql("duckdb"))
 
 
@@ -168,7 +176,9 @@ def _one_table(tree: exp.Select, tables: Mapping[str, Sequence[str]]) -> str:
     table = source.this if source is not None else None
     if not isinstance(table, exp.Table) or part(tree, "with") is not None or nodes(tree, "joins"):
         return ""
-    if not isinstance(table.this, exp.Identifier) or any(table.args.get(key) for key in ("joins", "pivots", "sample", "db")):
+    if not isinstance(table.this, exp.Identifier) or any(
+        table.args.get(key) for key in ("joins", "pivots", "sample", "db")
+    ):
         return ""
     found = [name for name in tables if name.lower() == table.name.lower()]
     return found[0] if len(found) == 1 else ""

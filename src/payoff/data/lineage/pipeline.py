@@ -209,7 +209,14 @@ def _flows(step: Opaque) -> Flows:
     names = [*step.columns, *(name for name in known if name not in step.columns)]
     whole_flow = Flow("", every, every, ("function",), tables, tables)
     columns = [
-        Flow(name, frozenset(known[name]), frozenset(), ("declared",), tables | {table for table, _ in known[name]}, tables)
+        Flow(
+            name,
+            frozenset(known[name]),
+            frozenset(),
+            ("declared",),
+            tables | {table for table, _ in known[name]},
+            tables,
+        )
         if name in known
         else msgspec.structs.replace(whole_flow, column=name)
         for name in names
@@ -229,6 +236,3 @@ def _walked(node: Source, before: dict[Source, Source | None], shown: dict[Sourc
         path.append(shown[at])
         at = before[at]
     return tuple(path)
-
-
-

@@ -12,7 +12,20 @@ from payoff.data.lineage.trees import nodes, part, refuse_others
 if TYPE_CHECKING:
     from payoff.data.lineage.expressions import Reader
 
-_KNOWN = {"this", "alias", "expressions", "fields", "unpivot", "using", "group", "include_nulls", "into", "default_on_null", "columns", "with"}
+_KNOWN = {
+    "this",
+    "alias",
+    "expressions",
+    "fields",
+    "unpivot",
+    "using",
+    "group",
+    "include_nulls",
+    "into",
+    "default_on_null",
+    "columns",
+    "with",
+}
 
 
 def pivoted(node: exp.Pivot, table: Relation, reader: Reader, scope: Scope) -> Relation:
@@ -60,7 +73,9 @@ def _unpivot(node: exp.Pivot, table: Relation, scope: Scope) -> Relation:
             raise UnsureError("unpivot of more than one kind of columns")
         name, values, on = fields[0].this.name, node.expressions, fields[0].expressions
     else:
-        name, values, on = (into.this.name, into.expressions, node.expressions) if into else ("name", [], node.expressions)
+        name, values, on = (
+            (into.this.name, into.expressions, node.expressions) if into else ("name", [], node.expressions)
+        )
     turned = {each for part_ in on for each in _turned(part_, table)}
     cells = [cell for n, cell in zip(table.names, table.cells, strict=True) if str(n).lower() in turned]
     value: Cell = both(*cells)

@@ -11,7 +11,7 @@ from payoff.data.lineage.pivots import pivoted
 from payoff.data.lineage.relation import Cell, Relation, Scope, UnsureError, both, whole
 from payoff.data.lineage.stars import listed
 from payoff.data.lineage.tables import Names, Tables
-from payoff.data.lineage.trees import nodes, part, refuse_others
+from payoff.data.lineage.trees import bare, nodes, part, refuse_others
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -73,7 +73,9 @@ class Queries:
     def _recursive(self, cte: exp.CTE, columns: list[str], scope: Scope) -> Relation:
         """Until nothing is added any more, which comes soon: what a column depends on only grows."""
         union = cte.this
-        if not isinstance(union, exp.Union) or any(union.args.get(key) for key in ("by_name", "order", "limit", "offset", "with_", "with")):
+        if not isinstance(union, exp.Union) or any(
+            union.args.get(key) for key in ("by_name", "order", "limit", "offset", "with_", "with")
+        ):
             raise UnsureError("a recursive query that is no plain union")
         found = self.query(union.this, scope).inside(columns)
         while True:
@@ -97,7 +99,11 @@ class Queries:
             keys = whole([left.all(), right.all()])
             rows |= keys
             order |= keys
-        if left.others is not None or right.others is not None or (node.args.get("by_name") and None in left.names + right.names):
+        if (
+            left.others is not None
+            or right.others is not None
+            or (node.args.get("by_name") and None in left.names + right.names)
+        ):
             every = both(left.all(), right.all())
             return Relation(left.names, [every] * len(left.cells), rows, order, every)
         if node.args.get("by_name"):
@@ -119,8 +125,7 @@ class Queries:
         inner = Scope(parent=scope, ctes=scope.ctes, rows=result.rows, order=result.order, late=True)
         inner.sources.append(("", result.inside()))
         self._sorted(node, inner, result)
-        result = Relation(result.names, result.cells, inner.rows, inner.order, result.others, result.clash)
-        return result
+        return Relation(result.names, result.cells, inner.rows, inner.order, result.others, result.clash)
 
     def _sorted(self, node: exp.Expression, scope: Scope, result: Relation) -> None:
         order = part(node, "order")
@@ -131,7 +136,9 @@ class Queries:
                 keys |= self._key(each.this, scope, result)
             scope.rows |= keys
             scope.order |= keys
-        limits = [each for each in (part(node, "limit"), part(node, "offset"), part(node, "sample")) if each is not None]
+        limits = [
+            each for each in (part(node, "limit"), part(node, "offset"), part(node, "sample")) if each is not None
+        ]
         if limits:
             scope.rows |= scope.order | scope.pending | self.reader.mask(limits, scope)
 
@@ -193,9 +200,11 @@ class Queries:
 
     def _one_row(self, node: exp.Select, scope: Scope) -> bool:
         """Whether the query is one row, whatever the tables hold: aggregates over all rows, and nothing that could make it none or more."""
-        if not scope.sources or any(node.args.get(key) for key in ("group", "having", "qualify", "limit", "offset", "sample", "distinct")):
+        if not scope.sources or any(
+            node.args.get(key) for key in ("group", "having", "qualify", "limit", "offset", "sample", "distinct")
+        ):
             return False
-        calls = [each.unalias() for each in node.expressions]
+        calls = [bare(each) for each in node.expressions]
         inner = [call.this for call in calls if isinstance(call, _AGGREGATES)]
         if not inner or len(inner) < len(calls) or part(node, "order") is not None:
             return False
@@ -220,7 +229,7 @@ class Queries:
                 keys |= whole([result.all()])
             else:
                 pairs = zip(node.expressions, result.cells, strict=True)
-                keys |= whole(cell for each, cell in pairs if not is_aggregate(each.unalias()))
+                keys |= whole(cell for each, cell in pairs if not is_aggregate(bare(each)))
         for kind in ("expressions", "rollup", "cube", "grouping_sets"):
             for each in nodes(group, kind):
                 keys |= self._key(each, scope, result)
@@ -259,4 +268,3 @@ class Queries:
         result.others = settled(result.others) if result.others is not None else None
         result.rows, result.order = plain(scope.rows), plain(scope.order)
         return result
-

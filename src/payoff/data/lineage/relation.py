@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ if TYPE_CHECKING:
 
 Cell = tuple[int, int]  # data, control
 NOTHING: Cell = (0, 0)
+NUMBERED = re.compile(r"_\d+$")  # the engine's way to tell columns of the same name apart
 
 
 class UnsureError(Exception):
@@ -60,6 +62,8 @@ class Relation:
         found = self._index.get(name)
         if found is not None:
             return (both(found, self.others), True) if self.others and self.clash else (found, True)
+        if self.others is not None and self.clash and NUMBERED.search(name):
+            return self.all(), False
         unknown = [cell for each, cell in zip(self.names, self.cells, strict=True) if each is None]
         if self.others is not None:
             unknown.append(self.others)
@@ -111,7 +115,7 @@ class Scope:
     hidden: set[tuple[int, str]] = field(default_factory=set)  # (number of the source, column): shown once, on the left
     aliases: dict[str, Cell] = field(default_factory=dict)
     windows: int = 0  # what the named windows depend on
-    keys: int = 0  # what windows of this select sort and cut by
+    keys: int = 0  # what else may leave the rows in another order: windows, subqueries, distinct values
     pending: int = 0  # a bit that stands for `keys` until all are known
     rows: int = 0
     order: int = 0

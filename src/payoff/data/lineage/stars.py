@@ -8,13 +8,19 @@ from typing import TYPE_CHECKING
 from sqlglot import exp
 
 from payoff.data.lineage.relation import Cell, Relation, Scope, UnsureError, both
-from payoff.data.lineage.trees import nodes, refuse_others
+from payoff.data.lineage.trees import bare, nodes, refuse_others
 
 if TYPE_CHECKING:
     from payoff.data.lineage.expressions import Reader
 
 Item = tuple[str | None, Cell]
-_NAMED = {exp.Sum: "sum", exp.Avg: "avg", exp.Min: "min", exp.Max: "max", exp.Count: "count"}
+_NAMED: dict[type[exp.Expression], str] = {
+    exp.Sum: "sum",
+    exp.Avg: "avg",
+    exp.Min: "min",
+    exp.Max: "max",
+    exp.Count: "count",
+}
 _PLAIN = re.compile(r"[a-z_][a-z0-9_]*")
 
 
@@ -36,7 +42,7 @@ def listed(expressions: list[exp.Expression], reader: Reader, scope: Scope) -> R
         name = named(node)
         if name is not None and isinstance(node, exp.Column) and not name.islower():
             name = scope.spelled(name)
-        if isinstance(node.unalias(), exp.Explode | exp.Unnest):  # a struct becomes as many columns as it has fields
+        if isinstance(bare(node), exp.Explode | exp.Unnest):  # a struct becomes as many columns as it has fields
             result.others = both(result.others or (0, 0), cell)
         items.append((name, cell))
     result.names = [name for name, _ in items]
@@ -89,9 +95,7 @@ def _expanded(star: exp.Star, table: str | None, reader: Reader, scope: Scope, r
     return items
 
 
-def _repeated(
-    node: exp.Expression, columns: exp.Columns, reader: Reader, scope: Scope, result: Relation
-) -> list[Item]:
+def _repeated(node: exp.Expression, columns: exp.Columns, reader: Reader, scope: Scope, result: Relation) -> list[Item]:
     """COLUMNS(...) makes of one expression as many as it has columns."""
     star = _star(columns.this)
     if star is not None:
@@ -105,7 +109,7 @@ def _repeated(
     made: list[Item] = []
     for name, cell in items:
         scope.bound = cell
-        made.append((node.alias or name, reader.cell(node.unalias(), scope)))
+        made.append((node.alias or name, reader.cell(bare(node), scope)))
     scope.bound = None
     return made
 

@@ -98,9 +98,7 @@ class Tables:
             relation = self._function(node.this, scope).inside(columns)
         return self._treated(node, alias or node.name, relation, scope)
 
-    def _treated(
-        self, node: exp.Expression, alias: str, relation: Relation, scope: Scope
-    ) -> tuple[str, Relation]:
+    def _treated(self, node: exp.Expression, alias: str, relation: Relation, scope: Scope) -> tuple[str, Relation]:
         """After PIVOT, UNPIVOT and TABLESAMPLE, where there are any."""
         for pivot in nodes(node, "pivots"):
             relation = pivoted(pivot, relation, self.reader, Scope(parent=scope, ctes=scope.ctes))
@@ -108,7 +106,12 @@ class Tables:
             alias, relation = named or alias, relation.inside(columns)
         if part(node, "sample") is not None:
             relation = Relation(
-                relation.names, relation.cells, relation.rows | relation.order, relation.order, relation.others, relation.clash
+                relation.names,
+                relation.cells,
+                relation.rows | relation.order,
+                relation.order,
+                relation.others,
+                relation.clash,
             )
         return alias, relation
 
@@ -126,19 +129,13 @@ class Tables:
             for each in nodes(node, "joins"):
                 self.join(each, scope)
             return alias, None
-        refuse_others(node, {"this", "alias", "joins"})
+        refuse_others(
+            node, {"this", "alias", "joins"}
+        )  # the engine does not heed such an alias: the tables keep their names
         group = Scope(parent=scope, ctes=scope.ctes)
         self.add(node.this, group)
         for each in nodes(node, "joins"):
             self.join(each, group)
-        if alias:
-            shown = list(group.shown())
-            others = [relation.others for _, relation in group.sources if relation.others is not None]
-            relation = Relation(
-                [name for _, name, _ in shown], [cell for _, _, cell in shown], group.rows, group.order,
-                both(*others) if others else None,
-            )  # fmt: skip
-            return alias, relation.inside(columns)
         start = len(scope.sources)
         if scope.joined.keys() & group.joined.keys():
             raise UnsureError("a group of tables that are joined by the same column as others")
