@@ -12,7 +12,7 @@ from payoff.data.lineage.analysis import parse
 from payoff.data.lineage.expressions import is_aggregate
 from payoff.data.lineage.flow import Grouping, Threshold
 from payoff.data.lineage.relation import UnsureError
-from payoff.data.lineage.trees import nodes, part
+from payoff.data.lineage.trees import bare, nodes, part
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -32,13 +32,13 @@ def grouped(sql: str, tables: Mapping[str, Sequence[str]]) -> Grouping | None:
         tree = parse(sql).tree
     except (SqlglotError, RecursionError, UnsureError):
         return None
-    if not isinstance(tree, exp.Select) or any(each.find(exp.Star, exp.Columns) for each in _spread(tree)):
+    if not isinstance(tree, exp.Select) or any(_spread(each) for each in tree.expressions):
         return None
     group = part(tree, "group")
     if group is None or any(group.args.get(key) for key in ("rollup", "cube", "grouping_sets", "totals")):
         return None
     known = {column.lower() for columns in tables.values() for column in columns}
-    items = {_name(each): each.unalias() for each in tree.expressions}
+    items = {_name(each): bare(each) for each in tree.expressions}
     if len(items) < len(tree.expressions):
         return None
     named = list(items.items())
@@ -60,11 +60,9 @@ def grouped(sql: str, tables: Mapping[str, Sequence[str]]) -> Grouping | None:
     )
 
 
-def _spread(tree: exp.Select) -> Iterator[exp.Expression]:
-    for each in tree.expressions:
-        inner = each.unalias()
-        if not (isinstance(inner, exp.Count) and isinstance(inner.this, exp.Star)):
-            yield each
+def _spread(item: exp.Expression) -> bool:
+    """Whether an item of the select list may become several columns."""
+    return any(not isinstance(each.parent, exp.Count | exp.Query) for each in item.find_all(exp.Star, exp.Columns))
 
 
 def _name(node: exp.Expression) -> str:
@@ -98,7 +96,7 @@ def _holds_aggregate(node: exp.Expression) -> bool:
 
 def _use(node: exp.Expression) -> str:
     """`aggregate:<function>` of a bare column; everything else could single a row out, and is `other`."""
-    while isinstance(node, exp.Paren | exp.Cast | exp.Round):
+    while isinstance(node, exp.Paren | exp.Cast | exp.Round | exp.IgnoreNulls):
         if isinstance(node, exp.Round) and not isinstance(node.args.get("decimals"), exp.Literal | None):
             return "other"
         node = node.this

@@ -8,13 +8,19 @@ from typing import TYPE_CHECKING
 from sqlglot import exp
 
 from payoff.data.lineage.relation import Cell, Relation, Scope, UnsureError, both
-from payoff.data.lineage.trees import nodes, refuse_others
+from payoff.data.lineage.trees import bare, nodes, refuse_others
 
 if TYPE_CHECKING:
     from payoff.data.lineage.expressions import Reader
 
 Item = tuple[str | None, Cell]
-_NAMED = {exp.Sum: "sum", exp.Avg: "avg", exp.Min: "min", exp.Max: "max", exp.Count: "count"}
+_NAMED: dict[type[exp.Expression], str] = {
+    exp.Sum: "sum",
+    exp.Avg: "avg",
+    exp.Min: "min",
+    exp.Max: "max",
+    exp.Count: "count",
+}
 _PLAIN = re.compile(r"[a-z_][a-z0-9_]*")
 
 
@@ -34,7 +40,9 @@ def listed(expressions: list[exp.Expression], reader: Reader, scope: Scope) -> R
             continue
         cell = reader.cell(node, scope)
         name = named(node)
-        if isinstance(node.unalias(), exp.Explode | exp.Unnest):  # a struct becomes as many columns as it has fields
+        if name is not None and isinstance(node, exp.Column) and not name.islower():
+            name = scope.spelled(name)
+        if isinstance(bare(node), exp.Explode | exp.Unnest):  # a struct becomes as many columns as it has fields
             result.others = both(result.others or (0, 0), cell)
         items.append((name, cell))
     result.names = [name for name, _ in items]
@@ -101,7 +109,7 @@ def _repeated(node: exp.Expression, columns: exp.Columns, reader: Reader, scope:
     made: list[Item] = []
     for name, cell in items:
         scope.bound = cell
-        made.append((node.alias or name, reader.cell(node.unalias(), scope)))
+        made.append((node.alias or name, reader.cell(bare(node), scope)))
     scope.bound = None
     return made
 
