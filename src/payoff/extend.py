@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from payoff.base.errors import Bug, InvalidInput, OutsideError, PayoffError, Refused, UserError, Where
 from payoff.base.money import Money
-from payoff.ports.adbc_source import AdbcSource
 from payoff.ports.cluster import Cluster
 from payoff.ports.engine import Engine
 from payoff.ports.executor import Executor
@@ -20,7 +19,8 @@ from payoff.ports.observer import Observer, silent
 from payoff.ports.pushdown import Database
 from payoff.ports.sink import Sink, taken, unfit
 from payoff.ports.source import Positioned, Source
-from payoff.ports.sql_source import SqlSource
+from payoff.ports.sql.adbc import AdbcSource
+from payoff.ports.sql.source import SqlSource
 from payoff.ports.store import Store
 from payoff.ports.stream import Stream
 from payoff.ports.tracker import Tracker

@@ -28,7 +28,7 @@ def main(argv: list[str]) -> int:
     from payoff.cli.render.progress import watching
     from payoff.flows.ingest import ingest
     from payoff.flows.opening import root_of
-    from payoff.records.request import IngestRequest
+    from payoff.records.answers.request import IngestRequest
 
     request = IngestRequest(
         project=str(root_of(options.project)),

@@ -9,7 +9,8 @@ from msgspec.structs import replace
 from payoff import project as projects
 from payoff.base.errors import PayoffError
 from payoff.execute.context import fields
-from payoff.flows import labels, parameters
+from payoff.flows import parameters
+from payoff.flows.data import labels
 from payoff.flows.opening import root_of
 from payoff.plan import graph
 from payoff.plan.stages import Plan

@@ -20,7 +20,7 @@ from payoff.records.stream import Ingested
 if TYPE_CHECKING:
     from payoff.flows.opening import Opened
     from payoff.ports.observer import Observer
-    from payoff.records.request import IngestRequest
+    from payoff.records.answers.request import IngestRequest
 
 _POLL = 0.5  # seconds between two looks at a stream that had nothing new
 _SOONEST, _LATEST = 1.0, 30.0  # seconds that a broker that is down is left alone: each time twice as long

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from payoff.plan.stages import Plan
     from payoff.ports.observer import Observer
     from payoff.ports.tracker import Tracker
+    from payoff.records.answers.request import RunRequest
     from payoff.records.evidence import Verdict
-    from payoff.records.request import RunRequest
     from payoff.records.run import Status
     from payoff.records.state import State
 

@@ -9,13 +9,14 @@ from payoff.base.errors import OutsideError, Refused, UserError, Where
 from payoff.base.ids import new_run_id
 from payoff.execute import run as execution
 from payoff.execute.failures import CONFIG, At, at_source
-from payoff.flows import labels, parameters, recording, unchanged, watching
+from payoff.flows import parameters, recording, unchanged, watching
+from payoff.flows.data import labels
 from payoff.flows.opening import Opened, open_project
 from payoff.flows.show import answer_for
 from payoff.plan import build, explain
 from payoff.ports.observer import silent
+from payoff.records.answers.request import PlanText, RunAnswer, RunRequest
 from payoff.records.evidence import Evidence
-from payoff.records.request import PlanText, RunAnswer, RunRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable

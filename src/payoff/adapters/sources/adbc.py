@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from payoff.base import lazy
 from payoff.base.errors import PayoffError, UserError
-from payoff.ports.adbc_source import AdbcSource
+from payoff.ports.sql.adbc import AdbcSource
 
 if TYPE_CHECKING:
     from pathlib import Path

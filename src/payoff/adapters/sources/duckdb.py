@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from payoff.base import hashing, lazy
 from payoff.base.errors import OutsideError, PayoffError, UserError
-from payoff.ports.sql_source import SqlSource
+from payoff.ports.sql.source import SqlSource
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from payoff.base import lazy
 from payoff.base.errors import PayoffError, UserError
-from payoff.ports.adbc_source import AdbcSource
+from payoff.ports.sql.adbc import AdbcSource
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

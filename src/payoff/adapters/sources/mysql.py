@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 from payoff.base import lazy
 from payoff.base.errors import PayoffError, UserError
-from payoff.ports.sql_source import SqlSource
+from payoff.ports.sql.source import SqlSource
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

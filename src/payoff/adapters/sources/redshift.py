@@ -8,7 +8,7 @@ import re
 from typing import TYPE_CHECKING
 
 from payoff.base import lazy
-from payoff.ports.adbc_source import AdbcSource
+from payoff.ports.sql.adbc import AdbcSource
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

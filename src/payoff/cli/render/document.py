@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from payoff.base.errors import PayoffError
+    from payoff.records.answers.request import InitAnswer, RunAnswer
+    from payoff.records.answers.worth import Worth
     from payoff.records.evidence import Interval, StepOutcome
     from payoff.records.finding import Finding
-    from payoff.records.request import InitAnswer, RunAnswer
     from payoff.records.run import RunRecord, Summary
     from payoff.records.stream import Ingested
-    from payoff.records.worth import Worth
 
 
 def encode(value: Any) -> str:

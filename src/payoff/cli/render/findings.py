@@ -12,8 +12,8 @@ from payoff.records.evidence import Gain
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from payoff.records.answers.request import InitAnswer
     from payoff.records.finding import Finding
-    from payoff.records.request import InitAnswer
     from payoff.records.run import Summary
     from payoff.records.stream import Ingested
 

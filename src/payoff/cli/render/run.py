@@ -12,8 +12,8 @@ from payoff.cli.render.amounts import amount, duration, grain, percent, when
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from payoff.records.answers.request import RunAnswer
     from payoff.records.evidence import Interval
-    from payoff.records.request import RunAnswer
     from payoff.records.run import RunRecord
 
 _WIDTH, _BAR, _MOST = 100, 34, 12

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from payoff.base import lazy, waiting
 from payoff.base.errors import PayoffError, UserError
 from payoff.base.text import did_you_mean
-from payoff.ports.sql_faults import Faults
+from payoff.ports.sql.faults import Faults
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

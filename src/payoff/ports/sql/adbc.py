@@ -8,7 +8,7 @@ import re
 from typing import TYPE_CHECKING
 
 from payoff.base import lazy
-from payoff.ports.sql_source import SqlSource
+from payoff.ports.sql.source import SqlSource
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
