@@ -1,7 +1,6 @@
 """Times column lineage of a large project beside parsing it once, and measures the corpus of random pipelines:
 
-`python benchmarks/lineage.py` prints the speed; `python benchmarks/lineage.py corpus [FIRST LAST]` prints the table of docs/lineage.md for these
-seeds (minutes for a thousand).
+`python benchmarks/lineage.py` prints the speed; `python benchmarks/lineage.py corpus` prints the table of docs/lineage.md (minutes).
 """
 
 from __future__ import annotations
@@ -33,13 +32,18 @@ def project(steps: int = 500, columns: int = 40, seed: int = 1) -> list[tuple[st
         pick = lambda of: rng.choice(of)  # noqa: E731
         kind = number % 5
         if kind == 0:
-            items = [f"x.{pick(left)} as {out}" if i % 3 else f"coalesce(y.{pick(right)}, x.{pick(left)} * 2) as {out}" for i, out in enumerate(outs)]
+            items = [
+                f"x.{pick(left)} as {out}" if i % 3 else f"coalesce(y.{pick(right)}, x.{pick(left)} * 2) as {out}"
+                for i, out in enumerate(outs)
+            ]
             sql = f"select {', '.join(items)} from {one} x left join {two} y on x.{pick(left)} = y.{pick(right)} where x.{pick(left)} > 0"
         elif kind == 1:
             items = [f"{pick(left)} as {outs[0]}", *(f"sum({pick(left)}) as {out}" for out in outs[1:])]
             sql = f"select {', '.join(items)} from {one} group by all having count(*) > 5"
         elif kind == 2:
-            items = [f"case when {pick(left)} > 1 then {pick(left)} else {pick(left)} + 1 end as {out}" for out in outs[:-1]]
+            items = [
+                f"case when {pick(left)} > 1 then {pick(left)} else {pick(left)} + 1 end as {out}" for out in outs[:-1]
+            ]
             sql = (
                 f"with q as (select * from {one} where {pick(left)} is not null) select {', '.join(items)}, "
                 f"row_number() over (partition by {pick(left)} order by {pick(left)}) as {outs[-1]} from q"
@@ -60,7 +64,7 @@ def lineage(steps: list[tuple[str, str, dict[str, list[str]]]]) -> Lineage:
     return through([(name, flows(sql, tables)) for name, sql, tables in steps])
 
 
-def speed(folder: Path | None = None) -> Iterator[measure.Ratio]:
+def speed() -> Iterator[measure.Ratio]:
     """Flows and composition of 500 steps and 20,000 columns, the trees at hand, against parsing the same SQL once."""
     steps = project()
 
@@ -78,24 +82,30 @@ def speed(folder: Path | None = None) -> Iterator[measure.Ratio]:
 
     parsing()
     yield measure.pair(
-        "lineage, 500 steps, 20,000 columns", ours, parsing, aim=1, against="parsing the SQL once (processor time)", pairs=5
+        "lineage, 500 steps, 20,000 columns",
+        ours,
+        parsing,
+        aim=1,
+        against="parsing the SQL once (processor time)",
+        pairs=5,
     )
 
 
-def corpus(first: int, last: int) -> Iterator[str]:
+def corpus() -> str:
     """The table of the docs page."""
     sys.path.insert(0, str(CORPUS))
     import test_corpus
+    import truth
 
-    found = test_corpus.measured(range(first, last), trials=4)
-    yield test_corpus.table(found, first, last)
+    return test_corpus.table(
+        test_corpus.measured(truth.case(seed, trials=4) for seeds in test_corpus.PUBLISHED for seed in seeds)
+    )
 
 
 if __name__ == "__main__":
     print(measure.machine())
     if sys.argv[1:2] == ["corpus"]:
-        for line in corpus(*(int(each) for each in sys.argv[2:4] or ("0", "2000"))):
-            print(line)
+        print(corpus())
     else:
         for each in speed():
             print(each)
