@@ -41,11 +41,11 @@ def said(made: Case, pairs: compare.Pairs) -> str:
 @pytest.mark.parametrize("block", range(4))
 def test_no_flow_is_missed(block: int) -> None:
     tried = 0
-    for seed in range(block * 30, block * 30 + 30):
+    for seed in range(block * 20, block * 20 + 20):
         pairs, made = missed(seed, trials=2)
         assert not pairs, said(made, pairs)
         tried += made.tried.total()
-    assert tried > 100
+    assert tried > 50
 
 
 def nothing(*_: object) -> None:

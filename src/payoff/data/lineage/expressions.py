@@ -52,6 +52,7 @@ class Reader:
     def __init__(self, query: Callable[[exp.Expression, Scope], Relation]) -> None:
         self.query = query
         self.visited: set[int] = set()
+        self.asked = 0  # how many subqueries of expressions were read
         self.spread = False  # whether COLUMNS(...) occurs anywhere
         self._kinds: dict[type, Callable[[exp.Expression, Scope], Cell] | None] = {}
 
@@ -226,6 +227,7 @@ class Reader:
     def _exists(self, node: exp.Expression, scope: Scope) -> Cell:
         if not isinstance(node.this, exp.Query):
             return self.children(node, scope)
+        self.asked += 1
         rows = self.query(node.this, scope).rows
         scope.keys |= rows
         return 0, rows
@@ -245,6 +247,7 @@ class Reader:
         return data, control
 
     def _subquery(self, node: exp.Expression, scope: Scope) -> Cell:
+        self.asked += 1
         relation = self.query(node, scope)
         data, control = relation.all()
         control |= relation.rows | relation.order
