@@ -81,7 +81,7 @@ class Reader:
         for base, handler in (
             (exp.Column, self.column), (exp.Identifier, self._word), (exp.Var, self._word), (exp.Star, self._star),
             (exp.Columns, self._columns), (exp.Case, self._case), (exp.If, self._case), (exp.Filter, self._filter),
-            (exp.Window, self._window), (exp.Order, self._order), (exp.WithinGroup, self._within_group), (exp.Lambda, self._lambda),
+            (exp.Window, self._window), (exp.Order, self._order), (exp.WithinGroup, self.children), (exp.Lambda, self._lambda),
             (exp.Comprehension, self._comprehension), (exp.Exists, self._exists), (exp.In, self._in), (exp.Query, self._subquery),
             (exp.Values, self._subquery), (exp.Dot, self._dot), (exp.PropertyEQ, self._property), (exp.ToMap, self._map),
             (exp.Distinct, self._distinct), (exp.Explode, self._unnest), (exp.Unnest, self._unnest), (exp.PositionalColumn, self._position), (exp.Alias, self._alias),
@@ -205,9 +205,6 @@ class Reader:
         if node.this is None or isinstance(node.this, exp.Literal):
             return both((data, control), keys)
         return data, control | whole([keys])
-
-    def _within_group(self, node: exp.Expression, scope: Scope) -> Cell:
-        return both(self.cell(node.this, scope), self.cell(node.expression, scope))
 
     def _lambda(self, node: exp.Expression, scope: Scope) -> Cell:
         inner = scope.within(each.name for each in node.expressions)

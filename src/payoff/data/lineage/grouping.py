@@ -62,7 +62,10 @@ def grouped(sql: str, tables: Mapping[str, Sequence[str]]) -> Grouping | None:
 
 def _spread(item: exp.Expression) -> bool:
     """Whether an item of the select list may become several columns."""
-    return any(not isinstance(each.parent, exp.Count | exp.Query) for each in item.find_all(exp.Star, exp.Columns))
+    return any(
+        isinstance(each, exp.Columns) or not isinstance(each.parent, exp.Count)
+        for each in item.find_all(exp.Star, exp.Columns)
+    )
 
 
 def _name(node: exp.Expression) -> str:
