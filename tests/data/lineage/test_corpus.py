@@ -48,6 +48,13 @@ def test_no_flow_is_missed(block: int) -> None:
     assert tried > 50
 
 
+@pytest.mark.parametrize("seed", [1091, 1309, 2400])
+def test_what_was_missed_once_is_found(seed: int) -> None:
+    """Rows in another order after a subquery, and a doubled name beside a struct's fields."""
+    made = case(seed, trials=4)
+    assert not unseen(made), said(made, unseen(made))
+
+
 def nothing(*_: object) -> None:
     """A clause that is forgotten."""
 
