@@ -41,11 +41,18 @@ def said(made: Case, pairs: compare.Pairs) -> str:
 @pytest.mark.parametrize("block", range(4))
 def test_no_flow_is_missed(block: int) -> None:
     tried = 0
-    for seed in range(block * 30, block * 30 + 30):
+    for seed in range(block * 20, block * 20 + 20):
         pairs, made = missed(seed, trials=2)
         assert not pairs, said(made, pairs)
         tried += made.tried.total()
-    assert tried > 100
+    assert tried > 50
+
+
+@pytest.mark.parametrize("seed", [1091, 1309, 2400])
+def test_what_was_missed_once_is_found(seed: int) -> None:
+    """Rows in another order after a subquery, and a doubled name beside a struct's fields."""
+    made = case(seed, trials=4)
+    assert not unseen(made), said(made, unseen(made))
 
 
 def nothing(*_: object) -> None:

@@ -208,6 +208,8 @@ PLANTED = {
     "sample of an order": "select a from (from t order by secret) using sample 2 rows",
     "any": "select z > any (select secret from t) as x from u",
     "array": "select array(select a from t order by secret) as x",
+    "order left by a subquery": "select first(a) as f, sum(a) filter (where secret >= all (select z from u)) as n from t",
+    "order left by distinct values": "select first(a) as f, count(distinct secret) as n from t",
     "alias in where": "select secret as q, a from t where q > 1",
     "alias in order by": "select a, secret + 1 as q from t order by q limit 1",
     "hash of the row": "select md5(t::varchar) as h from t",
@@ -222,6 +224,11 @@ def test_planted_leaks_are_found(name: str) -> None:
     columns = [*answer.columns, *([answer.others] if answer.others else [])]
     assert any(("t", "secret") in flow.sources for flow in columns)
     assert not answer.unsure
+
+
+def test_the_order_that_a_subquery_leaves_decides_what_comes_first() -> None:
+    answer = flows(PLANTED["order left by a subquery"], {"t": ["a", "secret"], "u": ["k", "z"]})
+    assert ("t", "secret") in answer.columns[0].control
 
 
 INNOCENT = [

@@ -52,6 +52,7 @@ class Reader:
     def __init__(self, query: Callable[[exp.Expression, Scope], Relation]) -> None:
         self.query = query
         self.visited: set[int] = set()
+        self.asked = 0  # how many subqueries of expressions were read
         self.spread = False  # whether COLUMNS(...) occurs anywhere
         self._kinds: dict[type, Callable[[exp.Expression, Scope], Cell] | None] = {}
 
@@ -80,7 +81,7 @@ class Reader:
         for base, handler in (
             (exp.Column, self.column), (exp.Identifier, self._word), (exp.Var, self._word), (exp.Star, self._star),
             (exp.Columns, self._columns), (exp.Case, self._case), (exp.If, self._case), (exp.Filter, self._filter),
-            (exp.Window, self._window), (exp.Order, self._order), (exp.WithinGroup, self._within_group), (exp.Lambda, self._lambda),
+            (exp.Window, self._window), (exp.Order, self._order), (exp.WithinGroup, self.children), (exp.Lambda, self._lambda),
             (exp.Comprehension, self._comprehension), (exp.Exists, self._exists), (exp.In, self._in), (exp.Query, self._subquery),
             (exp.Values, self._subquery), (exp.Dot, self._dot), (exp.PropertyEQ, self._property), (exp.ToMap, self._map),
             (exp.Distinct, self._distinct), (exp.Explode, self._unnest), (exp.Unnest, self._unnest), (exp.PositionalColumn, self._position), (exp.Alias, self._alias),
@@ -205,9 +206,6 @@ class Reader:
             return both((data, control), keys)
         return data, control | whole([keys])
 
-    def _within_group(self, node: exp.Expression, scope: Scope) -> Cell:
-        return both(self.cell(node.this, scope), self.cell(node.expression, scope))
-
     def _lambda(self, node: exp.Expression, scope: Scope) -> Cell:
         inner = scope.within(each.name for each in node.expressions)
         cell = self.cell(node.this, inner)
@@ -226,6 +224,7 @@ class Reader:
     def _exists(self, node: exp.Expression, scope: Scope) -> Cell:
         if not isinstance(node.this, exp.Query):
             return self.children(node, scope)
+        self.asked += 1
         rows = self.query(node.this, scope).rows
         scope.keys |= rows
         return 0, rows
@@ -245,6 +244,7 @@ class Reader:
         return data, control
 
     def _subquery(self, node: exp.Expression, scope: Scope) -> Cell:
+        self.asked += 1
         relation = self.query(node, scope)
         data, control = relation.all()
         control |= relation.rows | relation.order

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
+from payoff.base.text import DIALECT
 from payoff.data.lineage.analysis import parse
 from payoff.data.lineage.expressions import is_aggregate
 from payoff.data.lineage.flow import Grouping, Threshold
@@ -48,7 +49,7 @@ def grouped(sql: str, tables: Mapping[str, Sequence[str]]) -> Grouping | None:
         found = _outputs(key, named, known)
         keys |= found
         if not found:
-            hidden.append(key.sql("duckdb"))
+            hidden.append(key.sql(DIALECT))
     counts = tuple(_promises(part(tree, "having"), items, known))
     return Grouping(
         keys=tuple(name for name in items if name in keys),
@@ -62,11 +63,14 @@ def grouped(sql: str, tables: Mapping[str, Sequence[str]]) -> Grouping | None:
 
 def _spread(item: exp.Expression) -> bool:
     """Whether an item of the select list may become several columns."""
-    return any(not isinstance(each.parent, exp.Count | exp.Query) for each in item.find_all(exp.Star, exp.Columns))
+    return any(
+        isinstance(each, exp.Columns) or not isinstance(each.parent, exp.Count)
+        for each in item.find_all(exp.Star, exp.Columns)
+    )
 
 
 def _name(node: exp.Expression) -> str:
-    return node.alias or (node.name if isinstance(node, exp.Column) else node.sql("duckdb"))
+    return node.alias or (node.name if isinstance(node, exp.Column) else node.sql(DIALECT))
 
 
 def _outputs(key: exp.Expression, items: list[tuple[str, exp.Expression]], known: set[str]) -> set[str]:
@@ -117,7 +121,7 @@ def _arguments(given: list[exp.Expression]) -> Iterator[exp.Expression]:
 
 
 def _function(node: exp.Expression) -> str:
-    from_key = node.sql("duckdb").partition("(")[0].strip().lower()
+    from_key = node.sql(DIALECT).partition("(")[0].strip().lower()
     return from_key or node.key
 
 
@@ -164,11 +168,11 @@ def _threshold(
     if inner is None or isinstance(inner, exp.Literal | exp.Star):
         yield Threshold("rows", k)
     elif isinstance(inner, exp.Column) and not isinstance(inner.this, exp.Star):
-        yield Threshold("values", k, inner.sql("duckdb"))
+        yield Threshold("values", k, inner.sql(DIALECT))
     elif (
         isinstance(inner, exp.Distinct) and len(inner.expressions) == 1 and isinstance(inner.expressions[0], exp.Column)
     ):
-        yield Threshold("distinct", k, inner.expressions[0].sql("duckdb"))
+        yield Threshold("distinct", k, inner.expressions[0].sql(DIALECT))
 
 
 def _one_table(tree: exp.Select, tables: Mapping[str, Sequence[str]]) -> str:
