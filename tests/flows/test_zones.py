@@ -60,7 +60,7 @@ def findings(light: Light) -> list[dict[str, Any]]:
 def test_the_aggregate_crosses_and_the_column_does_not(zoned: Light) -> None:
     assert findings(zoned) == []
     dry = json.loads(zoned.payoff("run", "--dry-run", "--json"))
-    assert next(each for each in dry["queries"] if each["step"] == "towns")["where"] != "here"
+    assert next(each for each in dry["queries"] if each["step"] == "towns")["zone"] == "fra"
     assert zoned.run("--only", "towns")["status"] == "passed"
     tables = json.loads(zoned.payoff("show", "--json"))["tables"]
     assert tables["towns"]["rows"] == 7, "the village is too small a group"
