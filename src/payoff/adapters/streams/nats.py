@@ -31,6 +31,7 @@ else:
 
 CAPABILITIES = {"offset": "int64", "partitions": False}
 _ANSWER = 5.0  # seconds for an answer of the server
+_AGAIN = 0.2  # seconds between the two tries of a connection
 _CHUNK = 1000
 _IDLE = 60.0  # seconds after which the server forgets a reader that went away
 _REFUSED = ("authorization violation", "authentication", "permissions violation")
@@ -114,6 +115,7 @@ class Nats:
                 servers,
                 allow_reconnect=False,
                 max_reconnect_attempts=1,  # of the first connection, too: else two minutes
+                reconnect_time_wait=_AGAIN,
                 connect_timeout=int(_ANSWER),
                 error_cb=_quiet,
                 name="payoff",
