@@ -434,3 +434,21 @@ def test_whoever_is_killed_nothing_is_lost_or_doubled(kind: str, rounds: int, qu
 def test_the_scripts_of_the_kills_are_python() -> None:
     for script in (_READER, *_SENDERS.values()):
         compile(textwrap.dedent(script), "script", "exec")
+
+
+def test_a_broker_that_hangs_is_said_and_what_landed_goes_on_when_it_answers_again(tmp_path: Path, name: str) -> None:
+    server = brokers.NatsServer()
+    server.start()
+    try:
+        server.send(name, brokers.objects(0, 10))
+        source = landed(tmp_path, "nats", {**server.options, "stream": name})
+        source.land()
+        server.process.send_signal(signal.SIGSTOP)
+        with pytest.raises(OutsideError) as caught:
+            source.land()
+        assert (caught.value.code, caught.value.may_retry) == ("PO-M004", True)
+        server.process.send_signal(signal.SIGCONT)
+        server.send(name, brokers.objects(10, 20))
+        assert table(source)["id"].to_pylist() == list(range(20))
+    finally:
+        server.end()

@@ -23,7 +23,6 @@ UNCODED = {
     "value/looks.py:ValueError": "a caller's mistake in arithmetic; the command line reports it as a defect",
     "flows/run.py:KeyboardInterrupt": "ctrl-C that the steps had noticed first",
     "cli/run.py:KeyboardInterrupt": "ctrl-C that the flow had noticed first",
-    "cli/ingest.py:KeyboardInterrupt": "a signal to stop, told as ctrl-C is",
     "project/pipeline/steps.py:TypeError": "caught six lines below",
 }
 # What an explanation that says what to do has: a thing to type, a code to look up, or a verb that asks for something.

@@ -49,7 +49,6 @@ def main(argv: list[str]) -> int:
 
 
 def _stop(stop: threading.Event, number: int, frame: object) -> None:
-    """Once: end after what is under way. Twice: end now; a transaction is whole or was not."""
-    if stop.is_set():
-        raise KeyboardInterrupt
+    """Once: end after what is under way. A second signal does what it does to any program; a transaction is whole or was not."""
     stop.set()
+    signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)

@@ -31,6 +31,7 @@ else:
 
 CAPABILITIES = {"offset": "int64", "partitions": False}
 _ANSWER = 5.0  # seconds for an answer of the server
+_AGAIN = 0.2  # seconds between the two tries of a connection
 _CHUNK = 1000
 _IDLE = 60.0  # seconds after which the server forgets a reader that went away
 _REFUSED = ("authorization violation", "authentication", "permissions violation")
@@ -91,9 +92,7 @@ class Nats:
     def close(self) -> None:
         """End the connection and its thread."""
         if self._loop is not None:
-            with contextlib.suppress(Exception):  # it may be gone already
-                if self._client is not None:
-                    self._loop.run(self._client.close())
+            self._loop.run(self._left())
             self._loop.end()
         self._loop, self._client, self._reader = None, None, None
 
@@ -102,18 +101,33 @@ class Nats:
             self._loop = _Loop()
         return self._loop.run(work)
 
+    async def _left(self) -> None:
+        """End the connection, also one that was never answered."""
+        if self._client is not None:
+            with contextlib.suppress(Exception):  # it may be gone already
+                await asyncio.wait_for(self._client.close(), _ANSWER / 4)
+            transport = getattr(self._client, "_transport", None)  # which the library leaves open when no answer came
+            if transport is not None:
+                transport.close()
+                await asyncio.sleep(0)
+        self._client, self._reader = None, None
+
     async def _connected(self) -> Any:
         if self._client is None or not self._client.is_connected:
-            self._reader = None
             wanted = {name: getattr(self._options, name) for name in ("user", "password", "token")}
             settings: dict[str, Any] = {name: value for name, value in wanted.items() if value}
             if self._options.credentials:
                 settings["user_credentials"] = str(self._root / self._options.credentials)
             servers = [each.strip() for each in self._options.servers.split(",")]
-            self._client = await nats.connect(
+            await self._left()
+            from nats.aio.client import Client  # not nats.connect: a connection that fails is then nobody's to close
+
+            self._client = Client()
+            await self._client.connect(
                 servers,
                 allow_reconnect=False,
                 max_reconnect_attempts=1,  # of the first connection, too: else two minutes
+                reconnect_time_wait=_AGAIN,
                 connect_timeout=int(_ANSWER),
                 error_cb=_quiet,
                 name="payoff",

@@ -24,7 +24,7 @@ else:
     redis = lazy.Module("redis")
 
 CAPABILITIES = {"offset": "string", "partitions": False}
-_ANSWER = 10.0  # seconds for an answer of the server
+_ANSWER = 5.0  # seconds for an answer of the server
 _CHUNK = 2000
 
 
