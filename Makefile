@@ -32,7 +32,7 @@ pins: .make/dev
 	$(BIN)/uv pip compile --quiet --python-version 3.11 --no-annotate --no-header --no-emit-index-url --no-emit-find-links \
 	  --extra postgresql --output-file requirements/run.txt pyproject.toml
 	$(BIN)/uv pip compile --quiet --python-version 3.11 --no-annotate --no-header --no-emit-index-url --no-emit-find-links \
-	  --extra postgresql --extra s3 --extra delta --extra iceberg --extra http --group dev --constraints requirements/run.txt --output-file requirements/dev.txt pyproject.toml
+	  --extra postgresql --extra s3 --extra delta --extra iceberg --extra http --extra mysql --extra redis --extra nats --extra kafka --extra flightsql --extra snowflake --extra bigquery --group dev --constraints requirements/run.txt --output-file requirements/dev.txt pyproject.toml
 
 .make/venv:
 	$(PYTHON) -m venv $(VENV)
@@ -49,13 +49,17 @@ pins: .make/dev
 	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --requirement requirements/dev.txt
 	@touch $@
 
-# A real PostgreSQL for the tests that need one; where it cannot be installed they are skipped, with the reason printed.
+# Real servers for the tests that need one; where one cannot be installed its tests are skipped, with the reason printed.
+SERVERS := postgresql:/usr/lib/postgresql mariadb-server:/usr/bin/mariadb-install-db redis-server:/usr/bin/redis-server nats-server:/usr/sbin/nats-server
 .make/servers:
 	@mkdir -p .make
-	@if ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1; then :; \
+	@missing=$$(for each in $(SERVERS); do [ -e "$${each#*:}" ] || echo "$${each%%:*}"; done); \
+	if [ -z "$$missing" ]; then :; \
 	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then \
-	  echo "installing PostgreSQL for the tests"; \
-	  (apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql) >.make/apt.log 2>&1 \
-	    || echo "PostgreSQL could not be installed (.make/apt.log): its tests will be skipped"; \
-	else echo "PostgreSQL is not installed and may not be installed here: its tests will be skipped"; fi
+	  echo "installing for the tests:" $$missing; apt-get update -qq >.make/apt.log 2>&1; \
+	  for each in $$missing; do \
+	    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$each >>.make/apt.log 2>&1 \
+	      || echo "$$each could not be installed (.make/apt.log): its tests will be skipped"; \
+	  done; \
+	else echo "not installed, and may not be installed here:" $$missing "(their tests will be skipped)"; fi
 	@touch $@

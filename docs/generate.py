@@ -17,8 +17,8 @@ from typing import Any
 
 import msgspec
 
+from payoff.records.answers.worth import Worth
 from payoff.records.catalog import Answer
-from payoff.records.worth import Worth
 
 ROOT = Path(__file__).parents[1]
 PLACE = ROOT / "docs" / "reference"

@@ -13,13 +13,18 @@ from payoff.ports.cluster import Cluster
 from payoff.ports.engine import Engine
 from payoff.ports.executor import Executor
 from payoff.ports.gate import GateSpec
+from payoff.ports.landing import Landing
 from payoff.ports.ledger import Ledger, Readout
 from payoff.ports.observer import Observer, silent
 from payoff.ports.pushdown import Database
-from payoff.ports.source import Source
+from payoff.ports.sink import Sink, taken, unfit
+from payoff.ports.source import Positioned, Source
+from payoff.ports.sql.adbc import AdbcSource
+from payoff.ports.sql.source import SqlSource
 from payoff.ports.store import Store
+from payoff.ports.stream import Stream
 from payoff.ports.tracker import Tracker
-from payoff.records.artifact import Artifact, Field, Identity
+from payoff.records.artifact import Artifact, Field, Identity, Written
 from payoff.records.charter import (
     Accept,
     CapacitySpec,
@@ -50,16 +55,22 @@ from payoff.records.evidence import (
     Verdict,
 )
 from payoff.records.finding import Finding, Place
+from payoff.records.joins.as_of import AsOf, Join
 from payoff.records.label import Label, LabelSpec, Lowering, Zone
 from payoff.records.placement import Dialect, Location, Placement, Relation
-from payoff.records.project import Environment, Git, Input, Project, SourceSpec, Step, Tracking
+from payoff.records.project import Environment, Git, Input, Project, SinkSpec, SourceSpec, Step, Tracking
 from payoff.records.run import Entry, EnvironmentUsed, RunRecord, Summary
 from payoff.records.state import Remembered, State
+from payoff.records.stream import Arrival, Batch, Ingested, LandingState, Lost, Poison, StreamOptions
 from payoff.records.task import Failure, Task, TaskInput, TaskResult
 
 __all__ = [
     "Accept",
+    "AdbcSource",
+    "Arrival",
     "Artifact",
+    "AsOf",
+    "Batch",
     "Bug",
     "Calibration",
     "CapacitySpec",
@@ -88,14 +99,19 @@ __all__ = [
     "Git",
     "GroupValue",
     "Identity",
+    "Ingested",
     "Input",
     "Interval",
     "InvalidInput",
+    "Join",
     "Label",
     "LabelSpec",
+    "Landing",
+    "LandingState",
     "Leak",
     "Ledger",
     "Location",
+    "Lost",
     "Lowering",
     "Money",
     "Objective",
@@ -105,6 +121,8 @@ __all__ = [
     "PayoffError",
     "Place",
     "Placement",
+    "Poison",
+    "Positioned",
     "Project",
     "QuantitySpec",
     "Readout",
@@ -114,14 +132,19 @@ __all__ = [
     "RunRecord",
     "SegmentSpec",
     "Signed",
+    "Sink",
+    "SinkSpec",
     "Source",
     "SourceSpec",
     "SplitSpec",
+    "SqlSource",
     "State",
     "Step",
     "StepOutcome",
     "Stop",
     "Store",
+    "Stream",
+    "StreamOptions",
     "Summary",
     "TableCheck",
     "Task",
@@ -133,6 +156,9 @@ __all__ = [
     "Valuation",
     "Verdict",
     "Where",
+    "Written",
     "Zone",
     "silent",
+    "taken",
+    "unfit",
 ]

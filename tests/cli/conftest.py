@@ -15,7 +15,7 @@ from payoff.records.charter import (
 from payoff.records.evidence import CheckResult, Gain, Interval, StepOutcome, Valuation, Verdict
 from payoff.records.finding import Finding, Place
 from payoff.records.project import Git
-from payoff.records.request import RunAnswer
+from payoff.records.answers.request import RunAnswer
 from payoff.records.run import EnvironmentUsed, RunRecord
 from payoff.records.task import Failure
 

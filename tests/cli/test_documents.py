@@ -14,7 +14,7 @@ from payoff.base.errors import InvalidInput, OutsideError, UserError, Where
 from payoff.cli.outcome import exit_code
 from payoff.cli.render import document
 from payoff.records.finding import Finding, Place
-from payoff.records.request import InitAnswer, RunAnswer
+from payoff.records.answers.request import InitAnswer, RunAnswer
 from payoff.records.run import RunRecord, Summary
 
 SCHEMAS = Path(__file__).parents[2] / "docs" / "schemas"

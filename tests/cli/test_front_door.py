@@ -15,7 +15,7 @@ from payoff.cli.main import VERBS
 from payoff.cli.render import document, screen
 from payoff.cli.render import run as words
 from payoff.flows import unchanged
-from payoff.records.request import RunAnswer
+from payoff.records.answers.request import RunAnswer
 from payoff.records.run import RunRecord
 
 HEAVY = {"pyarrow", "numpy", "duckdb", "rich", "msgspec", "mlflow", "sqlglot", "yaml", "pandas", "scipy", "jsonschema"}

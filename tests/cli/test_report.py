@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from payoff.cli.render.html import report
 from payoff.records.evidence import Gain, Interval
-from payoff.records.request import RunAnswer
+from payoff.records.answers.request import RunAnswer
 from payoff.records.run import RunRecord
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'&"

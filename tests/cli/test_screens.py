@@ -14,7 +14,7 @@ from payoff.cli.render import amounts, findings, html
 from payoff.cli.render import run as screens
 from payoff.records.evidence import Interval, StepOutcome
 from payoff.records.finding import Finding, Place
-from payoff.records.request import InitAnswer, RunAnswer
+from payoff.records.answers.request import InitAnswer, RunAnswer
 from payoff.records.run import RunRecord, Summary
 from payoff.records.task import Failure
 

@@ -139,6 +139,30 @@ def test_no_model_learns_a_secret(light: Light) -> None:
     assert findings(light) == []
 
 
+SINK = """
+[sinks.partner]
+kind = "files"
+table = "examples"
+path = "partner.parquet"
+"""
+
+
+def test_what_is_written_elsewhere_goes_where_it_may(light: Light) -> None:
+    at(light, "fra", SINK + 'zone = "vir"  # of the sink')
+    finding = next(each for each in findings(light) if "written to sink partner in zone 'vir'" in each["what"])
+    assert finding["code"] == "PO-F002"
+    assert finding["try"].startswith("[sinks.partner] zone = 'fra'")
+    light.change("payoff.toml", 'zone = "vir"  # of the sink', 'zone = "fra"')
+    assert findings(light) == []
+    light.change("payoff.toml", '"partner.parquet"', '"partner.parquet"\nclearance = "internal" # of the sink')
+    assert {each["code"] for each in findings(light)} == {"PO-F002"}
+    light.change("payoff.toml", 'clearance = "internal" # of the sink', 'clearance = "personal"\npurpose = "marketing"')
+    assert findings(light) == []
+    custom(light, ("purposes", "[retention]"))
+    light.change("charter.toml", "[objective]\n", '[objective]\npurpose = "retention"\n')
+    assert [(each["code"], "sink partner" in each["what"]) for each in findings(light)] == [("PO-F003", True)]
+
+
 # -- lowering
 
 

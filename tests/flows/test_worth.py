@@ -15,7 +15,7 @@ import pytest
 from payoff.cli.render import worth as screen
 from payoff.cli.render import worth_page
 from payoff.project.aloud.words import PLAIN
-from payoff.records.worth import Worth
+from payoff.records.answers.worth import Worth
 
 if TYPE_CHECKING:
     from conftest import Light

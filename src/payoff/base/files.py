@@ -41,6 +41,19 @@ def secret(path: Path) -> bytes:
     return found
 
 
+def place_durably(part: Path, target: Path) -> Path:
+    """Give a finished file its name; when this returns, its bytes and its name are on the disk."""
+    with open(part, "rb") as stream:
+        os.fsync(stream.fileno())
+    os.replace(part, target)
+    folder = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+    return target
+
+
 def inside(root: Path, relative: str) -> Path:
     """The path of `relative` under `root`; refused when it would leave `root`."""
     path = os.path.normpath(os.path.join(root, relative))

@@ -84,7 +84,7 @@ def main(argv: list[str]) -> int:
     from payoff.cli.render import document, findings
     from payoff.cli.render.progress import watching
     from payoff.flows.init import INTERVIEW, init, refuse_full
-    from payoff.records.request import InitRequest
+    from payoff.records.answers.request import InitRequest
 
     accepted: list[str] = []
     request = InitRequest(directory=options.directory, template=options.template or "starter")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from payoff.records.request import RunAnswer
+    from payoff.records.answers.request import RunAnswer
 
 _STATUS = {"passed": 0, "refused": 1}
 # A step whose process was ended from outside is the world's doing; a step that raised is the project's.

@@ -14,7 +14,7 @@ from payoff.cli.replay import request_key
 from payoff.cli.runs import positive
 
 if TYPE_CHECKING:
-    from payoff.records.request import RunAnswer, RunRequest
+    from payoff.records.answers.request import RunAnswer, RunRequest
 
 
 def main(argv: list[str]) -> int:
@@ -22,7 +22,7 @@ def main(argv: list[str]) -> int:
     options = _options(argv)
 
     from payoff.flows.opening import root_of
-    from payoff.records.request import RunRequest
+    from payoff.records.answers.request import RunRequest
 
     request = RunRequest(
         project=str(root_of(options.project)),

@@ -10,7 +10,7 @@ from payoff.cli.main import VERBS
 from payoff.cli.render import screen
 
 if TYPE_CHECKING:
-    from payoff.records.worth import Worth
+    from payoff.records.answers.worth import Worth
 
 
 def main(argv: list[str]) -> int:
@@ -27,7 +27,7 @@ def main(argv: list[str]) -> int:
     from payoff.cli.render import worth as words
     from payoff.flows import worth as flow
     from payoff.flows.opening import root_of
-    from payoff.records.request import WorthRequest
+    from payoff.records.answers.request import WorthRequest
 
     request = WorthRequest(
         project=str(root_of(options.project)),

@@ -8,7 +8,21 @@ import msgspec
 
 from payoff.base.clock import stopwatch
 from payoff.plan import keys
-from payoff.plan.stages import Audit, Call, Check, Inline, Read, Refit, Score, SetAside, Split, Transform, TryOut, Value
+from payoff.plan.stages import (
+    Audit,
+    Call,
+    Check,
+    Inline,
+    Read,
+    Refit,
+    Score,
+    SetAside,
+    Split,
+    Transform,
+    TryOut,
+    Value,
+    Write,
+)
 from payoff.records.artifact import Artifact, Field
 from payoff.records.evidence import CheckResult, Leak, StepOutcome, Valuation
 from payoff.records.state import Remembered
@@ -150,7 +164,7 @@ def label(stage: Stage) -> str:
     match stage:
         case Transform() | Inline() | Call():
             return stage.step.name
-        case Read() | Check() | Split() | Audit() | SetAside() | Refit() | Score() | TryOut() | Value():
+        case Read() | Check() | Split() | Audit() | SetAside() | Refit() | Score() | TryOut() | Value() | Write():
             return stage.name
 
 

@@ -210,6 +210,7 @@ def _uses(project: Project, facts: Facts, labelled: Labelled, only: Sequence[str
                     says = f"learned by the model of {step.name}"
                     yield msgspec.structs.replace(use, kind="trained", purpose=None, says=says)
     if not only:
+        yield from _written(project, labelled, purpose)
         yield from _money(project, labelled, purpose)
         yield from _published(project, labelled)
 
@@ -268,6 +269,27 @@ def _read(project: Project, facts: Facts, steps: Sequence[Step], table: str) -> 
         # Its promises are held against what was read.
         used |= {column.name for column in contract.columns}
     return [name for name in schema.names if name in used]
+
+
+def _written(project: Project, labelled: Labelled, purpose: str) -> Iterator[Use]:
+    """What goes into sinks: to their zones, for their purposes."""
+    for sink in project.sinks:
+        zone = sink.zone or project.zone
+        for name in labelled.columns.get(sink.table, (ANY,)):
+            use = Use(
+                kind="sink",
+                node=(sink.table, name),
+                says=f"written to sink {sink.name} in zone {zone!r}",
+                zone=zone,
+                clearance=sink.clearance,
+                key=f"[sinks.{sink.name}] zone",
+                line=sink.line,
+            )
+            yield use
+            for_ = sink.purpose or purpose
+            yield msgspec.structs.replace(
+                use, kind="used", zone=None, purpose=for_, says=f"written to sink {sink.name}"
+            )
 
 
 def _money(project: Project, labelled: Labelled, purpose: str) -> Iterator[Use]:

@@ -11,10 +11,25 @@ import msgspec
 from payoff.base.errors import OutsideError, PayoffError
 from payoff.execute import aside, predict, steps, tables, verdict
 from payoff.execute.context import Context, label
+from payoff.execute.delivery import write
 from payoff.execute.pushdown import handlers
 from payoff.execute.schedule import Node, Scheduler
 from payoff.plan import graph
-from payoff.plan.stages import Audit, Call, Check, Inline, Read, Refit, Score, SetAside, Split, Transform, TryOut, Value
+from payoff.plan.stages import (
+    Audit,
+    Call,
+    Check,
+    Inline,
+    Read,
+    Refit,
+    Score,
+    SetAside,
+    Split,
+    Transform,
+    TryOut,
+    Value,
+    Write,
+)
 from payoff.records.evidence import Evidence, StepOutcome
 
 if TYPE_CHECKING:
@@ -137,6 +152,8 @@ def _nodes(context: Context) -> list[Node]:
                 start = functools.partial(steps.compile_early, context, stage.step)
                 nodes.append(Node(name=name, needs=needs, start=start, shown=stage.step.name))
     for stage in context.plan.stages:
+        if isinstance(stage, Write) and stage.deferred:
+            continue
         needs, soft = _needs(stage, stages, compiled)
         # Without what is set aside there is a verdict still.
         after = tuple(name for name in needs if isinstance(stage, Value) and isinstance(stages.get(name), TryOut))
@@ -196,6 +213,8 @@ def _handler(context: Context, stage: Stage) -> Callable[[], Generator[Sandbox |
             return functools.partial(aside.try_out, context, stage)
         case Value():
             return functools.partial(verdict.value, context, stage)
+        case Write():
+            return functools.partial(write.write, context, stage)
         case _:
             assert_never(stage)
 
@@ -214,6 +233,8 @@ def _train(context: Context, stage: Call) -> Generator[Sandbox | Work, Any, Step
 def _result(context: Context, *, interrupted: bool) -> Result:
     outcomes = []
     for stage in context.plan.stages:
+        if isinstance(stage, Write) and stage.deferred:
+            continue
         outcome = context.outcomes.get(stage.name)
         if outcome is None:
             outcome = StepOutcome(name=label(stage), state="skipped", because=("the run ended before",))

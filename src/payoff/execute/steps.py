@@ -196,6 +196,10 @@ def compile_step(
     context: Context, step: Step, shapes: dict[str, tuple[Field, ...]]
 ) -> Generator[Sandbox | Work, Any, str]:
     """The query of a lazy step over inputs of these shapes: its file's, or what its function makes of unbound tables."""
+    if step.join is not None:
+        from payoff.data import as_of  # only where there are such joins
+
+        return as_of.query(step.join, shapes)
     if step.sql is not None:
         return step.sql
     task = Task(

@@ -14,6 +14,7 @@ from payoff.execute.failures import CONFIG, at_source
 from payoff.plan import graph
 from payoff.plan.build import audit_facts, split_facts, value_facts
 from payoff.plan.stages import Call
+from payoff.ports.source import Positioned
 from payoff.records.artifact import Artifact
 from payoff.records.evidence import CheckResult, Leak
 
@@ -55,7 +56,10 @@ def read(context: Context, stage: Read) -> Handler:
     facts = stage.facts
     if facts.get("version") is None:
         facts = {**facts, "version": artifact.id}
-    return context.done(stage, facts, artifact, extra={"columns": list(artifact.columns)})
+    extra: dict[str, Any] = {"columns": list(artifact.columns)}
+    if isinstance(source, Positioned):
+        extra["stream"] = source.positions()
+    return context.done(stage, facts, artifact, extra=extra)
 
 
 def used_columns(context: Context, table: str) -> list[str] | None:
@@ -78,7 +82,7 @@ def used_columns(context: Context, table: str) -> list[str] | None:
             if taken.columns is None:
                 return None
             used |= set(taken.columns)
-    if table == context.project.charter.decision.examples:
+    if table == context.project.charter.decision.examples or any(s.table == table for s in context.project.sinks):
         return None
     used |= _needed_by_checks(context, table)
     return [name for name in schema.names if name in used]

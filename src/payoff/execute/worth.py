@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from payoff.ports.kit import Kit
+    from payoff.records.answers.worth import Findings, Prospect
     from payoff.records.charter import Charter
     from payoff.records.contract import Contract
     from payoff.records.evidence import Valuation
     from payoff.records.project import Project
     from payoff.records.run import RunRecord
-    from payoff.records.worth import Findings, Prospect
     from payoff.value.rows import Rows
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from payoff.base.errors import Refused, Where
 from payoff.base.text import count
 from payoff.data import split
-from payoff.records.worth import Budget, Past
+from payoff.records.answers.worth import Budget, Past
 from payoff.value import looks
 from payoff.value.worth.prospect import interval
 

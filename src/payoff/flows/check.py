@@ -8,7 +8,9 @@ from msgspec.structs import replace
 
 from payoff import project as projects
 from payoff.base.errors import PayoffError
-from payoff.flows import labels, parameters
+from payoff.execute.context import fields
+from payoff.flows import parameters
+from payoff.flows.data import labels
 from payoff.flows.opening import root_of
 from payoff.plan import graph
 from payoff.plan.stages import Plan
@@ -17,7 +19,7 @@ from payoff.wiring import assemble
 
 if TYPE_CHECKING:
     from payoff.ports.kit import Kit
-    from payoff.records.project import Project
+    from payoff.records.project import Project, Step
 
 
 def check(project: str | None, against: str | None = None) -> list[Finding]:
@@ -93,10 +95,18 @@ def _queries(project: Project, kit: Kit, schemas: dict[str, Any]) -> list[Findin
         if step.sql is None or len(tables) < len(step.inputs):
             continue
         try:
-            schemas[step.name] = kit.engine.columns(step.sql, tables)
+            schemas[step.name] = kit.engine.columns(_sql(step, tables), tables)
         except PayoffError as error:
             findings += [replace(each, where=each.where or Place(step.file, step.line)) for each in from_error(error)]
     return findings
+
+
+def _sql(step: Step, tables: dict[str, Any]) -> str:
+    if step.join is None:
+        return step.sql or ""
+    from payoff.data import as_of  # only where there are such joins
+
+    return as_of.query(step.join, {name: fields(schema) for name, schema in tables.items()})
 
 
 def _named(table: str, what: str) -> str:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from payoff.base.errors import OutsideError, PayoffError, UserError
 from payoff.base.files import write_atomically
 from payoff.base.text import did_you_mean
-from payoff.records.request import InitAnswer, InitRequest
+from payoff.records.answers.request import InitAnswer, InitRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from payoff.flows import answers
+from payoff.flows.interviews import answers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence

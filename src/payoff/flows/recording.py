@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from payoff import __version__
 from payoff.base.clock import now, stopwatch
 from payoff.base.errors import PayoffError
 from payoff.base.files import write_atomically
+from payoff.execute.delivery import write
 from payoff.flows import watching
+from payoff.plan.stages import Value
 from payoff.ports.gate import judge
 from payoff.records.finding import Finding, from_error
 from payoff.records.run import EnvironmentUsed, RunRecord
@@ -22,10 +26,12 @@ if TYPE_CHECKING:
     from payoff.execute.run import Result
     from payoff.flows.opening import Opened
     from payoff.plan.stages import Plan
+    from payoff.ports.observer import Observer
     from payoff.ports.tracker import Tracker
+    from payoff.records.answers.request import RunRequest
     from payoff.records.evidence import Verdict
-    from payoff.records.request import RunRequest
     from payoff.records.run import Status
+    from payoff.records.state import State
 
 # A run waits at most this share of its own time for the tracker, which goes on in the background; a patient one this long.
 _SHARE, _PATIENCE = 0.05, 60.0
@@ -78,9 +84,31 @@ def record(
     )
 
 
+def delivered(opened: Opened, plan: Plan, state: State, record: RunRecord, tell: Observer) -> RunRecord:
+    """The record with what was written after the verdict; a table that could not be written fails the run."""
+    if not plan.deferred:
+        return record
+    stages, errors = write.after_verdict(
+        opened.project,
+        plan,
+        opened.kit,
+        state,
+        run=record.run,
+        tell=tell,
+        tables=record.tables,
+        passed=record.status == "passed",
+    )
+    found = [finding for error in errors.values() if isinstance(error, PayoffError) for finding in from_error(error)]
+    changes: dict[str, Any] = {"stages": (*record.stages, *stages), "errors": (*record.errors, *found)}
+    if errors:
+        worst = min(getattr(error, "exit_code", 3) for error in errors.values())
+        changes |= {"status": "failed", "exit_code": worst}
+    return msgspec.structs.replace(record, finished=now(), **changes)
+
+
 def earlier(opened: Opened, plan: Plan) -> tuple[RunRecord, dict[str, Any]] | None:
     """The record of the run whose verdict still stands when nothing is stale, with its place in the tracker."""
-    last = plan.stages[-1].hit if plan.stages else None
+    last = next((stage.hit for stage in plan.stages if isinstance(stage, Value)), None)
     if last is None:
         return None
     try:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from payoff.base.clock import now, stopwatch
-from payoff.base.errors import Refused, UserError, Where
+from payoff.base.errors import OutsideError, Refused, UserError, Where
 from payoff.base.ids import new_run_id
 from payoff.execute import run as execution
-from payoff.execute.failures import at_source
-from payoff.flows import labels, parameters, recording, unchanged, watching
+from payoff.execute.failures import CONFIG, At, at_source
+from payoff.flows import parameters, recording, unchanged, watching
+from payoff.flows.data import labels
 from payoff.flows.opening import Opened, open_project
 from payoff.flows.show import answer_for
 from payoff.plan import build, explain
 from payoff.ports.observer import silent
+from payoff.records.answers.request import PlanText, RunAnswer, RunRequest
 from payoff.records.evidence import Evidence
-from payoff.records.request import PlanText, RunAnswer, RunRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,7 +62,8 @@ def _run(
         return _refused(opened, plan, request, {"labels": forbidden}, run=new_run_id(), began=began, clock=clock)
     if plan.nothing_to_do and not request.only:
         earlier = recording.earlier(opened, plan)
-        if earlier:
+        waiting = any(stage.state != "reuse" for stage in plan.deferred)
+        if earlier and not (waiting and earlier[0].status == "passed"):
             if not watching.ages(opened):
                 unchanged.began(str(opened.root), stamps)
             return answer_for(opened, *earlier, unchanged=True)
@@ -81,6 +83,7 @@ def _run(
         seen=seen,
     )
     record = recording.record(opened, plan, result, request, run=run_id, began=began, clock=clock)
+    record = recording.delivered(opened, plan, state, record, observer)
     opened.kit.ledger.append(record)
     recording.write_report(opened, record, report)
     tracking = recording.track(opened, tracker, record, patient=request.patient)
@@ -174,6 +177,7 @@ def planned(opened: Opened, request: RunRequest, known: Places | None = None) ->
         placements={name: each for name, each in known.steps.items() if each.place is not None} if known else {},
         unread=known.unread if known else frozenset(),
         checked={table: each.columns for table, each in known.checks.items()} if known else {},
+        sinks={} if request.only else written(opened),
         system=watching.system(),
         recall=kit.ledger.recall,
         has=kit.store.has,
@@ -184,6 +188,19 @@ def planned(opened: Opened, request: RunRequest, known: Places | None = None) ->
         force=request.force,
     )
     return build.build(project, state, world, wish), state
+
+
+def written(opened: Opened) -> dict[str, tuple[dict[str, Any], str | None]]:
+    """Per sink its address and the table that is there; one that cannot be asked now will say why when it is written to."""
+    found: dict[str, tuple[dict[str, Any], str | None]] = {}
+    for spec in opened.project.sinks:
+        with At(Where(CONFIG, spec.line)):
+            sink = opened.kit.sink(spec.name)
+            try:
+                found[spec.name] = (sink.describe(), sink.written())
+            except OutsideError:
+                found[spec.name] = (sink.describe(), None)
+    return found
 
 
 def _workers(opened: Opened, request: RunRequest) -> int:

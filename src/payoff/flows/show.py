@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from payoff.base.errors import UserError
 from payoff.flows.opening import Past, open_past
-from payoff.records.request import RunAnswer
+from payoff.records.answers.request import RunAnswer
 
 if TYPE_CHECKING:
     from payoff.records.run import RunRecord

@@ -33,6 +33,11 @@ def stamps(opened: Opened) -> Stamps:
         if not watch or "${" in str(source.options):
             return {}
         paths |= {str(root / path) for path in watch}
+    for sink in opened.project.sinks:
+        watch = opened.kit.sink(sink.name).describe().get("watch")
+        if not watch or "${" in str(sink.options):
+            return {}
+        paths |= {str(root / path) for path in watch}
     return stamp(sorted(paths))
 
 

@@ -17,8 +17,8 @@ from payoff.flows.opening import Opened, open_project
 from payoff.flows.show import find
 from payoff.plan.graph import TRAIN
 from payoff.ports.observer import silent
-from payoff.records.request import RunRequest
-from payoff.records.worth import Worth
+from payoff.records.answers.request import RunRequest
+from payoff.records.answers.worth import Worth
 
 _MOST = 1000  # runs looked back
 
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from payoff.ports.observer import Observer
+    from payoff.records.answers.request import WorthRequest
     from payoff.records.artifact import Artifact
     from payoff.records.charter import Charter
-    from payoff.records.request import WorthRequest
     from payoff.records.run import RunRecord
 
 

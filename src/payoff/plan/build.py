@@ -23,13 +23,14 @@ from payoff.plan.stages import (
     Transform,
     TryOut,
     Value,
+    Write,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from payoff.records.placement import Placement
-    from payoff.records.project import Project, Step
+    from payoff.records.project import Project, SinkSpec, Step
     from payoff.records.state import Remembered, State
 
     Recall = Callable[[Iterable[str]], dict[str, Remembered]]
@@ -40,8 +41,9 @@ ASIDE_RULES = 2  # grows with the rules of data.aside
 
 
 class World(msgspec.Struct, frozen=True, kw_only=True):
-    """What the outside says before a run: per source its address and version token, and the system's facts. Where lazy steps run: `placements`
-    has those pushed to their data, `unread` the sources that need not be read then, `checked` the columns of those to be checked there.
+    """What the outside says before a run: per source its address and version token, per sink its address and what is there, and the system's
+    facts. Where lazy steps run: `placements` has those pushed to their data, `unread` the sources that need not be read then, `checked` the columns
+    of those to be checked there.
     """
 
     sources: dict[str, tuple[dict[str, Any], str | None]]
@@ -51,6 +53,7 @@ class World(msgspec.Struct, frozen=True, kw_only=True):
     system: dict[str, str]
     recall: Any
     has: Any
+    sinks: dict[str, tuple[dict[str, Any], str | None]] = {}
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,7 +77,7 @@ class _Builder:
         self.request = request
         self.steps = graph.needed_steps(project, request.only)
         self.early = graph.compiled_early(project, self.steps, frozenset(world.placements))
-        found = graph.sources_of(project, self.steps, split=self._wants_split())
+        found = graph.sources_of(project, self.steps, split=self._wants_split(), written=not request.only)
         self.sources = tuple(name for name in found if name not in world.unread)
         self.stages: list[Stage] = []
         self.by_name: dict[str, Stage] = {}
@@ -97,6 +100,8 @@ class _Builder:
                 self._split()
         if not self.request.only:
             self._verdict()
+            for sink in self.project.sinks:
+                self._write(sink)
         return Plan(stages=tuple(self._followed(stage) for stage in self.stages), parameters=self.request.parameters)
 
     def _followed(self, stage: Stage) -> Stage:
@@ -250,6 +255,19 @@ class _Builder:
         self._add(trial, score_facts(self.project, fitted, rows), graph.TRIED, known=bool(fitted and rows))
         return ("try out",)
 
+    def _write(self, sink: SinkSpec) -> None:
+        address, written = self.world.sinks[sink.name]
+        content = self.contents.get(sink.table, "")
+        facts = write_facts(sink, address, content)
+        stage = Write(name=f"write:{sink.name}", sink=sink, needs=self._needs(sink.table))
+        before = self.state.latest.get(stage.name)
+        if not content or written == content or self.request.force:
+            self._add(stage, facts, None, known=bool(content))
+            return
+        same = before is not None and before.key == keys.key(stage.name, facts)
+        because = ("what is there is not what was written: it is put back",) if same else keys.reasons(facts, before)
+        self._keep(msgspec.structs.replace(stage, because=because, facts=facts))
+
     # -- shared
 
     def _add(
@@ -321,7 +339,8 @@ def read_facts(
         for step in graph.consumers(steps, table)
     }
     contract = project.contract(table)
-    return {
+    written = {"written out": True} if any(sink.table == table for sink in project.sinks) else {}
+    return written | {
         "address": {name: fact for name, fact in describe.items() if name != "watch"},
         "version": version,
         "used by": users,
@@ -331,6 +350,14 @@ def read_facts(
             for c in project.contracts
             if any(col.references and col.references[0] == table for col in c.columns)
         ),
+    }
+
+
+def write_facts(sink: SinkSpec, address: dict[str, Any], content: str) -> dict[str, Any]:
+    """What is to be where: a sink with this table at this address need not be written."""
+    return {
+        "inputs": {sink.table: content},
+        "address": {name: fact for name, fact in address.items() if name != "watch"},
     }
 
 

@@ -19,6 +19,7 @@ from payoff.plan.stages import (
     Transform,
     TryOut,
     Value,
+    Write,
 )
 
 if TYPE_CHECKING:
@@ -56,6 +57,9 @@ def line(stage: Stage) -> str:
             return f"let the second {stage.step.name} predict what was set aside"
         case Value():
             return "decide and value: model, common solutions, perfect foresight"
+        case Write():
+            then = ", once the gates have passed" if stage.deferred else ""
+            return f"write {stage.sink.table} to the sink {stage.sink.name} ({stage.sink.kind}){then}"
         case _:
             assert_never(stage)
 

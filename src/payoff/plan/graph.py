@@ -31,12 +31,15 @@ def needed_steps(project: Project, only: tuple[str, ...] = ()) -> tuple[Step, ..
     return tuple(order.values())
 
 
-def sources_of(project: Project, steps: tuple[Step, ...], *, split: bool = True) -> tuple[str, ...]:
-    """The sources that the steps read (with `split` the examples too), and those their contracts refer to, in the order of use."""
+def sources_of(
+    project: Project, steps: tuple[Step, ...], *, split: bool = True, written: bool = False
+) -> tuple[str, ...]:
+    """The sources that the steps read (with `split` the examples too, with `written` those that go to sinks), and those their contracts refer to, in the order of use."""
     names = [each.name for step in steps for each in step.inputs if project.source(each.name)]
     examples = project.charter.decision.examples
     if project.source(examples) and split:
         names.append(examples)
+    names += [sink.table for sink in project.sinks if written and project.source(sink.table)]
     for name in list(names):
         contract = project.contract(name)
         if contract:

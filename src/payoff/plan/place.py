@@ -207,6 +207,8 @@ class _Decision:
             found.setdefault(examples, f"{examples} is needed here, to be split")
         for name in self.question.only:
             found.setdefault(name, f"{name} is asked for")
+        for sink in () if self.question.only else self.project.sinks:
+            found.setdefault(sink.table, f"{sink.table} is needed here, to be written to the sink {sink.name}")
         for contract in self.project.contracts:
             table = contract.table
             if table in self.candidates:

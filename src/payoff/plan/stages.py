@@ -7,7 +7,7 @@ from typing import Any, Literal
 import msgspec
 
 from payoff.records.placement import Location, Placement
-from payoff.records.project import Step
+from payoff.records.project import SinkSpec, Step
 from payoff.records.state import Remembered
 
 
@@ -102,7 +102,18 @@ class Value(_Stage, frozen=True, kw_only=True):
     step: Step
 
 
-Stage = Read | Check | Transform | Inline | Call | Split | Audit | SetAside | Refit | Score | TryOut | Value
+class Write(_Stage, frozen=True, kw_only=True):
+    """Write a table to a sink; `deferred`: only after the gates have passed the run."""
+
+    sink: SinkSpec
+
+    @property
+    def deferred(self) -> bool:
+        """True when it waits for the verdict."""
+        return self.sink.when == "passed"
+
+
+Stage = Read | Check | Transform | Inline | Call | Split | Audit | SetAside | Refit | Score | TryOut | Value | Write
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -113,5 +124,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def nothing_to_do(self) -> bool:
-        """True when every stage has been done before."""
-        return all(stage.state == "reuse" for stage in self.stages)
+        """True when every stage has been done before (those that wait for a verdict apart)."""
+        return all(stage.state == "reuse" or (isinstance(stage, Write) and stage.deferred) for stage in self.stages)
+
+    @property
+    def deferred(self) -> tuple[Write, ...]:
+        """What is to be written once the gates have passed the run."""
+        return tuple(stage for stage in self.stages if isinstance(stage, Write) and stage.deferred)

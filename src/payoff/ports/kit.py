@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from payoff.ports.engine import Engine
     from payoff.ports.executor import Executor
     from payoff.ports.ledger import Ledger
+    from payoff.ports.sink import Sink
     from payoff.ports.source import Source
     from payoff.ports.store import Store
     from payoff.ports.tracker import Tracker
@@ -24,9 +25,11 @@ class Kit:
         makers: Mapping[str, Callable[[], Any]],
         sources: Mapping[str, Callable[[], Source]],
         capabilities: Callable[[str], Mapping[str, Any]] | None = None,
+        sinks: Mapping[str, Callable[[], Sink]] | None = None,
     ) -> None:
         self._makers = dict(makers)
         self._sources = dict(sources)
+        self._sinks = dict(sinks or {})
         self._capabilities = capabilities
         self._made: dict[str, Any] = {}
 
@@ -70,6 +73,13 @@ class Kit:
     def capable(self, table: str, of: str) -> bool:
         """Whether the adapter of a source says that it has a capability."""
         return self._capabilities is not None and bool(self._capabilities(table).get(of))
+
+    def sink(self, name: str) -> Sink:
+        """The sink of that name."""
+        key = f"sink:{name}"
+        if key not in self._made:
+            self._made[key] = self._sinks[name]()
+        return cast("Sink", self._made[key])
 
     def made(self, name: str) -> bool:
         """True when an adapter was asked for before (so that it must be closed)."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,4 +35,13 @@ class Source(Protocol):
 
     def describe(self) -> dict[str, Any]:
         """The address without secrets, for the run record: at least `kind` and `address`."""
+        ...
+
+
+@runtime_checkable
+class Positioned(Protocol):
+    """A source that can say how far into something that grows its last `read` went: it is kept in the run's record."""
+
+    def positions(self) -> dict[str, Any]:
+        """For a stream: `commit` of its landing, `offsets`, `rows`, messages `set_aside`."""
         ...

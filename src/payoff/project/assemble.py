@@ -9,7 +9,7 @@ import msgspec
 from payoff.base.ids import project_id
 from payoff.project import charter, charter_keys, config, lock, places
 from payoff.project.aloud import wording
-from payoff.project.pipeline import steps
+from payoff.project.pipeline import sinks, steps
 from payoff.project.pipeline.graph import Graph
 from payoff.records.charter import Charter
 from payoff.records.contract import Contract
@@ -44,7 +44,8 @@ def project(reading: Reading) -> Project | None:
     settings = config.read(reading)
     why, document = charter.read(reading) or (None, None)
     contracts = _contracts(reading)
-    declared = steps.read(reading, settings.pipeline if settings is not None else "")
+    made = settings.joins if settings is not None else ()
+    declared = steps.read(reading, settings.pipeline if settings is not None else "", made)
     if settings is None:
         return None
     places.check(reading, contracts, settings.zones)
@@ -53,7 +54,9 @@ def project(reading: Reading) -> Project | None:
     # Of a charter that is wrong nobody knows whether it has a model.
     if not declared and (why.model_step if why is not None else not reading.exists(charter_keys.FILE)):
         _no_steps(reading)
+    graph.written = tuple(sink.table for sink in settings.sinks)
     graph.check(settings.environments)
+    sinks.check(reading, settings.sinks, settings.sources, graph.steps, why.model_step if why is not None else "")
     if why is None:
         return None
     why = _with_privacy(why, contracts)
@@ -76,6 +79,7 @@ def project(reading: Reading) -> Project | None:
         zone=settings.zone,
         zones=settings.zones,
         serving=settings.serving,
+        sinks=settings.sinks,
         labels=settings.labels,
         shown=settings.shown,
         push=settings.push,

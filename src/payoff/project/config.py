@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from payoff.project import places, spec, toml
+from payoff.project.pipeline import joins, sinks
 from payoff.project.spec import Key, Section
 from payoff.records.label import CLASSIFICATIONS, HERE, Classification, LabelSpec, Zone
-from payoff.records.project import GatewaySpec, SourceSpec, Tracking
+from payoff.records.project import GatewaySpec, SinkSpec, SourceSpec, Step, Tracking
 
 if TYPE_CHECKING:
     from payoff.project.files import Reading
@@ -71,6 +72,8 @@ SPEC = Section(
                 free=True,
             ),
         ),
+        "joins": joins.SPEC,
+        "sinks": sinks.SPEC,
         "zones": Section(
             {},
             "places where data may be",
@@ -142,7 +145,7 @@ SPEC = Section(
     "how a Payoff project runs",
 )
 
-_SECRET = re.compile(r"(^|_)(password|passwd|pwd|secret|token|api_key|access_key|secret_key)$", re.IGNORECASE)
+_SECRET = re.compile(r"(^|[_.])(password|passwd|pwd|secret|token|api_key|access_key|secret_key)$", re.IGNORECASE)
 _CREDENTIALS = re.compile(r"://[^/@:\s]*:(?P<password>[^/@\s]+)@")
 _REFERENCE = re.compile(r"\$\{([^}]*)\}?")
 
@@ -178,6 +181,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     labels: LabelSpec = LabelSpec()
     shown: Classification = "internal"
     gateway: GatewaySpec = GatewaySpec()
+    joins: tuple[Step, ...] = ()
+    sinks: tuple[SinkSpec, ...] = ()
 
 
 def read(reading: Reading) -> Config | None:
@@ -206,6 +211,8 @@ def read(reading: Reading) -> Config | None:
         engine=plain(table.get("engine", {})),
         pipeline=_pipeline(document, reading),
         gateway=places.offers(document),
+        joins=tuple(joins.steps(document, reading)),
+        sinks=tuple(sinks.read(document, plain)),
         **places.read(document, reading),
     )
 

@@ -35,6 +35,14 @@ class Artifact(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(field.name for field in self.fields)
 
 
+class Written(msgspec.Struct, frozen=True, kw_only=True):
+    """What a sink answers: the identity of the table that is there now, its rows, and whether it was there `already` (then nothing was written)."""
+
+    identity: str
+    rows: int
+    already: bool = False
+
+
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
     """What an engine says of a table file: its content hash independent of row order, its rows, its columns."""
 

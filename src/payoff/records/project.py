@@ -8,6 +8,7 @@ import msgspec
 
 from payoff.records.charter import Charter
 from payoff.records.contract import Contract
+from payoff.records.joins.as_of import Join
 from payoff.records.label import HERE, Classification, LabelSpec, Zone
 
 Form = Literal["ibis", "pyarrow", "pandas", "polars", "path", "object"]
@@ -53,6 +54,24 @@ class GatewaySpec(msgspec.Struct, frozen=True, kw_only=True):
     readers: tuple[ReaderSpec, ...] = ()
 
 
+class SinkSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """A `[sinks.NAME]` section: the project's table that is written there, and the options that the adapter reads.
+
+    `when`: as soon as the table is made and keeps its contract, or only after the gates `passed`. `zone`, `clearance` and `purpose` say
+    where it goes, how high a classification may go there, and what for.
+    """
+
+    name: str
+    kind: str
+    table: str
+    options: dict[str, Any]
+    when: Literal["made", "passed"] = "made"
+    zone: str | None = None
+    clearance: Classification | None = None
+    purpose: str | None = None
+    line: int = 0
+
+
 class Environment(msgspec.Struct, frozen=True, kw_only=True):
     """A uv lock. `folder` holds pyproject.toml and uv.lock, relative to the project.
 
@@ -83,7 +102,8 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     """A function in the pipeline or a file in `sql/`.
 
     `parts` maps the qualified name of every piece of project code the step uses (itself first) to the digest of its normalised
-    syntax tree; `code` is the digest of them all. `opaque` says why the code could not be narrowed below whole modules.
+    syntax tree; `code` is the digest of them all. `opaque` says why the code could not be narrowed below whole modules. `join`: the step is a
+    point-in-time join, of which `sql` is the query for tables of any shape.
     """
 
     name: str
@@ -103,6 +123,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     code: str = ""
     parts: dict[str, str] = {}
     opaque: str = ""
+    join: Join | None = None
 
     @property
     def lazy(self) -> bool:
@@ -153,6 +174,7 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
     zone: str = HERE
     zones: tuple[Zone, ...] = ()
     serving: tuple[str, ...] = ()
+    sinks: tuple[SinkSpec, ...] = ()
     labels: LabelSpec = LabelSpec()
     shown: Classification = "internal"
     push: Literal["auto", "never"] = "auto"

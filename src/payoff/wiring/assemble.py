@@ -10,17 +10,26 @@ from payoff.base.errors import PayoffError, Where
 from payoff.ports.kit import Kit
 from payoff.records.finding import Finding, from_error
 from payoff.records.project import SourceSpec
-from payoff.wiring import entry_points, options
+from payoff.wiring import entry_points, options, streams
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from payoff.ports.source import Source
-    from payoff.records.project import Project
+    from payoff.records.contract import Contract
+    from payoff.records.project import Project, SinkSpec
 
 CONFIG = "payoff.toml"
+SOURCES = "payoff.sources"
 # What a project uses that names nothing else: everything embedded, in the project's own folder.
-DEFAULTS = {"engine": "duckdb", "store": "local", "executor": "local", "ledger": "sqlite", "source": "files"}
+DEFAULTS = {
+    "engine": "duckdb",
+    "store": "local",
+    "executor": "local",
+    "ledger": "sqlite",
+    "source": "files",
+    "landing": "local",
+}
 
 
 def assemble(project: Project) -> Kit:
@@ -36,12 +45,19 @@ def assemble(project: Project) -> Kit:
     if project.engine:
         makers["cluster"] = functools.partial(_connect, "cluster", dict(project.engine), root)
     makers["tracker"] = functools.partial(_tracker, project, root)
-    sources = {source.table: functools.partial(_source, source, root) for source in project.sources}
-    return Kit(makers, sources, functools.partial(_capabilities, {source.table: source for source in project.sources}))
+    sources = {
+        source.table: functools.partial(_source, source, root, project.contract(source.table))
+        for source in project.sources
+    }
+    capabilities = functools.partial(_capabilities, {source.table: source for source in project.sources})
+    sinks = {sink.name: functools.partial(_sink, sink, root) for sink in project.sinks}
+    return Kit(makers, sources, capabilities, sinks)
 
 
 def _capabilities(sources: Mapping[str, SourceSpec], table: str) -> Mapping[str, Any]:
-    module = entry_points.load("payoff.sources", sources[table].kind, Where(CONFIG, sources[table].line))
+    source = sources[table]
+    group = entry_points.group_of(source.kind, (SOURCES, streams.GROUP))
+    module = entry_points.load(group, source.kind, Where(CONFIG, source.line), also=streams.GROUP)
     found: Mapping[str, Any] = entry_points.attribute(module, "CAPABILITIES")
     return found
 
@@ -71,7 +87,12 @@ def problems(project: Project) -> list[Finding]:
     found: list[Finding] = []
     for source in project.sources:
         try:
-            _options("sources", source.kind, source.options, f"[sources.{source.table}]", source.line)
+            _source(source, Path(project.root), project.contract(source.table))
+        except PayoffError as error:
+            found += from_error(error)
+    for sink in project.sinks:
+        try:
+            _options("sinks", sink.kind, sink.options, f"[sinks.{sink.name}]", sink.line)
         except PayoffError as error:
             found += from_error(error)
     if project.engine:
@@ -105,9 +126,25 @@ def _connect(port: str, section: dict[str, Any], root: Path) -> Any:
     return connect(root, made)
 
 
-def _source(source: SourceSpec, root: Path) -> Any:
-    connect, made = _options("sources", source.kind, source.options, f"[sources.{source.table}]", source.line)
-    return connect(source.table, made, root)
+def _source(source: SourceSpec, root: Path, contract: Contract | None = None) -> Any:
+    """A table's source: an adapter, or what an adapter of streams lands."""
+    group = entry_points.group_of(source.kind, (SOURCES, streams.GROUP))
+    where = Where(CONFIG, source.line)
+    module = entry_points.load(group, source.kind, where, also=streams.GROUP)
+    made = options.build(
+        entry_points.attribute(module, "Options"), source.options, title=f"[sources.{source.table}]", where=where
+    )
+    adapter = entry_points.attribute(module, "connect")(source.table, made, root)
+    if group == SOURCES:
+        return adapter
+    offset = entry_points.attribute(module, "CAPABILITIES")["offset"]
+    landing = _connect("landing", {}, root)
+    return streams.landed(source.table, adapter, landing, made, contract, offset=offset)
+
+
+def _sink(sink: SinkSpec, root: Path) -> Any:
+    connect, made = _options("sinks", sink.kind, sink.options, f"[sinks.{sink.name}]", sink.line)
+    return connect(sink.name, made, root)
 
 
 def _tracker(project: Project, root: Path) -> Any:

@@ -44,8 +44,14 @@ def names(group: str) -> dict[str, str]:
     return {**{point.name: point.value for point in entry_points(group=group)}, **own().get(group, {})}
 
 
-def load(group: str, name: str, where: Where | None = None) -> ModuleType:
-    """The module behind a name; an unknown name or a missing library is the user's to mend."""
+def group_of(name: str, groups: tuple[str, ...]) -> str:
+    """The first of several groups that has a name; the first of all when none has it."""
+    known = (group for group in groups if name in own().get(group, {}))
+    return next(known, None) or next((group for group in groups if name in names(group)), groups[0])
+
+
+def load(group: str, name: str, where: Where | None = None, also: str = "") -> ModuleType:
+    """The module behind a name; an unknown name or a missing library is the user's to mend. `also`: a group whose names would do as well."""
     value = own().get(group, {}).get(name) or names(group).get(name)
     if value is None:
         if not names(group):
@@ -58,7 +64,7 @@ def load(group: str, name: str, where: Where | None = None) -> ModuleType:
         raise UserError(
             f"{name!r} is not a known kind of {group.partition('.')[2]}",
             code="PO-W002",
-            expected=did_you_mean(name, names(group)),
+            expected=did_you_mean(name, {**names(group), **(names(also) if also else {})}),
             remedy="write one of these as kind, or install the package that brings it",
             where=where,
         )

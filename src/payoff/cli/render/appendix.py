@@ -81,7 +81,25 @@ def used(record: RunRecord) -> str:
 <h3>Environment</h3>
 {environments}
 {parameters}
+{_written(record)}
 </section>"""
+
+
+def _written(record: RunRecord) -> str:
+    rows = [
+        (
+            each.sink,
+            each.table,
+            each.to,
+            each.state,
+            "" if each.rows is None else f"{each.rows:,}",
+            each.identity[:12],
+            duration(each.seconds) if each.state == "written" else "",
+        )
+        for each in words.deliveries(record)
+    ]
+    head = ("Sink", "Table", "Where", "State", "Rows", "Version", "Took")
+    return f"<h3>Written</h3>{grid(head, rows)}" if rows else ""
 
 
 def _promises(record: RunRecord, table: str) -> str:

@@ -6,22 +6,48 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from payoff.cli.render import words
 from payoff.records.finding import from_error
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from payoff.base.errors import PayoffError
+    from payoff.records.answers.request import InitAnswer, RunAnswer
+    from payoff.records.answers.worth import Worth
     from payoff.records.evidence import Interval, StepOutcome
     from payoff.records.finding import Finding
-    from payoff.records.request import InitAnswer, RunAnswer
     from payoff.records.run import RunRecord, Summary
-    from payoff.records.worth import Worth
+    from payoff.records.stream import Ingested
 
 
 def encode(value: Any) -> str:
     """A document as indented JSON; numbers that JSON does not have (nan, inf) become null."""
     return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+
+
+def ingest(answer: Sequence[Ingested]) -> str:
+    """The document of `ingest` (docs/schemas/ingest.json)."""
+    tables = [
+        {
+            "table": each.table,
+            "landed": each.landed,
+            "set_aside": each.set_aside,
+            "batches": each.batches,
+            "waits": each.waits,
+            "seconds": each.seconds,
+            "total": {
+                "rows": each.state.rows,
+                "set_aside": each.state.set_aside,
+                "lost": each.state.lost,
+                "bytes": each.state.bytes,
+            },
+            "commit": each.state.commit,
+            "offsets": each.state.positions,
+        }
+        for each in answer
+    ]
+    return encode({"tables": tables})
 
 
 def run(answer: RunAnswer, exit_code: int, **more: Any) -> str:
@@ -52,6 +78,7 @@ def run(answer: RunAnswer, exit_code: int, **more: Any) -> str:
             for name, table in record.tables.items()
         },
         "code": record.git,
+        "sinks": [each._asdict() for each in words.deliveries(record)],
         "environments": [
             {"name": each.name, "python": each.python, "digest": each.digest, "packages": len(each.packages)}
             for each in record.environments

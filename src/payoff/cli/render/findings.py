@@ -1,4 +1,4 @@
-"""The screens of `payoff check`, `payoff runs` and `payoff init`."""
+"""The screens of `payoff check`, `payoff runs`, `payoff ingest` and `payoff init`."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from payoff.records.evidence import Gain
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from payoff.records.answers.request import InitAnswer
     from payoff.records.finding import Finding
-    from payoff.records.request import InitAnswer
     from payoff.records.run import Summary
+    from payoff.records.stream import Ingested
 
 
 def check(findings: Sequence[Finding], plain: str = "") -> str:
@@ -47,6 +48,25 @@ def _finding(finding: Finding) -> str:
         f"    Try: {finding.try_}",
     ]
     return "\n".join(f"  {line}" for line in lines)
+
+
+def ingest(answer: Sequence[Ingested]) -> str:
+    """One line per stream: what landed now, how its table stands."""
+    head = ("table", "landed", "set aside", "batches", "took", "rows now", "set aside in all", "losses accepted")
+    rows = [
+        (
+            each.table,
+            f"{each.landed:,}",
+            f"{each.set_aside:,}",
+            f"{each.batches:,}",
+            duration(each.seconds),
+            f"{each.state.rows:,}",
+            f"{each.state.set_aside:,}",
+            f"{len(each.state.lost):,}",
+        )
+        for each in answer
+    ]
+    return "\n".join(line[2:] for line in table(head, rows)) + "\n"
 
 
 def runs(summaries: Sequence[Summary]) -> str:

@@ -20,8 +20,8 @@ from payoff.cli.render.page import page
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from payoff.records.answers.request import RunAnswer
     from payoff.records.evidence import Interval, Valuation
-    from payoff.records.request import RunAnswer
     from payoff.records.run import RunRecord
 
 _BADGES = {"made": "Made, not judged", "passed": "✓ Passed", "refused": "✗ Refused", "failed": "✗ Failed"}

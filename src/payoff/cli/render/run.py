@@ -12,8 +12,8 @@ from payoff.cli.render.amounts import amount, duration, grain, percent, when
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from payoff.records.answers.request import RunAnswer
     from payoff.records.evidence import Interval
-    from payoff.records.request import RunAnswer
     from payoff.records.run import RunRecord
 
 _WIDTH, _BAR, _MOST = 100, 34, 12
@@ -24,7 +24,15 @@ def text(answer: RunAnswer) -> str:
     record = answer.record
     parts = [[words.headline(record), _status(answer)]]
     if not answer.unchanged:
-        parts += [_ladder(record), _verdicts(record), _groups(record), _broken(record), _failed(record), _steps(record)]
+        parts += [
+            _ladder(record),
+            _verdicts(record),
+            _groups(record),
+            _broken(record),
+            _failed(record),
+            _steps(record),
+            _written(record),
+        ]
     else:
         parts += [_verdicts(record)]
     parts += [_look(answer)]
@@ -168,6 +176,21 @@ def _steps(record: RunRecord) -> list[str]:
         shown = ", ".join(names[:_MOST]) + (f" and {len(names) - _MOST:,} more" if len(names) > _MOST else "")
         lines += [fold(f"{state:<7} {shown}", "  ", "          ")] if names else []
     return lines
+
+
+def _written(record: RunRecord) -> list[str]:
+    rows = [
+        (
+            each.state,
+            each.sink,
+            each.table,
+            "" if each.rows is None else count(each.rows, "row"),
+            duration(each.seconds) if each.state == "written" else "",
+            cut(each.to or "; ".join(each.because), 60),
+        )
+        for each in words.deliveries(record)[:_MOST]
+    ]
+    return ["Written", *table(("", "sink", "table", "rows", "took", "to"), rows)] if rows else []
 
 
 def _look(answer: RunAnswer) -> list[str]:

@@ -31,6 +31,44 @@ class Rung(NamedTuple):
     year: Interval
 
 
+class Delivery(NamedTuple):
+    """A table that went to a sink: how it ended, and what is there now."""
+
+    sink: str
+    table: str
+    to: str
+    state: str
+    rows: int | None
+    identity: str
+    seconds: float
+    because: tuple[str, ...]
+
+
+def deliveries(record: RunRecord) -> list[Delivery]:
+    """What was written where; what was there already is `unchanged`."""
+    found = []
+    for stage in record.stages:
+        if not stage.name.startswith("write:"):
+            continue
+        there = stage.extra
+        state = {"ran": "written", "reused": "unchanged"}.get(stage.state, stage.state)
+        if there.get("already"):
+            state = "unchanged"
+        found.append(
+            Delivery(
+                sink=stage.name.partition(":")[2],
+                table=there.get("table", ""),
+                to=there.get("to", ""),
+                state=state,
+                rows=there.get("rows"),
+                identity=there.get("identity", ""),
+                seconds=stage.seconds,
+                because=stage.because,
+            )
+        )
+    return found
+
+
 def status(record: RunRecord) -> str:
     """How a run ended, in a word: one in which nothing was judged has made something, and passed nothing."""
     return "made" if record.status == "passed" and record.valuation is None else record.status

@@ -9,8 +9,8 @@ from payoff.cli.render.amounts import amount, figure, grain, percent, when
 from payoff.cli.render.run import bar, cut, fold, table
 
 if TYPE_CHECKING:
+    from payoff.records.answers.worth import Assumption, Budget, Findings, Prospect, Quality, Segment, Worth
     from payoff.records.evidence import Interval
-    from payoff.records.worth import Assumption, Budget, Findings, Prospect, Quality, Segment, Worth
 
 _MOST, _SEGMENTS = 8, 6
 

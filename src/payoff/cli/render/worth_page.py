@@ -14,8 +14,8 @@ from payoff.cli.render.page import page
 from payoff.cli.render.words import Rung
 
 if TYPE_CHECKING:
+    from payoff.records.answers.worth import Findings, Prospect, Segment, Worth
     from payoff.records.evidence import Interval
-    from payoff.records.worth import Findings, Prospect, Segment, Worth
 
 _MOST = 10
 _SIGNS = {True: ("passed", "✓ Worth a try"), False: ("refused", "✗ Do not build this")}

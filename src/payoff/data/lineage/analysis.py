@@ -8,14 +8,14 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlglot import Dialect, exp
+from sqlglot import Dialect, TokenType, exp
 from sqlglot.errors import SqlglotError
 
 from payoff.base.text import DIALECT
 from payoff.data.lineage.flow import Flow, Flows, Source
 from payoff.data.lineage.queries import Queries
 from payoff.data.lineage.relation import Cell, Relation, UnsureError, whole
-from payoff.data.lineage.trees import nodes, part
+from payoff.data.lineage.trees import bare, nodes, part
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -63,9 +63,8 @@ def parse(sql: str) -> Parsed:
         elif kind is exp.Star and not isinstance(node.parent, exp.Select | exp.Column | exp.Func | exp.Columns):
             raise UnsureError("a star inside an expression")
         stack.extend(node.args.values())
-    return Parsed(
-        trees[0], frozenset(token.text.lower() for token in tokens), frozenset(names), frozenset(columns), spread
-    )
+    words = frozenset(token.text.lower() for token in tokens if token.token_type is not TokenType.STRING)
+    return Parsed(trees[0], words, frozenset(names), frozenset(columns), spread)
 
 
 def flows(sql: str, tables: Mapping[str, Sequence[str]]) -> Flows:
@@ -181,7 +180,7 @@ def _expressions(tree: exp.Expression, result: Relation) -> list[exp.Expression]
 
 def _operation(node: exp.Expression | None) -> tuple[str, ...]:
     """The word for what an expression does last; none for a column that is only copied."""
-    inner = node.unalias() if node is not None else None
+    inner = bare(node) if node is not None else None
     while isinstance(inner, exp.Paren | exp.Window | exp.Filter | exp.Cast):
         inner = inner.this
     if inner is None or isinstance(inner, exp.Column | exp.Star | exp.Literal | exp.Null | exp.Boolean):

@@ -12,88 +12,22 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 # Aggregates that sqlglot knows as no class of its own, or not as an aggregate; a test compares them with the engine's list.
-AGGREGATES = frozenset(
-    [
-        "any_value",
-        "approx_count_distinct",
-        "approx_quantile",
-        "approx_top_k",
-        "arbitrary",
-        "arg_max",
-        "arg_max_null",
-        "arg_max_nulls_last",
-        "arg_min",
-        "arg_min_null",
-        "arg_min_nulls_last",
-        "argmax",
-        "argmin",
-        "array_agg",
-        "avg",
-        "bit_and",
-        "bit_or",
-        "bit_xor",
-        "bitstring_agg",
-        "bool_and",
-        "bool_or",
-        "corr",
-        "count",
-        "count_if",
-        "count_star",
-        "countif",
-        "covar_pop",
-        "covar_samp",
-        "entropy",
-        "favg",
-        "first",
-        "fsum",
-        "geomean",
-        "geometric_mean",
-        "group_concat",
-        "histogram",
-        "histogram_exact",
-        "kahan_sum",
-        "kurtosis",
-        "kurtosis_pop",
-        "last",
-        "list",
-        "listagg",
-        "mad",
-        "max",
-        "max_by",
-        "mean",
-        "median",
-        "min",
-        "min_by",
-        "mode",
-        "product",
-        "quantile",
-        "quantile_cont",
-        "quantile_disc",
-        "regr_avgx",
-        "regr_avgy",
-        "regr_count",
-        "regr_intercept",
-        "regr_r2",
-        "regr_slope",
-        "regr_sxx",
-        "regr_sxy",
-        "regr_syy",
-        "reservoir_quantile",
-        "sem",
-        "skewness",
-        "stddev",
-        "stddev_pop",
-        "stddev_samp",
-        "string_agg",
-        "sum",
-        "sum_no_overflow",
-        "sumkahan",
-        "var_pop",
-        "var_samp",
-        "variance",
-        "histogram_values",
-    ]
-)
+AGGREGATES = {
+    "any_value", "approx_count_distinct", "approx_quantile", "approx_top_k", "arbitrary", "arg_max", "arg_max_null",
+    "arg_max_nulls_last", "arg_min", "arg_min_null", "arg_min_nulls_last", "argmax", "argmin", "array_agg", "avg",
+    "bit_and", "bit_or", "bit_xor", "bitstring_agg", "bool_and", "bool_or", "corr", "count", "count_if", "count_star",
+    "countif", "covar_pop", "covar_samp", "entropy", "favg", "first", "fsum", "geomean", "geometric_mean",
+    "group_concat", "histogram", "histogram_exact", "kahan_sum", "kurtosis", "kurtosis_pop", "last", "list",
+    "listagg", "mad", "max", "max_by", "mean", "median", "min", "min_by", "mode", "product", "quantile",
+    "quantile_cont", "quantile_disc", "regr_avgx", "regr_avgy", "regr_count", "regr_intercept", "regr_r2",
+    "regr_slope", "regr_sxx", "regr_sxy", "regr_syy", "reservoir_quantile", "sem", "skewness", "stddev", "stddev_pop",
+    "stddev_samp", "string_agg", "sum", "sum_no_overflow", "sumkahan", "var_pop", "var_samp", "variance",
+    "histogram_values",
+}  # fmt: skip
+_AGGREGATES: tuple[type, ...] = (
+    exp.AggFunc, exp.List, exp.ArrayAgg, exp.WithinGroup, exp.Filter,
+    *{kind for name, kind in exp.FUNCTION_BY_NAME.items() if name.lower() in AGGREGATES},
+)  # fmt: skip
 # Whose answer does not depend on the order of the rows (rounding of sums aside, see docs/known-flaws.md).
 _UNORDERED = (
     exp.Count, exp.Min, exp.Max, exp.Sum, exp.Avg, exp.CountIf, exp.LogicalAnd, exp.LogicalOr, exp.Stddev, exp.StddevPop,
@@ -107,11 +41,9 @@ _SILENT = (
 
 def is_aggregate(node: exp.Expression) -> bool:
     """Whether a node is a call of an aggregate, as far as its name says."""
-    if isinstance(node, exp.AggFunc | exp.List | exp.ArrayAgg | exp.WithinGroup | exp.Filter):
-        return True
     if isinstance(node, exp.Anonymous):
         return str(node.this).lower() in AGGREGATES
-    return isinstance(node, exp.Func) and bool({name.lower() for name in node.sql_names()} & AGGREGATES)
+    return isinstance(node, _AGGREGATES)
 
 
 class Reader:
@@ -120,6 +52,7 @@ class Reader:
     def __init__(self, query: Callable[[exp.Expression, Scope], Relation]) -> None:
         self.query = query
         self.visited: set[int] = set()
+        self.asked = 0  # how many subqueries of expressions were read
         self.spread = False  # whether COLUMNS(...) occurs anywhere
         self._kinds: dict[type, Callable[[exp.Expression, Scope], Cell] | None] = {}
 
@@ -148,10 +81,10 @@ class Reader:
         for base, handler in (
             (exp.Column, self.column), (exp.Identifier, self._word), (exp.Var, self._word), (exp.Star, self._star),
             (exp.Columns, self._columns), (exp.Case, self._case), (exp.If, self._case), (exp.Filter, self._filter),
-            (exp.Window, self._window), (exp.Order, self._order), (exp.WithinGroup, self._within_group), (exp.Lambda, self._lambda),
+            (exp.Window, self._window), (exp.Order, self._order), (exp.WithinGroup, self.children), (exp.Lambda, self._lambda),
             (exp.Comprehension, self._comprehension), (exp.Exists, self._exists), (exp.In, self._in), (exp.Query, self._subquery),
             (exp.Values, self._subquery), (exp.Dot, self._dot), (exp.PropertyEQ, self._property), (exp.ToMap, self._map),
-            (exp.Explode, self._unnest), (exp.Unnest, self._unnest), (exp.PositionalColumn, self._position), (exp.Alias, self._alias),
+            (exp.Distinct, self._distinct), (exp.Explode, self._unnest), (exp.Unnest, self._unnest), (exp.PositionalColumn, self._position), (exp.Alias, self._alias),
         ):  # fmt: skip
             if issubclass(kind, base):
                 return handler
@@ -235,9 +168,15 @@ class Reader:
 
     def _call(self, node: exp.Expression, scope: Scope) -> Cell:
         data, control = self.children(node, scope)
-        if scope.order & ~control and is_aggregate(node) and not isinstance(node, _UNORDERED):
-            control |= scope.order
+        if not isinstance(node, _UNORDERED) and is_aggregate(node):
+            control |= scope.order | scope.pending
         return data, control
+
+    def _distinct(self, node: exp.Expression, scope: Scope) -> Cell:
+        """Distinct values are found by a grouping of their own, which may leave the rows in another order."""
+        cell = self.children(node, scope)
+        scope.keys |= whole([cell])
+        return cell
 
     def _window(self, node: exp.Expression, scope: Scope) -> Cell:
         data, control = self.cell(node.this, scope)
@@ -267,9 +206,6 @@ class Reader:
             return both((data, control), keys)
         return data, control | whole([keys])
 
-    def _within_group(self, node: exp.Expression, scope: Scope) -> Cell:
-        return both(self.cell(node.this, scope), self.cell(node.expression, scope))
-
     def _lambda(self, node: exp.Expression, scope: Scope) -> Cell:
         inner = scope.within(each.name for each in node.expressions)
         cell = self.cell(node.this, inner)
@@ -288,7 +224,10 @@ class Reader:
     def _exists(self, node: exp.Expression, scope: Scope) -> Cell:
         if not isinstance(node.this, exp.Query):
             return self.children(node, scope)
-        return 0, self.query(node.this, scope).rows
+        self.asked += 1
+        rows = self.query(node.this, scope).rows
+        scope.keys |= rows
+        return 0, rows
 
     def _in(self, node: exp.Expression, scope: Scope) -> Cell:
         data = control = 0
@@ -300,12 +239,17 @@ class Reader:
                     control |= self.mask([each], scope)
                 else:
                     data, control = both((data, control), self.cell(each, scope))
+        if node.args.get("query") is not None:
+            scope.keys |= data
         return data, control
 
     def _subquery(self, node: exp.Expression, scope: Scope) -> Cell:
+        self.asked += 1
         relation = self.query(node, scope)
         data, control = relation.all()
-        return data, control | relation.rows | relation.order
+        control |= relation.rows | relation.order
+        scope.keys |= data | control  # it is joined to the rows, which may come in another order then
+        return data, control
 
     def _dot(self, node: exp.Expression, scope: Scope) -> Cell:
         cell = self.cell(node.this, scope)

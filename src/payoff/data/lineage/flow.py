@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -10,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 Source = tuple[str, str]  # (table, column)
+_NUMBERED = re.compile(r"_\d+$")
 
 
 class Flow(msgspec.Struct, frozen=True):
@@ -60,7 +62,11 @@ class Flows(msgspec.Struct, frozen=True):
             return found[0]
         if found:
             return merged(found[0].column, found)
-        return msgspec.structs.replace(self.others, column=column) if self.others else None
+        if self.others is None:
+            return None
+        if _NUMBERED.search(column):  # maybe a listed one whose name another bears too
+            return merged(column, [self.others, *self.columns])
+        return msgspec.structs.replace(self.others, column=column)
 
     def named(self, columns: Sequence[str]) -> Flows:
         """The same flows under the names that the engine gave: it names what the query does not (`sum(a)`), and knows a pivot's columns.

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
+from payoff.base.text import DIALECT
 from payoff.data.lineage.analysis import parse
 from payoff.data.lineage.expressions import is_aggregate
 from payoff.data.lineage.flow import Grouping, Threshold
 from payoff.data.lineage.relation import UnsureError
-from payoff.data.lineage.trees import nodes, part
+from payoff.data.lineage.trees import bare, nodes, part
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -32,13 +33,13 @@ def grouped(sql: str, tables: Mapping[str, Sequence[str]]) -> Grouping | None:
         tree = parse(sql).tree
     except (SqlglotError, RecursionError, UnsureError):
         return None
-    if not isinstance(tree, exp.Select) or any(each.find(exp.Star, exp.Columns) for each in _spread(tree)):
+    if not isinstance(tree, exp.Select) or any(_spread(each) for each in tree.expressions):
         return None
     group = part(tree, "group")
     if group is None or any(group.args.get(key) for key in ("rollup", "cube", "grouping_sets", "totals")):
         return None
     known = {column.lower() for columns in tables.values() for column in columns}
-    items = {_name(each): each.unalias() for each in tree.expressions}
+    items = {_name(each): bare(each) for each in tree.expressions}
     if len(items) < len(tree.expressions):
         return None
     named = list(items.items())
@@ -48,7 +49,7 @@ def grouped(sql: str, tables: Mapping[str, Sequence[str]]) -> Grouping | None:
         found = _outputs(key, named, known)
         keys |= found
         if not found:
-            hidden.append(key.sql("duckdb"))
+            hidden.append(key.sql(DIALECT))
     counts = tuple(_promises(part(tree, "having"), items, known))
     return Grouping(
         keys=tuple(name for name in items if name in keys),
@@ -60,15 +61,16 @@ def grouped(sql: str, tables: Mapping[str, Sequence[str]]) -> Grouping | None:
     )
 
 
-def _spread(tree: exp.Select) -> Iterator[exp.Expression]:
-    for each in tree.expressions:
-        inner = each.unalias()
-        if not (isinstance(inner, exp.Count) and isinstance(inner.this, exp.Star)):
-            yield each
+def _spread(item: exp.Expression) -> bool:
+    """Whether an item of the select list may become several columns."""
+    return any(
+        isinstance(each, exp.Columns) or not isinstance(each.parent, exp.Count)
+        for each in item.find_all(exp.Star, exp.Columns)
+    )
 
 
 def _name(node: exp.Expression) -> str:
-    return node.alias or (node.name if isinstance(node, exp.Column) else node.sql("duckdb"))
+    return node.alias or (node.name if isinstance(node, exp.Column) else node.sql(DIALECT))
 
 
 def _outputs(key: exp.Expression, items: list[tuple[str, exp.Expression]], known: set[str]) -> set[str]:
@@ -98,7 +100,7 @@ def _holds_aggregate(node: exp.Expression) -> bool:
 
 def _use(node: exp.Expression) -> str:
     """`aggregate:<function>` of a bare column; everything else could single a row out, and is `other`."""
-    while isinstance(node, exp.Paren | exp.Cast | exp.Round):
+    while isinstance(node, exp.Paren | exp.Cast | exp.Round | exp.IgnoreNulls):
         if isinstance(node, exp.Round) and not isinstance(node.args.get("decimals"), exp.Literal | None):
             return "other"
         node = node.this
@@ -119,7 +121,7 @@ def _arguments(given: list[exp.Expression]) -> Iterator[exp.Expression]:
 
 
 def _function(node: exp.Expression) -> str:
-    from_key = node.sql("duckdb").partition("(")[0].strip().lower()
+    from_key = node.sql(DIALECT).partition("(")[0].strip().lower()
     return from_key or node.key
 
 
@@ -166,11 +168,11 @@ def _threshold(
     if inner is None or isinstance(inner, exp.Literal | exp.Star):
         yield Threshold("rows", k)
     elif isinstance(inner, exp.Column) and not isinstance(inner.this, exp.Star):
-        yield Threshold("values", k, inner.sql("duckdb"))
+        yield Threshold("values", k, inner.sql(DIALECT))
     elif (
         isinstance(inner, exp.Distinct) and len(inner.expressions) == 1 and isinstance(inner.expressions[0], exp.Column)
     ):
-        yield Threshold("distinct", k, inner.expressions[0].sql("duckdb"))
+        yield Threshold("distinct", k, inner.expressions[0].sql(DIALECT))
 
 
 def _one_table(tree: exp.Select, tables: Mapping[str, Sequence[str]]) -> str:

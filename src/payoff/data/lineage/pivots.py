@@ -24,6 +24,7 @@ _KNOWN = {
     "into",
     "default_on_null",
     "columns",
+    "with",
 }
 
 

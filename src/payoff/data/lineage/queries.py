@@ -11,7 +11,7 @@ from payoff.data.lineage.pivots import pivoted
 from payoff.data.lineage.relation import Cell, Relation, Scope, UnsureError, both, whole
 from payoff.data.lineage.stars import listed
 from payoff.data.lineage.tables import Names, Tables
-from payoff.data.lineage.trees import nodes, part, refuse_others
+from payoff.data.lineage.trees import bare, nodes, part, refuse_others
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -48,7 +48,7 @@ class Queries:
             scope = Scope(parent=parent, ctes=self._ctes(node, parent))
             _, relation = self.tables.read(node.this, scope)
             if relation is not None:
-                return pivoted(_without_with(node), relation, self.reader, Scope(parent=scope, ctes=scope.ctes))
+                return pivoted(node, relation, self.reader, Scope(parent=scope, ctes=scope.ctes))
         raise UnsureError(f"a statement that is no query ({type(node).__name__.lower()})")
 
     def _ctes(self, node: exp.Expression, parent: Scope) -> Mapping[str, Relation]:
@@ -125,8 +125,7 @@ class Queries:
         inner = Scope(parent=scope, ctes=scope.ctes, rows=result.rows, order=result.order, late=True)
         inner.sources.append(("", result.inside()))
         self._sorted(node, inner, result)
-        result = Relation(result.names, result.cells, inner.rows, inner.order, result.others, result.clash)
-        return result
+        return Relation(result.names, result.cells, inner.rows, inner.order, result.others, result.clash)
 
     def _sorted(self, node: exp.Expression, scope: Scope, result: Relation) -> None:
         order = part(node, "order")
@@ -205,7 +204,7 @@ class Queries:
             node.args.get(key) for key in ("group", "having", "qualify", "limit", "offset", "sample", "distinct")
         ):
             return False
-        calls = [each.unalias() for each in node.expressions]
+        calls = [bare(each) for each in node.expressions]
         inner = [call.this for call in calls if isinstance(call, _AGGREGATES)]
         if not inner or len(inner) < len(calls) or part(node, "order") is not None:
             return False
@@ -230,7 +229,7 @@ class Queries:
                 keys |= whole([result.all()])
             else:
                 pairs = zip(node.expressions, result.cells, strict=True)
-                keys |= whole(cell for each, cell in pairs if not is_aggregate(each.unalias()))
+                keys |= whole(cell for each, cell in pairs if not is_aggregate(bare(each)))
         for kind in ("expressions", "rollup", "cube", "grouping_sets"):
             for each in nodes(group, kind):
                 keys |= self._key(each, scope, result)
@@ -269,10 +268,3 @@ class Queries:
         result.others = settled(result.others) if result.others is not None else None
         result.rows, result.order = plain(scope.rows), plain(scope.order)
         return result
-
-
-def _without_with(node: exp.Pivot) -> exp.Pivot:
-    if part(node, "with") is None:
-        return node
-    copy = exp.Pivot(**{key: value for key, value in node.args.items() if key not in {"with", "with_"}})
-    return copy

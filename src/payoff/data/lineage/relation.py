@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ if TYPE_CHECKING:
 
 Cell = tuple[int, int]  # data, control
 NOTHING: Cell = (0, 0)
+NUMBERED = re.compile(r"_\d+$")  # the engine's way to tell columns of the same name apart
 
 
 class UnsureError(Exception):
@@ -60,10 +62,16 @@ class Relation:
         found = self._index.get(name)
         if found is not None:
             return (both(found, self.others), True) if self.others and self.clash else (found, True)
+        if self.others is not None and self.clash and NUMBERED.search(name):
+            return self.all(), False
         unknown = [cell for each, cell in zip(self.names, self.cells, strict=True) if each is None]
         if self.others is not None:
             unknown.append(self.others)
         return (both(*unknown), False) if unknown else (None, False)
+
+    def spelled(self, name: str) -> str | None:
+        """The name of a column (in small letters) as the table writes it."""
+        return next((each for each in self.names if each is not None and each.lower() == name), None)
 
     def all(self) -> Cell:
         """What the whole row depends on."""
@@ -107,7 +115,7 @@ class Scope:
     hidden: set[tuple[int, str]] = field(default_factory=set)  # (number of the source, column): shown once, on the left
     aliases: dict[str, Cell] = field(default_factory=dict)
     windows: int = 0  # what the named windows depend on
-    keys: int = 0  # what windows of this select sort and cut by
+    keys: int = 0  # what else may leave the rows in another order: windows, subqueries, distinct values
     pending: int = 0  # a bit that stands for `keys` until all are known
     rows: int = 0
     order: int = 0
@@ -143,6 +151,13 @@ class Scope:
                     continue
                 yield alias, name, self.joined.get(low, cell) if of is None else cell
 
+    def spelled(self, name: str) -> str:
+        """A column's name as its table writes it, which is what the engine calls it."""
+        for _, relation in self.sources:
+            if relation.find(name.lower())[1] and (found := relation.spelled(name.lower())) is not None:
+                return found
+        return name
+
     def one(self, name: str) -> Cell:
         """What a name without a dot depends on."""
         found: list[Cell] = []
@@ -174,17 +189,18 @@ class Scope:
         found: list[Cell] = []
         scope: Scope | None = self
         while scope is not None:
-            cells, certain = scope._of_table(parts)
+            cells, certain = scope.of_table(parts)
             found += cells
             if certain:
                 return both(*found)
-            found += scope._field(parts[0])
+            found += scope.of_field(parts[0])
             scope = scope.parent
         if not found:
             raise UnsureError(f"column {'.'.join(parts)} is not known")
         return both(*found)
 
-    def _of_table(self, parts: list[str]) -> tuple[list[Cell], bool]:
+    def of_table(self, parts: list[str]) -> tuple[list[Cell], bool]:
+        """Columns of this scope's tables that a dotted name could mean, and whether it certainly means one of them."""
         found: list[Cell] = []
         certain = False
         for place in range(len(parts) - 1):
@@ -196,7 +212,8 @@ class Scope:
                         certain |= sure
         return found, certain
 
-    def _field(self, name: str) -> list[Cell]:
+    def of_field(self, name: str) -> list[Cell]:
+        """Columns of this scope of which a dotted name could mean a field."""
         found = [self.joined[name]] if name in self.joined else []
         found += [cell for _, relation in self.sources if (cell := relation.find(name)[0]) is not None]
         return found + ([self.aliases[name]] if name in self.aliases else [])

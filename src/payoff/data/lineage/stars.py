@@ -7,14 +7,20 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
-from payoff.data.lineage.relation import Cell, Relation, Scope, UnsureError, both
-from payoff.data.lineage.trees import nodes, refuse_others
+from payoff.data.lineage.relation import Cell, Relation, Scope, UnsureError, both, whole
+from payoff.data.lineage.trees import bare, nodes, refuse_others
 
 if TYPE_CHECKING:
     from payoff.data.lineage.expressions import Reader
 
 Item = tuple[str | None, Cell]
-_NAMED = {exp.Sum: "sum", exp.Avg: "avg", exp.Min: "min", exp.Max: "max", exp.Count: "count"}
+_NAMED: dict[type[exp.Expression], str] = {
+    exp.Sum: "sum",
+    exp.Avg: "avg",
+    exp.Min: "min",
+    exp.Max: "max",
+    exp.Count: "count",
+}
 _PLAIN = re.compile(r"[a-z_][a-z0-9_]*")
 
 
@@ -23,23 +29,32 @@ def listed(expressions: list[exp.Expression], reader: Reader, scope: Scope) -> R
     items: list[Item] = []
     result = Relation([], [])
     for node in expressions:
-        star = _star(node)
-        if star is not None:
-            reader.seen(node)
-            items += _expanded(*star, reader, scope, result)
-            continue
-        columns = _columns(node) if reader.spread else None
-        if columns is not None:
-            items += _repeated(node, columns, reader, scope, result)
-            continue
-        cell = reader.cell(node, scope)
-        name = named(node)
-        if isinstance(node.unalias(), exp.Explode | exp.Unnest):  # a struct becomes as many columns as it has fields
-            result.others = both(result.others or (0, 0), cell)
-        items.append((name, cell))
+        asked, start = reader.asked, len(items)
+        items += _columns_of(node, reader, scope, result)
+        if (
+            reader.asked != asked
+        ):  # a subquery is joined to the rows by what it is compared with: they may come in another order
+            scope.keys |= whole(cell for _, cell in items[start:])
     result.names = [name for name, _ in items]
     result.cells = [cell for _, cell in items]
     return result
+
+
+def _columns_of(node: exp.Expression, reader: Reader, scope: Scope, result: Relation) -> list[Item]:
+    star = _star(node)
+    if star is not None:
+        reader.seen(node)
+        return _expanded(*star, reader, scope, result)
+    columns = _columns(node) if reader.spread else None
+    if columns is not None:
+        return _repeated(node, columns, reader, scope, result)
+    cell = reader.cell(node, scope)
+    name = named(node)
+    if name is not None and isinstance(node, exp.Column) and not name.islower():
+        name = scope.spelled(name)
+    if isinstance(bare(node), exp.Explode | exp.Unnest):  # a struct becomes as many columns as it has fields
+        result.others = both(result.others or (0, 0), cell)
+    return [(name, cell)]
 
 
 def _star(node: exp.Expression) -> tuple[exp.Star, str | None] | None:
@@ -101,7 +116,7 @@ def _repeated(node: exp.Expression, columns: exp.Columns, reader: Reader, scope:
     made: list[Item] = []
     for name, cell in items:
         scope.bound = cell
-        made.append((node.alias or name, reader.cell(node.unalias(), scope)))
+        made.append((node.alias or name, reader.cell(bare(node), scope)))
     scope.bound = None
     return made
 

@@ -129,19 +129,13 @@ class Tables:
             for each in nodes(node, "joins"):
                 self.join(each, scope)
             return alias, None
-        refuse_others(node, {"this", "alias", "joins"})
+        refuse_others(
+            node, {"this", "alias", "joins"}
+        )  # the engine does not heed such an alias: the tables keep their names
         group = Scope(parent=scope, ctes=scope.ctes)
         self.add(node.this, group)
         for each in nodes(node, "joins"):
             self.join(each, group)
-        if alias:
-            shown = list(group.shown())
-            others = [relation.others for _, relation in group.sources if relation.others is not None]
-            relation = Relation(
-                [name for _, name, _ in shown], [cell for _, _, cell in shown], group.rows, group.order,
-                both(*others) if others else None,
-            )  # fmt: skip
-            return alias, relation.inside(columns)
         start = len(scope.sources)
         if scope.joined.keys() & group.joined.keys():
             raise UnsureError("a group of tables that are joined by the same column as others")

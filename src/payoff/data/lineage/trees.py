@@ -31,3 +31,9 @@ def refuse_others(node: exp.Expression, known: Collection[str]) -> None:
     for key, value in node.args.items():
         if value and key not in known and key.rstrip("_") not in known:
             raise UnsureError(f"{key.rstrip('_').replace('_', ' ')} of {type(node).__name__.lower()} is not understood")
+
+
+def bare(node: exp.Expression) -> exp.Expression:
+    """An item of a select list without its alias."""
+    inner = node.this if isinstance(node, exp.Alias) else node
+    return inner if isinstance(inner, exp.Expression) else node

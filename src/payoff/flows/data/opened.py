@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from payoff.base.errors import UserError
 from payoff.base.text import did_you_mean
 from payoff.execute import ahead, governing
-from payoff.flows import labels, parameters
+from payoff.flows import parameters
+from payoff.flows.data import labels
 from payoff.flows.opening import open_project
 from payoff.plan.graph import TRAIN
 from payoff.plan.stages import Plan

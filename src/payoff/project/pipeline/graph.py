@@ -40,12 +40,13 @@ class Graph:
         self.contracts = {contract.table: contract for contract in contracts}
         self.charter = charter
         self.document = document
+        self.written: tuple[str, ...] = ()  # tables that sinks take
 
     def _named(self, steps: tuple[Step, ...]) -> Iterator[Step]:
         """The steps, the tables of SQL steps in the spelling of the project (SQL does not tell capitals apart)."""
         names = {name.lower(): name for name in (*self.sources, *(step.name for step in steps))}
         for step in steps:
-            if step.kind != "sql":
+            if step.kind != "sql" or step.join is not None:
                 yield step
                 continue
             inputs = [
@@ -185,7 +186,7 @@ class Graph:
             self._error("PO-C022", step, what, expected, "change the step, or model.step in charter.toml,")
         else:
             self._check_sight(step, charter)
-        ends = [name for name in (examples, model) if name]
+        ends = [name for name in (examples, model, *self.written) if name]
         used = set(ends)
         for name in ends:
             used |= self._above(name, through_train=True).keys()

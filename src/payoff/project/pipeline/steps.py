@@ -52,14 +52,14 @@ _SAYS = {
 }
 
 
-def read(reading: Reading, configured: str) -> tuple[Step, ...]:
-    """All steps of the project, in the order of the files; what is wrong with one is a finding."""
+def read(reading: Reading, configured: str, declared: tuple[Step, ...] = ()) -> tuple[Step, ...]:
+    """All steps of the project, in the order of the files, then those `declared` in payoff.toml; what is wrong with one is a finding."""
     modules = Modules(reading)
     pipeline = list(_pipeline(reading, modules, configured))
     found = [step for module in pipeline for step in _Pipeline(reading, modules, module).steps()]
     for module in pipeline:
         _check_outside(reading, modules, module, pipeline)
-    found += _queries(reading)
+    found += [*_queries(reading), *declared]
     return _unique(reading, found)
 
 

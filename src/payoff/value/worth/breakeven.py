@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from payoff.records.worth import BreakEven, Quality
+from payoff.records.answers.worth import BreakEven, Quality
 from payoff.value import decide
 from payoff.value.capacity import choose
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from payoff.records.answers.worth import CurvePoint, Segment
 from payoff.records.evidence import Interval
-from payoff.records.worth import CurvePoint, Segment
 from payoff.value import intervals
 
 if TYPE_CHECKING:

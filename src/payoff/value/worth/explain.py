@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from payoff.records.worth import Findings
+from payoff.records.answers.worth import Findings
 from payoff.value import capacity
 from payoff.value.rows import common_actions
 from payoff.value.worth import carriers, prospect, sensitivity

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import ndtr, ndtri
 
-from payoff.records.worth import BreakEven, Quality
+from payoff.records.answers.worth import BreakEven, Quality
 from payoff.value.worth.breakeven import least
 
 if TYPE_CHECKING:

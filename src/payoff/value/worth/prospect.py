@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from payoff.records.answers.worth import BreakEven, Prospect
 from payoff.records.evidence import Interval
-from payoff.records.worth import BreakEven, Prospect
 from payoff.value import capacity, intervals
 from payoff.value.acceptable import PERFECT, refuse_few, refuse_names
 from payoff.value.quantities import spread

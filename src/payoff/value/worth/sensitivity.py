@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from payoff.records.worth import Assumption
+from payoff.records.answers.worth import Assumption
 from payoff.value.capacity import choose
 
 if TYPE_CHECKING:

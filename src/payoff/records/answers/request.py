@@ -37,6 +37,15 @@ class WorthRequest(msgspec.Struct, frozen=True, kw_only=True):
     command: tuple[str, ...] = ()
 
 
+class IngestRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """`tables`: streams to land; none: all. `follow`: until it is stopped. `accept_loss`: go on where the broker has lost messages."""
+
+    project: str
+    tables: tuple[str, ...] = ()
+    follow: bool = False
+    accept_loss: bool = False
+
+
 class RunAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """What `payoff run` and `payoff show` print. `unchanged` when nothing had to be done and `record` is the earlier run's.
 

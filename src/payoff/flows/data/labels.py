@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from payoff.flows.opening import Opened
     from payoff.plan.stages import Plan
     from payoff.ports.kit import Kit
+    from payoff.records.answers.request import RunRequest
     from payoff.records.finding import Finding
     from payoff.records.placement import Placement
     from payoff.records.project import Project
-    from payoff.records.request import RunRequest
 
 
 def look(opened: Opened, plan: Plan, state: State, request: RunRequest) -> tuple[Context | None, PayoffError | None]:
@@ -68,7 +68,7 @@ def facts_of(context: Context, places: Mapping[str, Placement] | None = None) ->
 
 def restricted(project: Project) -> bool:
     """True when some rule could forbid something; most projects have none, and pay nothing."""
-    if any(zone.clearance != "secret" for zone in project.zones):
+    if any(zone.clearance != "secret" for zone in project.zones) or any(sink.clearance for sink in project.sinks):
         return True
     default = project.labels
     if default.residency is not None or default.purposes is not None or default.classification == "secret":

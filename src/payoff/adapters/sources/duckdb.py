@@ -1,0 +1,129 @@
+"""A table or query of a DuckDB file, which is only read."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+from typing import TYPE_CHECKING, Any
+
+from payoff.base import hashing, lazy
+from payoff.base.errors import OutsideError, PayoffError, UserError
+from payoff.ports.sql.source import SqlSource
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    import duckdb
+    import pyarrow as pa
+else:
+    duckdb, pa = lazy.Module("duckdb"), lazy.Module("pyarrow")
+
+CAPABILITIES = {"columns": True, "version": True, "sql": True}
+_ROWS = 65_536
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """`path`: the file, relative to the project. `table` (the source's own name unless said) in `schema`, or `query`: SQL. `memory`: what
+    DuckDB may take for it; beyond that it spills to disk.
+    """
+
+    path: str
+    table: str = ""
+    schema: str = "main"
+    query: str = ""
+    memory: str = "1GB"
+
+
+def connect(name: str, options: Options, root: Path) -> DuckDB:
+    """A table in a DuckDB file; nothing is opened yet."""
+    return DuckDB(name, options, root)
+
+
+class DuckDB(SqlSource):
+    """See `ports.source.Source`. The file is opened read-only, for the length of a read."""
+
+    kind = "duckdb"
+    system = "DuckDB"
+    dialect = "duckdb"
+
+    def __init__(self, name: str, options: Options, root: Path) -> None:
+        super().__init__(name, path=[options.schema, options.table or name], query=options.query, timeout=0)
+        self._file, self._shown, self._memory = root / options.path, options.path, options.memory
+
+    def address(self) -> str:
+        """The file."""
+        return self._shown
+
+    def version(self) -> str | None:
+        """Size, time of change and inode of the file and its write-ahead log."""
+        marks = []
+        for path in self._parts():
+            try:
+                found = os.stat(path)
+            except OSError:
+                continue
+            marks.append([os.path.basename(path), found.st_size, found.st_mtime_ns, found.st_ino])
+        if not self._file.is_file():
+            raise self._no_file()
+        return hashing.of_json(marks)
+
+    def describe(self) -> dict[str, Any]:
+        """The file and the table or query."""
+        return {**super().describe(), "watch": self._parts()}
+
+    def tables(self) -> list[str]:
+        """The tables and views of the schema."""
+        with self._connection() as connection:
+            listed = "select table_name from information_schema.tables where table_schema = ?"
+            return [str(row[0]) for row in connection.execute(listed, [self.path[0]]).fetchall()]
+
+    @contextlib.contextmanager
+    def opened(self, sql: str) -> Iterator[pa.RecordBatchReader]:
+        """Batches as DuckDB makes them."""
+        with self._connection() as connection:
+            connection.execute("set timezone = 'UTC'")
+            yield connection.execute(sql).to_arrow_reader(_ROWS)
+
+    def _connection(self) -> duckdb.DuckDBPyConnection:
+        if not self._file.is_file():
+            raise self._no_file()
+        try:
+            return duckdb.connect(str(self._file), read_only=True, config={"memory_limit": self._memory})
+        except duckdb.Error as error:
+            text = str(error)
+        if "lock" in text or "different configuration" in text:
+            raise OutsideError(
+                f"source {self.name}: {self._shown} is open for writing elsewhere",
+                code="PO-S049",
+                expected="a DuckDB file that no program holds open for writing",
+                remedy="close the program that writes to it, then run again",
+                retryable=True,
+            )
+        raise UserError(
+            f"source {self.name}: {self._shown} cannot be opened as a DuckDB file: {self.said(text)}",
+            code="PO-S050",
+            expected=f"a whole file of DuckDB {duckdb.__version__} or older, and memory like 1GB",
+            remedy=f"check it with: duckdb {self._shown} 'show tables', or correct [sources.{self.name}] of payoff.toml",
+        )
+
+    def _parts(self) -> list[str]:
+        return [str(self._file), f"{self._file}.wal"]
+
+    def _no_file(self) -> PayoffError:
+        return UserError(
+            f"source {self.name}: there is no file {self._shown}",
+            code="PO-S001",
+            expected="a DuckDB file",
+            remedy=f"put the file there, or correct path in [sources.{self.name}] of payoff.toml",
+        )
+
+    def told(self, error: Exception, *, reading: bool) -> PayoffError | None:
+        """DuckDB's own classes of errors."""
+        if isinstance(error, duckdb.CatalogException) and "Table with name" in str(error):
+            return self.no_table()
+        if isinstance(error, duckdb.IOException | OSError):
+            return self.broke()
+        return self.wrong(str(error)) if isinstance(error, duckdb.Error | pa.ArrowException) else None

@@ -1,0 +1,1 @@
+"""What leaves the project: tables on their way to sinks."""

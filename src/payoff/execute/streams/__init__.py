@@ -1,0 +1,1 @@
+"""Streams as tables: what lands of them, and how messages become rows."""

@@ -1,0 +1,1 @@
+"""What an interview asks, and what its answers become."""

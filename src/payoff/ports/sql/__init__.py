@@ -1,0 +1,1 @@
+"""What sources that answer SQL have in common, to inherit."""

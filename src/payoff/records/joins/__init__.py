@@ -1,0 +1,1 @@
+"""Joins that payoff.toml declares."""

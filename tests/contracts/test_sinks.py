@@ -1,0 +1,487 @@
+"""Every sink keeps what the port promises, looked at by other means than its own."""
+
+from __future__ import annotations
+
+import datetime as dt
+import importlib.util
+import json
+import sqlite3
+import sys
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+import duckdb
+import pyarrow as pa
+import pyarrow.csv as pacsv
+import pyarrow.parquet as pq
+import pytest
+
+from payoff.base.errors import UserError
+from payoff.testing.sink import SinkSuite, artifact, connect, people
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+_spec = importlib.util.spec_from_file_location("sink_servers", Path(__file__).with_name("servers.py"))
+assert _spec and _spec.loader
+servers = importlib.util.module_from_spec(_spec)
+sys.modules["sink_servers"] = servers
+_spec.loader.exec_module(servers)
+
+
+class TestParquet(SinkSuite):
+    adapter = "payoff.sinks:files"
+    ending = "parquet"
+
+    def options(self, root: Path, name: str) -> dict[str, Any]:
+        return {"path": f"out/{name} ü.{self.ending}"}
+
+    def file(self, root: Path, name: str) -> Path:
+        return root / "out" / f"{name} ü.{self.ending}"
+
+    def look(self, root: Path, name: str) -> list[dict[str, Any]]:
+        return pq.ParquetFile(str(self.file(root, name))).read().to_pylist()
+
+    def spoil(self, root: Path, name: str) -> None:
+        pq.write_table(pq.ParquetFile(str(self.file(root, name))).read().slice(1), self.file(root, name))
+
+    def test_a_file_of_somebody_else_is_left_alone(self, root: Path) -> None:
+        self.file(root, "people").parent.mkdir()
+        self.file(root, "people").write_text("mine")
+        with pytest.raises(UserError, match="did not write"):
+            self.put(self.sink(root), people())
+        assert self.file(root, "people").read_text() == "mine"
+        self.put(connect(self.adapter, "people", root, {**self.options(root, "people"), "adopt": True}), people())
+        assert self.holds(root, people())
+
+    def test_nothing_else_is_left_in_the_folder(self, root: Path) -> None:
+        self.put(self.sink(root), people())
+        self.put(self.sink(root), people(5))
+        names = {each.name for each in self.file(root, "people").parent.iterdir()}
+        assert names == {self.file(root, "people").name, f".{self.file(root, 'people').name}.payoff.json"}
+
+
+class Plain(TestParquet):
+    """Other ways to write the same file aside: what processes do to each other is tried once."""
+
+    __test__ = False
+    test_a_kill_leaves_one_table_and_the_next_write_mends_it = None  # type: ignore[assignment]
+    test_two_writers_at_once_do_not_mix = None  # type: ignore[assignment]
+    test_two_writers_of_one_table_leave_it_once = None  # type: ignore[assignment]
+    test_a_table_that_comes_back_is_there = None  # type: ignore[assignment]
+
+
+class TestArrow(Plain):
+    __test__ = True
+    adapter = "payoff.sinks:files"
+    ending = "arrow"
+
+    def look(self, root: Path, name: str) -> list[dict[str, Any]]:
+        with pa.ipc.open_file(str(self.file(root, name))) as file:
+            return file.read_all().to_pylist()
+
+    def spoil(self, root: Path, name: str) -> None:
+        with open(self.file(root, name), "r+b") as stream:
+            stream.truncate(100)
+
+
+class TestCsv(Plain):
+    __test__ = True
+    adapter = "payoff.sinks:files"
+    ending = "csv"
+
+    def look(self, root: Path, name: str) -> list[dict[str, Any]]:
+        schema = people().schema
+        convert = pacsv.ConvertOptions(
+            column_types={f.name: f.type for f in schema}, strings_can_be_null=True, quoted_strings_can_be_null=False
+        )
+        parse = pacsv.ParseOptions(newlines_in_values=True)
+        return pacsv.read_csv(self.file(root, name), parse_options=parse, convert_options=convert).to_pylist()
+
+    def spoil(self, root: Path, name: str) -> None:
+        self.file(root, name).write_text(self.file(root, name).read_text() + "9,,,,,,,\n")
+
+
+class TestJsonLines(Plain):
+    __test__ = True
+    adapter = "payoff.sinks:files"
+    ending = "jsonl"
+
+    def look(self, root: Path, name: str) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.file(root, name).read_text().splitlines()]
+
+    def plain(self, row: dict[str, Any]) -> dict[str, Any]:
+        return {n: str(v) if isinstance(v, (dt.date, Decimal)) else v for n, v in row.items()}
+
+    def spoil(self, root: Path, name: str) -> None:
+        self.file(root, name).unlink()
+
+
+class TestSomewhereElse(TestParquet):
+    """The same through fsspec, as an object store would be."""
+
+    adapter = "payoff.sinks:files"
+
+    def options(self, root: Path, name: str) -> dict[str, Any]:
+        return {"path": f"local://{root}/{name} ü.parquet", "storage_options": {"auto_mkdir": True}}
+
+    def file(self, root: Path, name: str) -> Path:
+        return root / f"{name} ü.parquet"
+
+    def spoil(self, root: Path, name: str) -> None:
+        self.file(root, name).write_bytes(b"PAR1")
+
+    test_nothing_else_is_left_in_the_folder = None  # type: ignore[assignment]
+    test_a_file_of_somebody_else_is_left_alone = None  # type: ignore[assignment]
+    test_a_kill_leaves_one_table_and_the_next_write_mends_it = None  # type: ignore[assignment]
+    test_two_writers_of_one_table_leave_it_once = None  # type: ignore[assignment]
+
+
+class Modes:
+    """What the sinks with tables do besides replacing."""
+
+    def other(self, root: Path, **more: Any) -> Any:
+        return connect(self.adapter, "people", root, {**self.options(root, "people"), **more})  # type: ignore[attr-defined]
+
+    def test_append_takes_each_table_once(self, root: Path) -> None:
+        one, two = people(4), people(3, salt=2)
+        for table in (one, two, one, two):
+            self.put(self.other(root, mode="append"), table)  # type: ignore[attr-defined]
+        assert self.holds(root, one, two)  # type: ignore[attr-defined]
+
+    def test_merge_puts_rows_in_the_place_of_those_with_their_key(self, root: Path) -> None:
+        merge = {"mode": "merge", "keys": ["id"]}
+        self.put(self.other(root, **merge), people(4))  # type: ignore[attr-defined]
+        newer = people(6, salt=3).slice(2)
+        for _ in range(2):
+            self.put(self.other(root, **merge), newer)  # type: ignore[attr-defined]
+        assert self.holds(root, people(2), newer)  # type: ignore[attr-defined]
+        twice = pa.concat_tables([people(2), people(2, salt=1)])
+        with pytest.raises(UserError, match="the same id"):
+            self.put(self.other(root, **merge), twice)  # type: ignore[attr-defined]
+        assert self.holds(root, people(2), newer)  # type: ignore[attr-defined]
+
+    def test_a_table_of_somebody_else_is_left_alone(self, root: Path) -> None:
+        self.put(self.other(root, mode="append"), people(2))  # type: ignore[attr-defined]
+        self.forget(root)  # type: ignore[attr-defined]
+        with pytest.raises(UserError, match="did not write"):
+            self.put(self.sink(root), people())  # type: ignore[attr-defined]
+        assert self.holds(root, people(2))  # type: ignore[attr-defined]
+        self.put(self.other(root, adopt=True), people())  # type: ignore[attr-defined]
+        assert self.holds(root, people())  # type: ignore[attr-defined]
+
+    def test_a_mode_that_there_is_not_is_refused(self, root: Path) -> None:
+        for wrong in ({"mode": "upsert"}, {"mode": "merge"}, {"keys": ["id"]}):
+            with pytest.raises(UserError, match="mode"):
+                self.other(root, **wrong)
+
+
+class TestSqlite(Modes, SinkSuite):
+    adapter = "payoff.sinks:sqlite"
+
+    def options(self, root: Path, name: str) -> dict[str, Any]:
+        return {"path": "all ü.db", "into": f"{name} x"}
+
+    def look(self, root: Path, name: str) -> list[dict[str, Any]]:
+        with sqlite3.connect(root / "all ü.db", timeout=30) as connection:
+            connection.row_factory = sqlite3.Row
+            found = [dict(row) for row in connection.execute(f'select * from "{name} x"')]
+        connection.close()
+        return found
+
+    def plain(self, row: dict[str, Any]) -> dict[str, Any]:
+        changed = {n: str(v) if isinstance(v, (dt.date, Decimal)) else v for n, v in row.items()}
+        return {n: int(v) if isinstance(v, bool) else v for n, v in changed.items()}
+
+    def spoil(self, root: Path, name: str) -> None:
+        self.run(root, f'update "{name} x" set amount = amount + 1 where id = 0')
+
+    def forget(self, root: Path) -> None:
+        self.run(root, "drop table payoff_writes")
+
+    def run(self, root: Path, sql: str) -> None:
+        with sqlite3.connect(root / "all ü.db") as connection:
+            connection.execute(sql)
+        connection.close()
+
+
+class TestDuckdb(Modes, SinkSuite):
+    adapter = "payoff.sinks:duckdb"
+
+    def options(self, root: Path, name: str) -> dict[str, Any]:
+        return {"path": "all ü.duckdb", "into": f"{name} x"}
+
+    def look(self, root: Path, name: str) -> list[dict[str, Any]]:
+        return self.run(root, f'select * from "{name} x"').to_arrow_table().to_pylist()
+
+    def plain(self, row: dict[str, Any]) -> dict[str, Any]:
+        return row
+
+    def spoil(self, root: Path, name: str) -> None:
+        self.run(root, f'update "{name} x" set amount = amount + 1 where id = 0')
+
+    def forget(self, root: Path) -> None:
+        self.run(root, "drop table payoff_writes")
+
+    def run(self, root: Path, sql: str) -> Any:
+        with duckdb.connect(root / "all ü.duckdb") as connection:
+            connection.execute("set TimeZone = 'UTC'")
+            answer = connection.execute(sql)
+            return pa_only(answer)
+
+
+class pa_only:
+    def __init__(self, answer: Any) -> None:
+        self.table = answer.to_arrow_table()
+
+    def to_arrow_table(self) -> pa.Table:
+        return self.table
+
+
+@pytest.fixture(scope="module")
+def dsn() -> Iterator[str]:
+    with servers.postgresql() as address:
+        yield address
+
+
+class TestPostgresql(Modes, SinkSuite):
+    adapter = "payoff.sinks:postgresql"
+    address = ""
+
+    @pytest.fixture(autouse=True)
+    def _server(self, dsn: str) -> None:
+        self.address = dsn
+        servers.query(dsn, "drop schema public cascade", "create schema public")
+
+    def options(self, root: Path, name: str) -> dict[str, Any]:
+        return {"dsn": self.address, "into": f"{name} ü"}
+
+    def look(self, root: Path, name: str) -> list[dict[str, Any]]:
+        found = servers.query(self.address, f'select * from "{name} ü"')
+        return [{**row, "money": row.get("money") and Decimal(row["money"])} if "money" in row else row for row in found]
+
+    def spoil(self, root: Path, name: str) -> None:
+        servers.query(self.address, f'update "{name} ü" set amount = amount + 1 where id = 0')
+
+    def forget(self, root: Path) -> None:
+        servers.query(self.address, "drop table payoff_writes")
+
+    def test_rights_indexes_and_views_are_kept(self, root: Path) -> None:
+        self.put(self.sink(root), people())
+        servers.query(self.address, 'create index mine on "people ü" (id)', 'create view v as select id from "people ü"', 'grant select on "people ü" to public')
+        self.put(self.sink(root), people(6))
+        assert len(servers.query(self.address, "select * from v")) == 6
+        assert servers.query(self.address, "select 1 as n from pg_indexes where indexname = 'mine'") == [{"n": 1}]
+
+    def test_bytes_lists_and_times_arrive(self, root: Path) -> None:
+        table = pa.table(
+            {
+                "raw": pa.array([b"\x00\xff", None]),
+                "words": pa.array([["a", None], []], pa.list_(pa.string())),
+                "clock": pa.array([dt.time(1, 2, 3, 4), None], pa.time64("us")),
+                "small": pa.array([255, None], pa.uint8()),
+                "kind": pa.array(["x", None]).dictionary_encode(),
+            }
+        )
+        self.put(self.sink(root), table)
+        assert self.look(root, "people") == table.to_pylist()
+
+    def test_a_wrong_password_is_told_and_not_shown(self, root: Path) -> None:
+        wrong = self.address.replace(servers.PASSWORD, "verkehrt-4711")
+        with pytest.raises(UserError) as caught:
+            self.put(connect(self.adapter, "people", root, {"dsn": wrong}), people())
+        assert caught.value.code == "PO-N011"
+        assert "verkehrt" not in str(caught.value)
+
+
+class TestDelta(SinkSuite):
+    adapter = "payoff.sinks:delta"
+
+    def options(self, root: Path, name: str) -> dict[str, Any]:
+        return {"path": f"lake/{name} ü"}
+
+    def look(self, root: Path, name: str) -> list[dict[str, Any]]:
+        import deltalake
+
+        table = deltalake.DeltaTable(str(root / "lake" / f"{name} ü"))
+        files = table.file_uris()
+        if not files:
+            return []
+        return pa.concat_tables([pq.ParquetFile(unquote(file)).read() for file in files]).to_pylist()
+
+    def spoil(self, root: Path, name: str) -> None:
+        import deltalake
+
+        deltalake.DeltaTable(str(root / "lake" / f"{name} ü")).delete("id = 0")
+
+    def test_append_takes_each_table_once(self, root: Path) -> None:
+        one, two = people(4), people(3, salt=2)
+        for table in (one, two, one, two):
+            self.put(connect(self.adapter, "people", root, {**self.options(root, "people"), "mode": "append"}), table)
+        assert self.holds(root, one, two)
+
+    def test_upkeep_is_no_change(self, root: Path) -> None:
+        import deltalake
+
+        self.put(self.sink(root), people())
+        deltalake.DeltaTable(str(root / "lake" / "people ü")).vacuum(0, dry_run=False, enforce_retention_duration=False)
+        assert self.sink(root).written() == artifact(people()).id
+
+
+@pytest.fixture(scope="module")
+def shop() -> Iterator[str]:
+    with servers.mariadb() as address:
+        yield address
+
+
+class TestMariadb(Modes, SinkSuite):
+    adapter = "payoff.sinks:mysql"
+    address = ""
+
+    @pytest.fixture(autouse=True)
+    def _server(self, shop: str) -> None:
+        self.address = shop
+        for row in self.run("show tables"):
+            self.run(f"drop table `{next(iter(row.values()))}`")
+
+    def run(self, sql: str) -> list[dict[str, Any]]:
+        import pymysql
+
+        parts = urlsplit(self.address)
+        with pymysql.connect(
+            host="127.0.0.1", port=parts.port or 0, user="tester", password=servers.PASSWORD, database="shop", autocommit=True,
+            cursorclass=pymysql.cursors.DictCursor,
+        ) as connection, connection.cursor() as cursor:  # fmt: skip
+            cursor.execute(sql)
+            return list(cursor.fetchall())
+
+    def options(self, root: Path, name: str) -> dict[str, Any]:
+        return {"dsn": self.address, "into": f"{name} ü"}
+
+    def look(self, root: Path, name: str) -> list[dict[str, Any]]:
+        return self.run(f"select * from `{name} ü`")
+
+    def plain(self, row: dict[str, Any]) -> dict[str, Any]:
+        changed = {n: int(v) if isinstance(v, bool) else v for n, v in row.items()}
+        return {n: v.replace(tzinfo=None) if isinstance(v, dt.datetime) else v for n, v in changed.items()}
+
+    def spoil(self, root: Path, name: str) -> None:
+        self.run(f"update `{name} ü` set amount = amount + 1 where id = 0")
+
+    def forget(self, root: Path) -> None:
+        self.run("drop table payoff_writes")
+
+    def test_a_wrong_password_is_told_and_not_shown(self, root: Path) -> None:
+        wrong = self.address.replace(servers.PASSWORD, "verkehrt-4711")
+        with pytest.raises(UserError) as caught:
+            self.put(connect(self.adapter, "people", root, {"dsn": wrong}), people())
+        assert caught.value.code == "PO-N011"
+        assert "verkehrt" not in str(caught.value)
+
+
+class Log(SinkSuite):
+    """Logs of messages: rows are JSON, and all tables that were ever sent stay."""
+
+    __test__ = False
+    replaces = False
+
+    def plain(self, row: dict[str, Any]) -> dict[str, Any]:
+        return {n: str(v) if isinstance(v, (dt.date, Decimal)) else v for n, v in row.items()}
+
+    def test_a_wrong_password_is_told_and_not_shown(self, root: Path) -> None:
+        options = {n: v.replace(servers.PASSWORD, "verkehrt-4711") if n == "url" else v for n, v in self.options(root, "people").items()}
+        with pytest.raises(UserError) as caught:
+            self.put(connect(self.adapter, "people", root, options), people())
+        assert caught.value.code == "PO-N011"
+        assert "verkehrt" not in str(caught.value)
+
+    test_a_table_that_comes_back_is_there = None  # type: ignore[assignment]
+    test_other_columns_take_the_place_of_the_old = None  # type: ignore[assignment]
+
+
+@pytest.fixture(scope="module")
+def redis_url() -> Iterator[str]:
+    with servers.redis() as address:
+        yield address
+
+
+class TestRedis(Log, SinkSuite):
+    __test__ = True
+    adapter = "payoff.sinks:redis"
+
+    @pytest.fixture(autouse=True)
+    def _server(self, redis_url: str) -> None:
+        import redis
+
+        self.url = redis_url
+        with redis.Redis.from_url(redis_url) as client:
+            client.flushall()
+
+    def options(self, root: Path, name: str) -> dict[str, Any]:
+        return {"url": self.url, "into": f"{name} ü", "batch": 1500}
+
+    def look(self, root: Path, name: str) -> list[dict[str, Any]]:
+        import redis
+
+        with redis.Redis.from_url(self.url, decode_responses=True) as client:
+            return [json.loads(fields["row"]) for _, fields in client.xrange(f"{name} ü")]
+
+    def spoil(self, root: Path, name: str) -> None:
+        import redis
+
+        with redis.Redis.from_url(self.url) as client:
+            client.delete(f"{name} ü")
+
+
+@pytest.fixture(scope="module")
+def nats_url() -> Iterator[str]:
+    with servers.nats() as address:
+        yield address
+
+
+class TestNats(Log, SinkSuite):
+    __test__ = True
+    adapter = "payoff.sinks:nats"
+    kill_rows = 8000
+
+    @pytest.fixture(autouse=True)
+    def _server(self, nats_url: str) -> None:
+        self.url = nats_url
+        self.ask("remove")
+
+    def options(self, root: Path, name: str) -> dict[str, Any]:
+        return {"url": self.url, "subject": "shop.people", "stream": "SHOP"}
+
+    def look(self, root: Path, name: str) -> list[dict[str, Any]]:
+        return self.ask("look")
+
+    def spoil(self, root: Path, name: str) -> None:
+        self.ask("remove")
+
+    def ask(self, what: str) -> list[dict[str, Any]]:
+        import asyncio
+
+        import nats
+
+        async def go() -> list[dict[str, Any]]:
+            client = await nats.connect(self.url)
+            js = client.jetstream()
+            found = []
+            try:
+                info = await js.stream_info("SHOP")
+                if what == "remove":
+                    await js.delete_stream("SHOP")
+                elif info.state.messages:
+                    reading = await js.subscribe("shop.people", stream="SHOP", ordered_consumer=True)
+                    for _ in range(info.state.messages):
+                        found.append(json.loads((await reading.next_msg(timeout=10)).data))
+            except nats.js.errors.NotFoundError:
+                pass
+            finally:
+                await client.close()
+            return found
+
+        return asyncio.run(go())
