@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import gateway
 import measure
 import projects
 
@@ -363,6 +364,7 @@ ALL: dict[str, Callable[[Path], Iterator[object]]] = {
     "demo": demo,
     "lazy": lazy,
     "pushdown": pushdown,
+    "gateway": gateway.speed,
 }
 
 
