@@ -202,7 +202,7 @@ def test_what_cannot_be_understood_is_said(client: Callable[..., Client], comman
 def changing(served: tuple[Light, Any], tmp_path: Path) -> Iterator[tuple[Light, Any]]:
     """A copy with a gateway of its own, to be spoilt."""
     light = projects.Light(projects.copy(served[0].root, tmp_path / "changing"))
-    with gateways.running(light.root) as running:
+    with gateways.running(light.root, environ={"EMPTY_TOKEN": ""}) as running:
         yield light, running
 
 
@@ -225,6 +225,10 @@ def test_a_rule_that_becomes_stricter_holds_at_once(changing: tuple[Light, Any])
     light.change("payoff.toml", '"${US_TOKEN}"', '"${OTHER_TOKEN}"')
     with pytest.raises(flight.FlightError, match="PO-W013"):
         us.info("customers")
+    light.change("payoff.toml", '"${OTHER_TOKEN}"', '"${EMPTY_TOKEN}"')
+    for token in ("", gateways.TOKENS["EU_TOKEN"]):
+        with pytest.raises(flight.FlightError, match="PO-H002"):
+            Client(running.address, token).info("customers")
     light.write("payoff.toml", "nonsense")
     with pytest.raises(flight.FlightError, match="PO-P"):
         us.info("customers")

@@ -74,7 +74,7 @@ class Reading:
         found = {}
         for name in self.names():
             try:
-                found[name] = self.shape(Asked(table=name)).schema
+                found[name] = self._shape_of_table(Asked(table=name)).schema
             except PayoffError:
                 continue  # asked for by its name it says why
         return found

@@ -38,7 +38,6 @@ class Offers:
         self._tokens: dict[str, str] = {}
         self.key = files.secret(self.root / _KEY)
         self.spec = self.catalog().project.gateway
-        self._check()
 
     def catalog(self) -> Catalog:
         """The catalog of now, its labels worked out. Whatever is wrong with the project is raised: then nothing is served."""
@@ -46,18 +45,22 @@ class Offers:
             if self._catalog is not None and self._now(self._catalog) == self._stamps:
                 return self._catalog
             self._catalog = None
-            found = Catalog(str(self.root))
-            stamps = self._now(found)
+            stamps = self._now(Catalog(str(self.root)))
+            found = Catalog(
+                str(self.root)
+            )  # after the stamps: what changes while it is read is seen by the next request
             _ = found.labelled
-            self._tokens = {each.name: _token(each) for each in found.project.gateway.readers}
-            self._stamps, self._catalog = stamps, found
+            tokens = {each.name: _token(each) for each in found.project.gateway.readers}
+            _check(found, tokens)
+            self._tokens, self._stamps, self._catalog = tokens, stamps, found
             return found
 
     def reader(self, token: str) -> ReaderSpec | None:
         """Whose token this is. Every reader's is compared, in a time that tells nothing."""
-        spec = self.catalog().project.gateway
-        right = [each for each in spec.readers if hashing.same(self._tokens[each.name], token)]
-        return right[0] if right else None
+        readers = self.catalog().project.gateway.readers
+        tokens = self._tokens
+        right = [each for each in readers if hashing.same(tokens.get(each.name, ""), token)]
+        return right[0] if right and token else None
 
     def named(self, name: str) -> ReaderSpec | None:
         """The reader of that name, as the project has it now."""
@@ -69,25 +72,26 @@ class Offers:
         paths |= {str(Path(path).parent) for path in paths if Path(path).parent != self.root}
         return stamp(sorted(paths | {str(self.root / name) for name in ("contracts", "sql", "payoff.toml")}))
 
-    def _check(self) -> None:
-        """What can be known to be wrong before anybody asks."""
-        names = self.catalog().names
-        spec = self.spec
-        for table in spec.tables:
-            _is_one(table, names, "[gateway] tables", Where("payoff.toml"))
-        for reader in spec.readers:
-            where = Where("payoff.toml", reader.line)
-            for table in (*(reader.tables or ()), *reader.rows):
-                _is_one(table, spec.tables, f"[gateway.readers.{reader.name}]", where)
-        if not spec.tables or not spec.readers:
-            raise UserError(
-                f"the gateway has no {'table to offer' if not spec.tables else 'reader'}",
-                code="PO-H001",
-                expected="[gateway] tables = [...] and at least one [gateway.readers.NAME] in payoff.toml",
-                remedy="write them into payoff.toml (docs/gateway.md), then: payoff gateway",
-                where=Where("payoff.toml"),
-            )
-        _check_tokens(spec, self._tokens)
+
+def _check(catalog: Catalog, tokens: dict[str, str]) -> None:
+    """What can be known to be wrong before anybody asks."""
+    names = catalog.names
+    spec = catalog.project.gateway
+    for table in spec.tables:
+        _is_one(table, names, "[gateway] tables", Where("payoff.toml"))
+    for reader in spec.readers:
+        where = Where("payoff.toml", reader.line)
+        for table in (*(reader.tables or ()), *reader.rows):
+            _is_one(table, spec.tables, f"[gateway.readers.{reader.name}]", where)
+    if not spec.tables or not spec.readers:
+        raise UserError(
+            f"the gateway has no {'table to offer' if not spec.tables else 'reader'}",
+            code="PO-H001",
+            expected="[gateway] tables = [...] and at least one [gateway.readers.NAME] in payoff.toml",
+            remedy="write them into payoff.toml (docs/gateway.md), then: payoff gateway",
+            where=Where("payoff.toml"),
+        )
+    _check_tokens(spec, tokens)
 
 
 def _is_one(table: str, known: tuple[str, ...], title: str, where: Where) -> None:
