@@ -133,7 +133,7 @@ def of_the_other_zone(light: Any, address: str) -> None:
     """The same decision in vir, where the customers and the means of their worth come through the gateway."""
     light.change("payoff.toml", 'kind = "files"\npath = "data/customers.csv"\n', there(address, "customers") + "\n[sources.worths]\n" + there(address, "worths"))
     light.change("payoff.toml", "[project]\n", '[project]\nzone = "vir"\n')
-    light.append("payoff.toml", gateways.ZONES)
+    light.append("payoff.toml", gateways.ZONES.replace("[zones.fra]\n", "[zones.fra]\ngateway = true\n"))
     file = light.root / "contracts/customers.yaml"
     kept = [line for line in file.read_text().splitlines() if "name: lifetime_value" not in line and "{ name: name," not in line]
     file.write_text("\n".join(kept) + "\n")

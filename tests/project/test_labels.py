@@ -114,6 +114,17 @@ def test_without_zones_every_name_is_one(tmp_path: Path) -> None:
     assert read["zone"] == "here"
 
 
+@pytest.mark.parametrize(
+    ("here", "kind", "codes"), [("vir", "sqlite", ["PO-P018"]), ("vir", "gateway", []), ("fra", "sqlite", []), ("ams", "sqlite", ["PO-P018"])]
+)
+def test_a_closed_zone_is_read_through_its_gateway(tmp_path: Path, here: str, kind: str, codes: list[str]) -> None:
+    declared = {"fra": {"gateway": True}, "vir": {}, "ams": {"gateway": True}}
+    _, findings = zones(
+        tmp_path, zones=declared, project={"zone": here}, sources={"a": {"zone": "fra", "kind": kind}, "b": {"zone": "vir", "kind": "files"}, "c": {"kind": "files"}}
+    )
+    assert [finding.code for finding in findings] == codes
+
+
 def test_with_zones_a_wrong_name_is_an_error(tmp_path: Path) -> None:
     declared = {"fra": {"jurisdictions": ["DE", "EU"], "clearance": "personal"}}
     read, findings = zones(tmp_path, zones=declared, sources={"a": {"zone": "frb"}}, labels={"residency": ["EU", "US"]})

@@ -85,6 +85,9 @@ SPEC = Section(
                         "the highest classification that may be there (default: secret)",
                         choices=CLASSIFICATIONS,
                     ),
+                    places.OFFERS: Key(
+                        "boolean", "true: sources there are read from other zones through its gateway alone"
+                    ),
                 },
                 "a zone",
             ),

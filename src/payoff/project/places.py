@@ -70,6 +70,7 @@ def read(document: Document, reading: Reading) -> dict[str, Any]:
         if declared and name not in declared:
             _unknown(name, path, declared, document, reading)
         zones.setdefault(name, Zone(name=name))
+    _check_gateways(document, reading)
     labels = table.get("labels", {})
     _check_residency(labels.get("residency", ()), zones, document, reading)
     return {
@@ -84,6 +85,23 @@ def read(document: Document, reading: Reading) -> dict[str, Any]:
             retention=labels.get("retention"),
         ),
     }
+
+
+def _check_gateways(document: Document, reading: Reading) -> None:
+    """A zone with `gateway = true` is read from another through its gateway alone."""
+    table = document.table
+    closed = {name for name, section in table.get("zones", {}).items() if section.get(OFFERS)}
+    here = table["project"].get("zone", HERE)
+    for name, source in table.get("sources", {}).items():
+        zone = source.get("zone", here)
+        if zone in closed and zone != here and source.get("kind") != OFFERS:
+            reading.error(
+                "PO-P018",
+                f"{name} is in zone {zone!r} and would be read by zone {here!r} past its gateway",
+                document.place(("sources", name)),
+                expected=f'kind = "{OFFERS}": the zone says that others read it through that alone',
+                remedy=f"have {name} offered by payoff {OFFERS} there, and name its address in [sources.{name}] (docs/gateway.md)",
+            )
 
 
 def _texts(given: list[str] | None) -> tuple[str, ...] | None:
