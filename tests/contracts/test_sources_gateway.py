@@ -118,3 +118,17 @@ def test_a_gateway_that_is_gone_in_the_middle_of_a_table(place: Any, tmp_path: P
     with pytest.raises(OutsideError) as caught:
         source(other).read()
     assert caught.value.code == "PO-H020"
+
+
+def test_clients_of_flight_sql_read_it_too(place: Any) -> None:
+    place.put(people(300_000).append_column("hidden", pa.array(range(300_000))))
+    options = {"uri": place.options["address"], "token": gateways.TOKEN, "ca": place.options["ca"], "table": "people"}
+    there = connect("payoff.sources:flightsql", "people", Path(), options)
+    assert there.schema().names == people().schema.names
+    with there.read(["id", "text"]) as reader:
+        assert reader.read_all().num_rows == 300_000
+    query = connect("payoff.sources:flightsql", "few", Path(), {k: v for k, v in options.items() if k != "table"} | {"query": "select max(id) as most from people where yes"})
+    with query.read() as reader:
+        assert reader.read_all().to_pylist() == [{"most": 299_998}]
+    with pytest.raises(PayoffError):
+        there.read(["hidden"]).read_all()

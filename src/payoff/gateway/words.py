@@ -34,11 +34,23 @@ def flown(error: PayoffError) -> Exception:
         (OutsideError, flight.FlightUnavailableError),
     )
     made = next((flown for ours, flown in kinds if isinstance(error, ours)), flight.FlightInternalError)
-    # The place in a file of the other zone, and its next command, are of no use to the reader.
-    parts = {"code": error.code, "what": error.what, "expected": error.expected, "remedy": error.remedy}
-    text = f"{error.code}: {error.what} (expected: {error.expected}; try: {error.remedy})"
+    parts = _parts(error)
+    text = "{code}: {what} (expected: {expected}; try: {remedy})".format(**parts)
     # Clients go other ways where they hear that something is not there at all.
     return NotImplementedError(text) if isinstance(error, ReadOnly) else made(text, msgspec.json.encode(parts))
+
+
+def _parts(error: PayoffError) -> dict[str, str]:
+    """What the reader is told: of what is wrong on this side of the gateway, files and servers among it, no more than the code."""
+    theirs = error.code[3] == "H" or (isinstance(error, (Refused, UserError)) and error.code[3] in "FE")
+    if theirs:
+        return {"code": error.code, "what": error.what, "expected": error.expected, "remedy": error.remedy}
+    return {
+        "code": error.code,
+        "what": f"the gateway cannot serve this now ({error.code})",
+        "expected": "a project and sources that are in order",
+        "remedy": "tell whoever runs it: payoff check and payoff data audit say there what is wrong",
+    }
 
 
 @contextlib.contextmanager
