@@ -132,3 +132,12 @@ def test_clients_of_flight_sql_read_it_too(place: Any) -> None:
         assert reader.read_all().to_pylist() == [{"most": 299_998}]
     with pytest.raises(PayoffError):
         there.read(["hidden"]).read_all()
+
+
+def test_what_is_kept_for_readers_is_one_version(place: Any) -> None:
+    for rows in (1000, 2000, 3000):
+        place.put(people(rows))
+        with source(place).read() as reader:
+            assert reader.read_all().num_rows == rows
+    kept = [file for file in (place.root / ".payoff/store/scratch").rglob("*people*") if file.is_file()]
+    assert 1 <= len(kept) <= 2, "one for each set of columns and rows that somebody may have"

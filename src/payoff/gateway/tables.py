@@ -42,7 +42,7 @@ class Tables:
     def __init__(self) -> None:
         self._guard = threading.Lock()
         self._locks: dict[str, threading.Lock] = {}
-        self._cuts: OrderedDict[str, Path] = OrderedDict()
+        self._cuts: OrderedDict[str, tuple[str, Path]] = OrderedDict()  # who may have what -> its identity, its file
         self._records: dict[str, RunRecord] = {}
 
     def schema(self, catalog: Catalog, table: str) -> pa.Schema:
@@ -70,15 +70,16 @@ class Tables:
                 if not permit.rows and (whole or everything):
                     return Content(catalog.opened.kit.store.path(artifact), permit.columns, identity)
                 made = self._of_step
-            key = hashing.of_json([identity, permit.table, permit.columns, permit.rows]) if identity else ""
+            slot = hashing.of_json([permit.table, permit.columns, permit.rows])
             with self._guard:
-                if key in self._cuts:
-                    self._cuts.move_to_end(key)
-                    return Content(self._cuts[key], permit.columns, identity)
+                kept = self._cuts.get(slot)
+                if kept is not None and kept[0] == identity:
+                    self._cuts.move_to_end(slot)
+                    return Content(kept[1], permit.columns, identity)
             file = made(catalog, permit)
-            if not key:
+            if identity is None:
                 return Content(file, permit.columns, None, owned=True)
-            self._keep(key, file)
+            self._keep(slot, identity, file)
             return Content(file, permit.columns, identity)
 
     def newest(self, catalog: Catalog, table: str) -> tuple[RunRecord, Artifact]:
@@ -100,7 +101,7 @@ class Tables:
 
     def close(self) -> None:
         """Remove what was kept."""
-        for file in self._cuts.values():
+        for _, file in self._cuts.values():
             file.unlink(missing_ok=True)
         self._cuts.clear()
 
@@ -146,11 +147,15 @@ class Tables:
         catalog.opened.kit.engine.transform(permit.select(permit.table), {permit.table: raw}, cut)
         return cut
 
-    def _keep(self, key: str, file: Path) -> None:
+    def _keep(self, slot: str, identity: str, file: Path) -> None:
+        """One version of each is enough; who still reads an older one has it open."""
         with self._guard:
-            self._cuts[key] = file
+            gone = [self._cuts.pop(slot)] if slot in self._cuts else []
+            self._cuts[slot] = (identity, file)
             while len(self._cuts) > _KEPT:
-                self._cuts.popitem(last=False)[1].unlink(missing_ok=True)
+                gone.append(self._cuts.popitem(last=False)[1])
+        for _, old in gone:
+            old.unlink(missing_ok=True)
 
 
 def _opened(file: Path) -> pa.Schema:

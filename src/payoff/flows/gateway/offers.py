@@ -50,6 +50,8 @@ class Offers:
                 str(self.root)
             )  # after the stamps: what changes while it is read is seen by the next request
             _ = found.labelled
+            kit = found.opened.kit
+            _ = (kit.ledger, kit.store, kit.engine)  # made here, by one caller; they themselves take many
             tokens = {each.name: _token(each) for each in found.project.gateway.readers}
             _check(found, tokens)
             self._tokens, self._stamps, self._catalog = tokens, stamps, found
