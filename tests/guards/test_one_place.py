@@ -217,6 +217,10 @@ NAMED = {
     ("wiring/assemble.py", "sqlite"): "the ledger of a project that names none",
     ("wiring/assemble.py", "files"): "the source that an interview looks into",
     ("records/project.py", "mlflow"): "the tracker of a project that names none",
+    ("cli/main.py", "gateway"): "the verb that serves what the adapter reads",
+    ("cli/gateway.py", "gateway"): "the verb",
+    ("project/places.py", "gateway"): "the section of what the verb serves",
+    ("gateway/reading.py", "gateway"): "how the audit says that something was read through one",
     ("base/text.py", "duckdb"): "the dialect of SQL, which has the engine's name",
 }
 

@@ -33,6 +33,8 @@ INNER = {
     "payoff.ports.sql.faults": "a part of SqlSource",
     "payoff.ports.gate.judge": "asks the gates; a gate is a function",
     "payoff.records.finding.from_error": "the front door's",
+    "payoff.records.project.GatewaySpec": "what the gateway's owner says",
+    "payoff.records.project.ReaderSpec": "what the gateway's owner says",
     "payoff.records.answers.request": "what the front door asks flows for",
     "payoff.records.catalog": "what payoff data answers",
     "payoff.records.answers.worth": "what payoff worth answers",

@@ -22,6 +22,25 @@ def write_atomically(path: Path, data: bytes | str) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def secret(path: Path) -> bytes:
+    """32 random bytes kept in a file that only its owner may read; made when it is not there."""
+    try:
+        found = path.read_bytes()
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        found = os.urandom(32)
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}")
+        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
+            stream.write(found)
+        try:
+            os.link(temporary, path)  # never over the one that another process has just made
+        except FileExistsError:
+            found = path.read_bytes()
+        finally:
+            temporary.unlink(missing_ok=True)
+    return found
+
+
 def place_durably(part: Path, target: Path) -> Path:
     """Give a finished file its name; when this returns, its bytes and its name are on the disk."""
     with open(part, "rb") as stream:

@@ -18,6 +18,7 @@ VERBS = {
     "runs": "the project's runs, newest first",
     "show": "one run: its money, verdicts, steps and where to look",
     "data": "the project's tables: labels, versions, where columns come from and go, who read them, samples",
+    "gateway": "serve tables to readers in other zones, as far as labels permit",
     "ingest": "land what streams have in the project's tables, once or until it is stopped",
     "worth": "what a model could be worth before there is one, or what a run's worth hangs on",
 }
@@ -59,7 +60,7 @@ def main() -> int:
 
 def help_text() -> str:
     """The verbs and what they do."""
-    return _HELP.format(verbs="\n".join(f"  {verb:<8}{says}" for verb, says in VERBS.items()))
+    return _HELP.format(verbs="\n".join(f"  {verb:<9}{says}" for verb, says in VERBS.items()))
 
 
 def _dispatch(argv: list[str]) -> int:

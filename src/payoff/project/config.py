@@ -13,7 +13,7 @@ from payoff.project import places, spec, toml
 from payoff.project.pipeline import joins, sinks
 from payoff.project.spec import Key, Section
 from payoff.records.label import CLASSIFICATIONS, HERE, Classification, LabelSpec, Zone
-from payoff.records.project import SinkSpec, SourceSpec, Step, Tracking
+from payoff.records.project import GatewaySpec, SinkSpec, SourceSpec, Step, Tracking
 
 if TYPE_CHECKING:
     from payoff.project.files import Reading
@@ -106,6 +106,7 @@ SPEC = Section(
             "what holds for a column of which no contract says it",
         ),
         "serving": Section({"zones": Key("texts", "the zones where the model will be served")}, "where the model goes"),
+        places.OFFERS: places.OFFERS_SPEC,
         "environments": Section({}, "uv locks to run steps in", other=_ENVIRONMENT),
         "tracking": Section(
             {
@@ -179,6 +180,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     serving: tuple[str, ...] = ()
     labels: LabelSpec = LabelSpec()
     shown: Classification = "internal"
+    gateway: GatewaySpec = GatewaySpec()
     joins: tuple[Step, ...] = ()
     sinks: tuple[SinkSpec, ...] = ()
 
@@ -208,6 +210,7 @@ def read(reading: Reading) -> Config | None:
         push=table.get("run", {}).get("push", "auto"),
         engine=plain(table.get("engine", {})),
         pipeline=_pipeline(document, reading),
+        gateway=places.offers(document),
         joins=tuple(joins.steps(document, reading)),
         sinks=tuple(sinks.read(document, plain)),
         **places.read(document, reading),

@@ -28,6 +28,32 @@ class SourceSpec(msgspec.Struct, frozen=True, kw_only=True):
     push: Literal["auto", "always", "never"] = "auto"
 
 
+class ReaderSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody outside who may read. `token` is a reference to an environment variable, never the token; `zone` is where what is read goes;
+    `tables`: None for all that are offered; `rows`: table -> an SQL condition that its rows must meet.
+    """
+
+    name: str
+    token: str
+    zone: str
+    purposes: tuple[str, ...] = ()
+    clearance: Classification = "secret"
+    tables: tuple[str, ...] | None = None
+    rows: dict[str, str] = {}
+    line: int = 0
+
+
+class GatewaySpec(msgspec.Struct, frozen=True, kw_only=True):
+    """The tables that are offered (none unless said), and the readers. `certificate` and `key` are files in PEM, relative to the project."""
+
+    tables: tuple[str, ...] = ()
+    certificate: str = ""
+    key: str = ""
+    batch_rows: int = 65_536
+    insecure: bool = False
+    readers: tuple[ReaderSpec, ...] = ()
+
+
 class SinkSpec(msgspec.Struct, frozen=True, kw_only=True):
     """A `[sinks.NAME]` section: the project's table that is written there, and the options that the adapter reads.
 
@@ -153,6 +179,7 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
     shown: Classification = "internal"
     push: Literal["auto", "never"] = "auto"
     engine: dict[str, Any] = {}
+    gateway: GatewaySpec = GatewaySpec()
     files: dict[str, str] = {}
 
     def step(self, name: str) -> Step | None:
