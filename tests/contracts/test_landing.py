@@ -55,6 +55,7 @@ class TestLocal(LandingSuite):
         assert offsets(landing) == whole(100)
         assert landing.state("t").positions == state.positions
 
-    @pytest.mark.slow  # 300 kills, one after the other, each of a process that has to start
+    @pytest.mark.slow  # 150 kills, one after the other, each of a process that has to start
+    @pytest.mark.timeout(900)
     def test_hundreds_of_kills(self, landing: Landing, tmp_path: Path) -> None:
-        self.killed(landing, tmp_path, kills=300, writers=1, seconds=0.02)
+        self.killed(landing, tmp_path, kills=150, writers=1, seconds=0.02)

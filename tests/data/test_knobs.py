@@ -47,7 +47,8 @@ def test_a_number_that_an_action_always_costs_is_one_assumption() -> None:
         ("case calls when 3 then 7 else 9 end", [7.0, 9.0]),  # what is compared with is no amount
         ("case when calls = 3 or calls in (4, 5) then 7 else 9 end", [7.0, 9.0]),
         ("round(balance * 0.5, 2)", [0.5]),  # a number of digits is none either
-        ("power(balance, 0.5)", []),  # nor is what a function does with its arguments known
+        ("power(balance, 0.5) + ln(3)", [0.5, 3.0]),
+        ("substr(tier, 2)", []),  # what other functions do with their arguments is not known
         ("coalesce(balance / nullif(calls, 0), 4)", [4.0]),
         ("case when tier = 'gold' then 5 else 6 end - cast(3 as double)", [5.0, 6.0, 3.0]),
         ("-(balance - 8)", [8.0]),

@@ -409,6 +409,7 @@ LOGS: dict[str, Callable[[Any, str], list[tuple[Any, int]]]] = {"nats": nats_log
 SERVERS = {"nats": brokers.NatsServer, "redis": brokers.RedisServer}
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize(
     ("kind", "rounds"),
     [

@@ -114,7 +114,9 @@ def test_a_model_is_served_where_what_it_learned_may_be(light: Light) -> None:
 def test_what_is_tracked_inherits_labels(light: Light) -> None:
     light.change("payoff.toml", "enabled = false", 'enabled = true\nzone = "vir"')
     at(light, "fra")
-    assert {each["code"] for each in findings(light)} == {"PO-F002"}
+    found = findings(light)
+    assert {each["code"] for each in found} == {"PO-F002"}
+    assert any("a metric of rates could tell it" in each["what"] for each in found), "a function could log what it reads"
     light.change("payoff.toml", 'enabled = true\nzone = "vir"', "enabled = false")
     assert findings(light) == []
 

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 _WIDTH = 40
 # Where a number of an expression is an amount that may be moved: not an index, not a number of digits.
-_THROUGH = (exp.Add, exp.Sub, exp.Mul, exp.Div, exp.Paren, exp.Neg, exp.Coalesce, exp.Least, exp.Greatest, exp.Nullif)
+_THROUGH = (
+    exp.Add, exp.Sub, exp.Mul, exp.Div, exp.Paren, exp.Neg, exp.Coalesce, exp.Least, exp.Greatest, exp.Nullif, exp.Pow, exp.Exp, exp.Ln, exp.Sqrt,
+)  # fmt: skip
 # Of these only what they are done to.
 _FIRST = (exp.Cast, exp.Round, exp.Abs, exp.Floor, exp.Ceil)
 # Where it is the bound of a condition.

@@ -191,6 +191,9 @@ def _uses(project: Project, facts: Facts, labelled: Labelled, only: Sequence[str
     steps = graph.needed_steps(project, tuple(only))
     yield from _brought(project, facts, steps)
     purpose = project.charter.objective.purpose
+    tracking = project.tracking
+    # In the project's own zone a metric says nothing that is not there already.
+    told = tracking.zone if tracking.enabled and tracking.zone != project.zone else None
     for step in steps:
         if step.lazy:
             continue
@@ -206,12 +209,17 @@ def _uses(project: Project, facts: Facts, labelled: Labelled, only: Sequence[str
                     line=step.line,
                 )
                 yield use
+                if told is not None:
+                    says = f"told to the tracker in zone {told!r}, as a metric of {step.name} could tell it"
+                    key = "[tracking] zone"
+                    yield msgspec.structs.replace(use, kind="tracked", purpose=None, zone=told, says=says, key=key)
                 if trains:
                     says = f"learned by the model of {step.name}"
                     yield msgspec.structs.replace(use, kind="trained", purpose=None, says=says)
     if not only:
         yield from _written(project, labelled, purpose)
         yield from _money(project, labelled, purpose)
+    if project.charter.model_step in {step.name for step in steps}:
         yield from _published(project, labelled)
 
 

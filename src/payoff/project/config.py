@@ -136,8 +136,8 @@ SPEC = Section(
             "how runs run",
         ),
         "engine": Section(
-            {"kind": Key("text", "what runs lazy steps on other machines: spark", required=True)},
-            "where lazy steps run that are not pushed to their data (without it: DuckDB on this machine)",
+            {"kind": Key("text", "what runs lazy steps: duckdb on this machine (the default), or spark elsewhere")},
+            "where lazy steps run that are not pushed to their data; further keys belong to the kind",
             free=True,
         ),
         "pipeline": Section(

@@ -36,13 +36,13 @@ def assemble(project: Project) -> Kit:
     """The adapters that the project names. Nothing is opened, and no adapter's library imported, before it is used."""
     root = Path(project.root)
     sections: dict[str, Mapping[str, Any]] = {
-        "engine": {},
+        "engine": {} if _elsewhere(project) else project.engine,
         "store": project.store,
         "executor": {},
         "ledger": project.ledger,
     }
     makers = {port: functools.partial(_connect, port, dict(section), root) for port, section in sections.items()}
-    if project.engine:
+    if _elsewhere(project):
         makers["cluster"] = functools.partial(_connect, "cluster", dict(project.engine), root)
     makers["tracker"] = functools.partial(_tracker, project, root)
     sources = {
@@ -60,6 +60,16 @@ def _capabilities(sources: Mapping[str, SourceSpec], table: str) -> Mapping[str,
     module = entry_points.load(group, source.kind, Where(CONFIG, source.line), also=streams.GROUP)
     found: Mapping[str, Any] = entry_points.attribute(module, "CAPABILITIES")
     return found
+
+
+def _engine_kind(section: dict[str, Any]) -> str:
+    return str(section.pop("kind", DEFAULTS["engine"]))
+
+
+def _elsewhere(project: Project) -> bool:
+    """True when `[engine]` is on other machines; DuckDB looks at tables here all the same."""
+    kind = str(project.engine.get("kind", DEFAULTS["engine"]))
+    return entry_points.group_of(kind, ("payoff.engines", "payoff.clusters")) == "payoff.clusters"
 
 
 def only_ledger(root: Path, section: Mapping[str, Any]) -> Kit:
@@ -98,7 +108,7 @@ def problems(project: Project) -> list[Finding]:
     if project.engine:
         section = dict(project.engine)
         try:
-            _options("clusters", section.pop("kind"), section, "[engine]")
+            _options("clusters" if _elsewhere(project) else "engines", _engine_kind(section), section, "[engine]")
         except PayoffError as error:
             found += from_error(error)
     return found

@@ -106,10 +106,12 @@ def _moves(charter: Charter, case: sensitivity.Case, numbers: Sequence[Number]) 
         number = float(spec.at_most if spec.at_most is not None else spec.budget)
         name = f"{spec.action} a {spec.per}" if spec.at_most is not None else f"budget a {spec.per}"
         found.append(sensitivity.Moved(name, number, 0, lambda f: dataclasses.replace(case, capacity=limit.scaled(f))))
-        if spec.at_most is None and spec.cost_sql is None:
-            found.append(
-                sensitivity.Moved(f"cost of {spec.action}", float(spec.cost), 0, lambda f: _dearer(case, limit, f))
+        if spec.at_most is None:
+            each = float(spec.cost) if limit.costs is None else float(limit.costs.mean())
+            name = (
+                f"cost of {spec.action}" if limit.costs is None else f"cost of {spec.action} (of each row, at the mean)"
             )
+            found.append(sensitivity.Moved(name, each, 0, lambda f: _dearer(case, limit, f)))
     if cost:
         found.append(
             sensitivity.Moved(
