@@ -173,7 +173,7 @@ def test_mysql_says_what_is_wrong(mysql: Any, tmp_path: Path) -> None:
 
 @pytest.fixture
 def many(mysql: Any) -> str:
-    mysql("create table if not exists many (id int primary key, text varchar(100))", "insert ignore into many select seq, repeat('x', 90) from seq_1_to_60000")
+    mysql("create table if not exists many (id int primary key, text varchar(100))", "insert ignore into many select seq, repeat('x', 90) from seq_1_to_250000")
     return "many"
 
 

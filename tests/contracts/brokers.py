@@ -111,6 +111,7 @@ class NatsServer(Server):
                 return await work(client.jetstream())
             finally:
                 await client.close()
+                await asyncio.sleep(0.02)  # the socket is closed in a later turn of the loop
 
         return asyncio.run(run())
 

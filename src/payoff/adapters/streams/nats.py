@@ -322,6 +322,8 @@ class _Loop:
         for task in others:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
+        for _ in range(3):
+            await asyncio.sleep(0)  # a closed connection's socket is closed in a later turn of the loop
 
 
 async def _quiet(error: Exception) -> None:
