@@ -148,11 +148,12 @@ def test_mysql_floats_come_to_the_last_bit(mysql: Any, tmp_path: Path) -> None:
     [("date", "'0000-00-00'", "date32"), ("datetime", "'2026-00-10 00:00:00'", "timestamp"), ("tinyint(1)", "77", "bool")],
 )
 def test_mysql_values_without_a_place_are_refused_not_changed(mysql: Any, tmp_path: Path, kind: str, value: str, column: str) -> None:
-    error = failure("mysql", tmp_path, "odd", **mysql("set sql_mode = ''", f"create or replace table odd (a {kind})", f"insert into odd values ({value})"))
+    name = f"odd_{column}"  # the tests of several processes share the server
+    error = failure("mysql", tmp_path, name, **mysql("set sql_mode = ''", f"create or replace table {name} (a {kind})", f"insert into {name} values ({value})"))
     assert error.code == "PO-S047"
     assert "column a" in error.what
     assert column in error.what
-    mysql("drop table odd")
+    mysql(f"drop table {name}")
 
 
 def test_mysql_says_what_is_wrong(mysql: Any, tmp_path: Path) -> None:
