@@ -84,6 +84,7 @@ def project(reading: Reading) -> Project | None:
         shown=settings.shown,
         push=settings.push,
         engine=settings.engine,
+        lineage=settings.lineage,
     )
 
 

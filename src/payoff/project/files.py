@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 CACHE = ".payoff/cache/project"
-FORMAT = f"4 {__version__}"
+FORMAT = f"5 {__version__}"
 LARGEST = 64 << 20
 MOST_ENTRIES = 300
 

@@ -154,6 +154,7 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
     push: Literal["auto", "never"] = "auto"
     engine: dict[str, Any] = {}
     files: dict[str, str] = {}
+    lineage: dict[str, Any] = {}
 
     def step(self, name: str) -> Step | None:
         """The step of that name, if there is one."""
