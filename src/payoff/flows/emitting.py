@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from payoff.flows.opening import Opened
     from payoff.records.evidence import StepOutcome
     from payoff.records.finding import Finding
-    from payoff.records.project import Project
+    from payoff.records.project import Step
     from payoff.records.run import RunRecord
 
 
@@ -59,7 +59,11 @@ def emission(opened: Opened, record: RunRecord) -> Emission:
         git=record.git,
         inputs=tuple(source.table for source in project.sources if source.table in record.tables),
         outputs=tuple(made),
-        jobs=tuple(_job(project, step) for step in record.steps if step.state in ("ran", "failed") and project.step(step.name)),
+        jobs=tuple(
+            _job(step, each)
+            for each in record.steps
+            if each.state in ("ran", "failed") and (step := project.step(each.name)) is not None
+        ),
         datasets={name: _dataset(opened, record, labelled, name) for name in record.tables},
         error=_error(record),
     )
@@ -72,9 +76,7 @@ def _error(record: RunRecord) -> str:
     return "; ".join(refused) if record.status != "passed" else ""
 
 
-def _job(project: Project, outcome: StepOutcome) -> Job:
-    step = project.step(outcome.name)
-    assert step is not None
+def _job(step: Step, outcome: StepOutcome) -> Job:
     return Job(
         name=step.name,
         language=step.kind,

@@ -119,7 +119,7 @@ SPEC = Section(
             "where runs are shown",
         ),
         "lineage": Section(
-            {"kind": Key("text", "which form lineage is told in: openlineage", required=True)},
+            {"kind": Key("text", "which form lineage is told in", required=True)},
             "where it is told which tables and columns are made of which (without it: nowhere)",
             free=True,
         ),

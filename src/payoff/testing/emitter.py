@@ -39,7 +39,9 @@ def connect(adapter: str, root: Path, options: dict[str, Any]) -> Emitter:
 def sample_emission(run: str = "r1", error: str = "") -> Emission:
     """A run that read `customers` and made `examples` of it."""
     kind = Field("age", "int64").type
-    check = CheckResult(table="customers", check="unique", column="age", passed=not error, failed=1 if error else 0, rows=3)
+    check = CheckResult(
+        table="customers", check="unique", column="age", passed=not error, failed=1 if error else 0, rows=3
+    )
     customers = Dataset(
         name="customers",
         address="postgresql://host:5432/shop",
@@ -54,7 +56,9 @@ def sample_emission(run: str = "r1", error: str = "") -> Emission:
         Parent(table="customers", column="age", control=False),
         Parent(table="customers", column="region", control=True),
     )
-    examples = Dataset(name="examples", version="t2", rows=2, bytes=99, fields=(("age", kind),), parents={"age": parents})
+    examples = Dataset(
+        name="examples", version="t2", rows=2, bytes=99, fields=(("age", kind),), parents={"age": parents}
+    )
     job = Job(
         name="examples",
         language="sql",

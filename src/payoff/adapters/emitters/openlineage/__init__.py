@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from payoff.adapters.emitters._events import events
+from payoff.adapters.emitters.openlineage.events import events
 from payoff.base.errors import UserError
 from payoff.base.files import write_atomically
 from payoff.records.finding import Finding
@@ -73,7 +73,9 @@ class Emitter:
                 return None
             write_atomically(self._kept / f"{told.run}.ndjson", text)
         except OSError:
-            return _warning("PO-O002", "lineage events could not be written", "a disk with space, and a file that may be written")
+            return _warning(
+                "PO-O002", "lineage events could not be written", "a disk with space, and a file that may be written"
+            )
         return self.catch_up()
 
     def catch_up(self) -> Finding | None:
@@ -88,7 +90,9 @@ class Emitter:
             faults.append("it did not answer in time")
         if not faults:
             return None
-        return _warning("PO-O001", f"lineage events were not delivered: {faults[-1]}", "a service that takes OpenLineage events")
+        return _warning(
+            "PO-O001", f"lineage events were not delivered: {faults[-1]}", "a service that takes OpenLineage events"
+        )
 
     def _send_all(self, faults: list[str]) -> None:
         try:
@@ -102,7 +106,11 @@ class Emitter:
                         return
                 else:
                     file.unlink(missing_ok=True)
-        except (OSError, http.client.HTTPException, ValueError) as error:  # their texts could show the address' or token's parts
+        except (
+            OSError,
+            http.client.HTTPException,
+            ValueError,
+        ) as error:  # their texts could show the address' or token's parts
             faults.append(f"the service could not be reached ({type(error).__name__})")
 
     def _send(self, file: Path) -> int:

@@ -13,17 +13,17 @@ _SPEC = "https://openlineage.io/spec/2-0-2/OpenLineage.json#/$defs/RunEvent"
 _FACETS = "https://openlineage.io/spec/facets"
 _OWN = uuid.UUID("6f2c9e0e-7a3b-5c1d-9a55-6b0f5d1c8e21")
 VERSIONS = {
-    "ParentRunFacet": "1-1-0",
-    "SchemaDatasetFacet": "1-1-1",
+    "ParentRunFacet": "1-2-0",
+    "SchemaDatasetFacet": "1-2-0",
     "ColumnLineageDatasetFacet": "1-2-0",
     "DatasourceDatasetFacet": "1-0-1",
-    "DocumentationDatasetFacet": "1-0-1",
-    "DocumentationJobFacet": "1-0-1",
+    "DocumentationDatasetFacet": "1-1-0",
+    "DocumentationJobFacet": "1-1-0",
     "DatasetVersionDatasetFacet": "1-0-1",
-    "DataQualityAssertionsDatasetFacet": "1-0-1",
+    "DataQualityAssertionsDatasetFacet": "1-1-0",
     "OutputStatisticsOutputDatasetFacet": "1-0-2",
-    "SourceCodeLocationJobFacet": "1-0-1",
-    "SQLJobFacet": "1-0-1",
+    "SourceCodeLocationJobFacet": "1-1-0",
+    "SQLJobFacet": "1-1-0",
     "ErrorMessageRunFacet": "1-0-1",
     "ProcessingEngineRunFacet": "1-1-1",
 }
