@@ -170,7 +170,7 @@ def test_a_token_that_no_header_can_hold_is_a_warning_that_does_not_show_it(tmp_
 
 
 def test_a_slow_service_keeps_nobody(tmp_path: Path, service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("payoff.adapters.emitters.openlineage.SECONDS", 0.5)
+    monkeypatch.setattr("payoff.adapters.emitters.openlineage.emitter.SECONDS", 0.5)
     service.seconds = 0.4  # each answer is in time, all of them together are not
     began = time.monotonic()
     found = connect(tmp_path, Options(url=service.url, token=TOKEN)).emit(sample_emission())

@@ -105,7 +105,7 @@ def _told(opened: Opened, record: RunRecord | None) -> tuple[Finding, ...]:
     """Warnings of telling the lineage of a run, or (None) what is left of earlier ones."""
     if not opened.project.lineage:
         return ()
-    from payoff.flows import emitting
+    from payoff.flows.data import emitting
 
     return emitting.catch_up(opened) if record is None else emitting.emit(opened, record)
 

@@ -11,11 +11,10 @@ if TYPE_CHECKING:
     from payoff.ports.engine import Engine
     from payoff.ports.executor import Executor
     from payoff.ports.ledger import Ledger
-    from payoff.ports.lineage import Emitter
     from payoff.ports.sink import Sink
     from payoff.ports.source import Source
     from payoff.ports.store import Store
-    from payoff.ports.tracker import Tracker
+    from payoff.ports.tracker import Emitter, Tracker
 
 
 class Kit:

@@ -17,10 +17,11 @@ class Parent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Dataset(msgspec.Struct, frozen=True, kw_only=True):
-    """A table. `address` is where a source is, without secrets (empty for what steps made); `fields` are (column, Arrow type); `labels` column -> classification."""
+    """A table. `address` is where a source is, without secrets (empty for what steps made), `there` its name there where it is another; `fields` are (column, Arrow type); `labels` column -> classification."""
 
     name: str
     address: str = ""
+    there: str = ""
     version: str = ""
     rows: int | None = None
     bytes: int | None = None

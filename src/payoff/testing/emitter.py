@@ -22,7 +22,7 @@ from payoff.records.project import Git
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from payoff.ports.lineage import Emitter
+    from payoff.ports.tracker import Emitter
 
 SECONDS = 6.0
 

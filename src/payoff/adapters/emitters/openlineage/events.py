@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from payoff.records.emission import Dataset, Emission, Job
 
-PRODUCER = "https://pypi.org/project/payoff/"
+PRODUCER = "urn:payoff"
 _SPEC = "https://openlineage.io/spec/2-0-2/OpenLineage.json#/$defs/RunEvent"
 _FACETS = "https://openlineage.io/spec/facets"
 _OWN = uuid.UUID("6f2c9e0e-7a3b-5c1d-9a55-6b0f5d1c8e21")
@@ -110,7 +110,7 @@ def _code(told: Emission, file: str) -> dict[str, Any]:
 
 def _place(dataset: Dataset, told: Emission, namespace: str) -> dict[str, str]:
     if dataset.address:
-        return {"namespace": dataset.address, "name": dataset.name}
+        return {"namespace": dataset.address, "name": dataset.there or dataset.name}
     return {"namespace": namespace, "name": f"{told.name}.{dataset.name}"}
 
 

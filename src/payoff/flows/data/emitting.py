@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from payoff.records.project import Step
     from payoff.records.run import RunRecord
 
+_NAME = re.compile(r"[\w.-]+")
+
 
 def emit(opened: Opened, record: RunRecord) -> tuple[Finding, ...]:
     """Tell of a run; the answer is warnings."""
@@ -91,9 +93,11 @@ def _job(step: Step, outcome: StepOutcome) -> Job:
 def _dataset(opened: Opened, record: RunRecord, labelled: Labelled, name: str) -> Dataset:
     project, table = opened.project, record.tables[name]
     contract = project.contract(name)
+    address, there = _address(opened, name) if project.source(name) is not None else ("", "")
     return Dataset(
         name=name,
-        address=_address(opened, name) if project.source(name) is not None else "",
+        address=address,
+        there=there,
         version=table.id,
         rows=table.rows,
         bytes=table.bytes,
@@ -111,10 +115,11 @@ def _parents(labelled: Labelled, table: str, column: str) -> tuple[Parent, ...]:
     return tuple(direct + [Parent(table=at[0], column=at[1], control=True) for at in sorted(others - values)])
 
 
-def _address(opened: Opened, table: str) -> str:
-    """The kind and the address, without user, password and options."""
+def _address(opened: Opened, table: str) -> tuple[str, str]:
+    """The kind and the address, without user, password and options; and the table's name there, where it is a name and no query."""
     said = opened.kit.source(table).describe()
     address = str(said.get("address") or said.get("path") or "").partition("?")[0]
     address = re.sub(r"//[^/]*@", "//", address)
-    kind = str(said.get("kind", "source"))
-    return address if "://" in address else f"{kind}://{address}" if address else kind
+    kind, there = str(said.get("kind", "source")), str(said.get("table") or "")
+    shown = address if "://" in address else f"{kind}://{address}" if address else kind
+    return shown, there if _NAME.fullmatch(there) else ""
