@@ -23,7 +23,7 @@ from payoff.ports.sql.adbc import AdbcSource
 from payoff.ports.sql.source import SqlSource
 from payoff.ports.store import Store
 from payoff.ports.stream import Stream
-from payoff.ports.tracker import Tracker
+from payoff.ports.tracker import Emitter, Tracker
 from payoff.records.artifact import Artifact, Field, Identity, Written
 from payoff.records.charter import (
     Accept,
@@ -42,6 +42,7 @@ from payoff.records.charter import (
     Stop,
 )
 from payoff.records.contract import Column, Contract, TableCheck
+from payoff.records.emission import Dataset, Emission, Job, Parent
 from payoff.records.evidence import (
     Calibration,
     CheckResult,
@@ -83,8 +84,11 @@ __all__ = [
     "Contract",
     "Costs",
     "Database",
+    "Dataset",
     "Decision",
     "Dialect",
+    "Emission",
+    "Emitter",
     "Engine",
     "Entry",
     "Environment",
@@ -103,6 +107,7 @@ __all__ = [
     "Input",
     "Interval",
     "InvalidInput",
+    "Job",
     "Join",
     "Label",
     "LabelSpec",
@@ -118,6 +123,7 @@ __all__ = [
     "Observer",
     "OutcomeSpec",
     "OutsideError",
+    "Parent",
     "PayoffError",
     "Place",
     "Placement",

@@ -89,6 +89,8 @@ def _run(request: RunRequest, options: argparse.Namespace) -> int:
         signal.signal(ending, _stop)
     with watching(sys.stderr) as observer:
         answer = run(request, observer, report)
+    for warning in answer.warnings:
+        screen.err(f"warning: {warning.code} {warning.what}\n  try: {warning.try_}")
     code = exit_code(answer)
     if options.json:
         screen.document(document.run(answer, code))
@@ -105,7 +107,7 @@ def _stop(number: int, frame: object) -> None:
 
 def _keep(request: RunRequest, answer: RunAnswer, code: int) -> None:
     """Hand the answer that an unchanged project gets next time to the short way."""
-    if request.only or answer.record.status == "failed":
+    if request.only or answer.warnings or answer.record.status == "failed":
         return
     from msgspec.structs import replace
 

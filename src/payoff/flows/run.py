@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import replace
+
 from payoff.base.clock import now, stopwatch
 from payoff.base.errors import OutsideError, Refused, UserError, Where
 from payoff.base.ids import new_run_id
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from payoff.plan.place import Places
     from payoff.plan.stages import Plan
     from payoff.ports.observer import Observer
+    from payoff.records.finding import Finding
     from payoff.records.run import RunRecord
     from payoff.records.state import State
 
@@ -64,9 +67,10 @@ def _run(
         earlier = recording.earlier(opened, plan)
         waiting = any(stage.state != "reuse" for stage in plan.deferred)
         if earlier and not (waiting and earlier[0].status == "passed"):
-            if not watching.ages(opened):
+            warned = _told(opened, None)
+            if not watching.ages(opened) and not warned:
                 unchanged.began(str(opened.root), stamps)
-            return answer_for(opened, *earlier, unchanged=True)
+            return replace(answer_for(opened, *earlier, unchanged=True), warnings=warned)
     run_id = new_run_id()
     if (stop := _stopped(opened, request)) is not None:
         return _refused(opened, plan, request, {"the kill rule": stop}, run=run_id, began=began, clock=clock)
@@ -87,13 +91,23 @@ def _run(
     opened.kit.ledger.append(record)
     recording.write_report(opened, record, report)
     tracking = recording.track(opened, tracker, record, patient=request.patient)
-    if record.status != "failed" and not request.only and not watching.ages(opened):
+    warned = _told(opened, record)
+    if record.status != "failed" and not warned and not request.only and not watching.ages(opened):
         unchanged.began(str(opened.root), stamps)
     else:
         unchanged.forget(str(opened.root))
     if result.interrupted:
         raise KeyboardInterrupt
-    return answer_for(opened, record, tracking)
+    return replace(answer_for(opened, record, tracking), warnings=warned)
+
+
+def _told(opened: Opened, record: RunRecord | None) -> tuple[Finding, ...]:
+    """Warnings of telling the lineage of a run, or (None) what is left of earlier ones."""
+    if not opened.project.lineage:
+        return ()
+    from payoff.flows.data import emitting
+
+    return emitting.catch_up(opened) if record is None else emitting.emit(opened, record)
 
 
 def _stopped(opened: Opened, request: RunRequest) -> Refused | None:
@@ -111,7 +125,7 @@ def _refused(
     result = execution.Result(steps=(), stages=(), evidence=Evidence(), errors=why)
     record = recording.record(opened, plan, result, request, run=run, began=began, clock=clock)
     opened.kit.ledger.append(record)
-    return answer_for(opened, record, {})
+    return replace(answer_for(opened, record, {}), warnings=_told(opened, record))
 
 
 def _no_model() -> UserError:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from payoff.ports.sink import Sink
     from payoff.ports.source import Source
     from payoff.ports.store import Store
-    from payoff.ports.tracker import Tracker
+    from payoff.ports.tracker import Emitter, Tracker
 
 
 class Kit:
@@ -62,6 +62,11 @@ class Kit:
     def tracker(self) -> Tracker | None:
         """Where runs are shown; None when the project turned tracking off."""
         return cast("Tracker | None", self._get("tracker"))
+
+    @property
+    def emitter(self) -> Emitter | None:
+        """Where lineage is told; None when the project names nothing."""
+        return cast("Emitter | None", self._get("emitter")) if "emitter" in self._makers else None
 
     def source(self, table: str) -> Source:
         """The source of a table."""

@@ -1,10 +1,12 @@
-"""Where runs are shown to people's usual tools."""
+"""Where runs are shown to people's usual tools, and their lineage to services for it."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from payoff.records.emission import Emission
+    from payoff.records.finding import Finding
     from payoff.records.run import RunRecord
 
 
@@ -28,4 +30,16 @@ class Tracker(Protocol):
 
     def address(self) -> dict[str, str]:
         """`uri`, and `command`: what to type to look at it."""
+        ...
+
+
+class Emitter(Protocol):
+    """Tells which tables and columns are made of which. Never raises for what is outside, and takes at most 5 seconds."""
+
+    def emit(self, told: Emission) -> Finding | None:
+        """Tell of a run, and of earlier ones that could not be told. What is not delivered is kept; then the answer is a warning."""
+        ...
+
+    def catch_up(self) -> Finding | None:
+        """Tell of earlier runs only."""
         ...

@@ -122,6 +122,11 @@ SPEC = Section(
             },
             "where runs are shown",
         ),
+        "lineage": Section(
+            {"kind": Key("text", "which form lineage is told in", required=True)},
+            "where it is told which tables and columns are made of which (without it: nowhere)",
+            free=True,
+        ),
         "ledger": Section({"kind": Key("text", "which ledger (default: sqlite)")}, "where run records live", free=True),
         "store": Section(
             {"kind": Key("text", "which store (default: local)")}, "where tables and models live", free=True
@@ -186,6 +191,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     gateway: GatewaySpec = GatewaySpec()
     joins: tuple[Step, ...] = ()
     sinks: tuple[SinkSpec, ...] = ()
+    lineage: dict[str, Any] = {}
 
 
 def read(reading: Reading) -> Config | None:
@@ -216,6 +222,7 @@ def read(reading: Reading) -> Config | None:
         gateway=places.offers(document),
         joins=tuple(joins.steps(document, reading)),
         sinks=tuple(sinks.read(document, plain)),
+        lineage=plain(table.get("lineage", {})),
         **places.read(document, reading),
     )
 

@@ -181,6 +181,7 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
     engine: dict[str, Any] = {}
     gateway: GatewaySpec = GatewaySpec()
     files: dict[str, str] = {}
+    lineage: dict[str, Any] = {}
 
     def step(self, name: str) -> Step | None:
         """The step of that name, if there is one."""

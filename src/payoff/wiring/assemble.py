@@ -44,6 +44,8 @@ def assemble(project: Project) -> Kit:
     makers = {port: functools.partial(_connect, port, dict(section), root) for port, section in sections.items()}
     if _elsewhere(project):
         makers["cluster"] = functools.partial(_connect, "cluster", dict(project.engine), root)
+    if project.lineage:
+        makers["emitter"] = functools.partial(_emitter, project, root)
     makers["tracker"] = functools.partial(_tracker, project, root)
     sources = {
         source.table: functools.partial(_source, source, root, project.contract(source.table))
@@ -111,6 +113,11 @@ def problems(project: Project) -> list[Finding]:
             _options("clusters" if _elsewhere(project) else "engines", _engine_kind(section), section, "[engine]")
         except PayoffError as error:
             found += from_error(error)
+    if project.lineage:
+        try:
+            _emitter(project, Path(project.root))
+        except PayoffError as error:
+            found += from_error(error)
     return found
 
 
@@ -155,6 +162,12 @@ def _source(source: SourceSpec, root: Path, contract: Contract | None = None) ->
 def _sink(sink: SinkSpec, root: Path) -> Any:
     connect, made = _options("sinks", sink.kind, sink.options, f"[sinks.{sink.name}]", sink.line)
     return connect(sink.name, made, root)
+
+
+def _emitter(project: Project, root: Path) -> Any:
+    section = dict(project.lineage)
+    connect, made = _options("emitters", section.pop("kind"), section, "[lineage]")
+    return connect(root, made)
 
 
 def _tracker(project: Project, root: Path) -> Any:

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from payoff.records.finding import Finding
 from payoff.records.run import RunRecord
 
 
@@ -57,6 +58,7 @@ class RunAnswer(msgspec.Struct, frozen=True, kw_only=True):
     tracking: dict[str, Any] = {}
     look: str = ""
     report: str = ""
+    warnings: tuple[Finding, ...] = ()
 
 
 class InitRequest(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,0 +1,1 @@
+"""Emitters: where lineage is told."""
