@@ -41,3 +41,19 @@ def test_a_service_that_is_down_is_a_warning_and_the_run_passes(light: Light, mo
     assert "warning: PO-O001" in light.payoff("run", code=0), "an unchanged run tries again"
     monkeypatch.delenv("LINEAGE_TOKEN")
     assert "warning: PO-W013" in light.payoff("run", code=0)
+
+
+def test_a_defect_while_telling_is_a_warning() -> None:
+    """The run is recorded before it is told, and stands."""
+    from types import SimpleNamespace
+
+    from payoff.flows.data import emitting
+
+    class Broken:
+        def catch_up(self) -> None:
+            raise KeyError("nobody thought of this")
+
+    opened = SimpleNamespace(kit=SimpleNamespace(emitter=Broken()))
+    (found,) = emitting.catch_up(opened)  # type: ignore[arg-type]
+    assert (found.code, found.severity) == ("PO-O004", "warning")
+    assert "nobody thought" not in found.what

@@ -5,15 +5,19 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from payoff.base.errors import PayoffError
 from payoff.records.emission import Dataset, Emission, Job, Parent
-from payoff.records.finding import from_error
+from payoff.records.finding import Finding, from_error
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from payoff.data.labels import Labelled
     from payoff.flows.opening import Opened
+    from payoff.ports.tracker import Emitter
     from payoff.records.evidence import StepOutcome
-    from payoff.records.finding import Finding
     from payoff.records.project import Step
     from payoff.records.run import RunRecord
 
@@ -22,21 +26,31 @@ _NAME = re.compile(r"[\w.-]+")
 
 def emit(opened: Opened, record: RunRecord) -> tuple[Finding, ...]:
     """Tell of a run; the answer is warnings."""
-    try:
-        emitter = opened.kit.emitter
-        found = emitter.emit(emission(opened, record)) if emitter is not None else None
-    except PayoffError as error:
-        return tuple(from_error(error))
-    return (found,) if found is not None else ()
+    return _warned(lambda emitter: emitter.emit(emission(opened, record)), opened)
 
 
 def catch_up(opened: Opened) -> tuple[Finding, ...]:
     """Tell of earlier runs that could not be told."""
+    return _warned(lambda emitter: emitter.catch_up(), opened)
+
+
+def _warned(tell: Callable[[Emitter], Finding | None], opened: Opened) -> tuple[Finding, ...]:
+    """Whatever goes wrong is a warning: the run is recorded, and stands."""
     try:
         emitter = opened.kit.emitter
-        found = emitter.catch_up() if emitter is not None else None
+        found = tell(emitter) if emitter is not None else None
     except PayoffError as error:
-        return tuple(from_error(error))
+        return tuple(msgspec.structs.replace(each, severity="warning") for each in from_error(error))
+    except Exception as error:
+        return (
+            Finding(
+                code="PO-O004",
+                severity="warning",
+                what=f"the run could not be told as lineage ({type(error).__name__})",
+                expected="events made of any run's record",
+                try_="please report this; the run itself is recorded: payoff show latest",
+            ),
+        )
     return (found,) if found is not None else ()
 
 
