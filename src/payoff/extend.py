@@ -17,7 +17,7 @@ from payoff.ports.landing import Landing
 from payoff.ports.ledger import Ledger, Readout
 from payoff.ports.observer import Observer, silent
 from payoff.ports.pushdown import Database
-from payoff.ports.sink import Sink, taken, unfit
+from payoff.ports.sink import Sink, check_mode, json_rows, refuse_unjson, taken, unfit
 from payoff.ports.source import Positioned, Source
 from payoff.ports.sql.adbc import AdbcSource
 from payoff.ports.sql.source import SqlSource
@@ -164,6 +164,9 @@ __all__ = [
     "Where",
     "Written",
     "Zone",
+    "check_mode",
+    "json_rows",
+    "refuse_unjson",
     "silent",
     "taken",
     "unfit",

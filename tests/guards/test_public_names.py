@@ -24,7 +24,7 @@ EXTEND = {
     "Cluster", "Database", "Dialect", "Location", "Placement", "Relation",  # of databases that run queries
     "SegmentSpec", "Signed", "SplitSpec", "SqlSource", "State", "Step", "StepOutcome", "Stop", "Store", "Summary", "TableCheck", "Task", "TaskInput", "TaskResult",
     "Emitter", "Emission", "Dataset", "Job", "Parent",
-    "Tracker", "Tracking", "UserError", "Valuation", "Verdict", "Where", "Zone", "silent", "AsOf", "Join", "Sink", "SinkSpec", "Written", "taken", "unfit",
+    "Tracker", "Tracking", "UserError", "Valuation", "Verdict", "Where", "Zone", "silent", "AsOf", "Join", "Sink", "SinkSpec", "Written", "taken", "unfit", "check_mode", "json_rows", "refuse_unjson",
     "Arrival", "Batch", "Ingested", "Landing", "LandingState", "Lost", "Poison", "Positioned", "Stream", "StreamOptions",
 }  # fmt: skip
 # Ports and records that authors of adapters do not meet.

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from payoff.base.errors import UserError, Where
+from payoff.data.names import column as quoted
 from payoff.execute.context import Context, Sandbox, Work
 from payoff.execute.failures import raise_failure
 
@@ -86,15 +87,15 @@ def _sql(names: list[str], others: list[str], half: int) -> str:
     number = {name: index for index, name in enumerate(others)}
     parts = []
     for name in names:
-        quoted = _quoted(name)
+        shown = quoted(name)
         if name not in number:
-            parts.append(f"r.{quoted}")
+            parts.append(f"r.{shown}")
             continue
         values = f"v.v{number[name]}"
         place = f"cast(hash(r.payoff_row, {number[name]}) % greatest(1, (len({values}) + 1) // 2) as bigint)"
         start = f"(len({values}) // 2)" if half else "0"
-        parts.append(f"{values}[least(len({values}), 1 + {start} + {place})] as {quoted}")
-    sorted_ = ", ".join(f"list({_quoted(name)} order by {_quoted(name)}) as v{index}" for name, index in number.items())
+        parts.append(f"{values}[least(len({values}), 1 + {start} + {place})] as {shown}")
+    sorted_ = ", ".join(f"list({quoted(name)} order by {quoted(name)}) as v{index}" for name, index in number.items())
     rows = 'select *, row_number() over () as payoff_row from "t"'
     return f'select {", ".join(parts)} from ({rows}) r cross join (select {sorted_} from "t") v order by r.payoff_row'
 
@@ -103,7 +104,7 @@ def _moved(context: Context, made: Artifact, changed: str, columns: list[str]) -
     """The columns that came out otherwise."""
     rows = "select *, row_number() over () as payoff_row from"
     differ = ", ".join(
-        f"count(*) filter (where a.{_quoted(n)} is distinct from b.{_quoted(n)}) as c{i}" for i, n in enumerate(columns)
+        f"count(*) filter (where a.{quoted(n)} is distinct from b.{quoted(n)}) as c{i}" for i, n in enumerate(columns)
     )
     sql = (
         f"select {differ}, count(*) filter (where a.payoff_row is null or b.payoff_row is null) as rows "
@@ -112,10 +113,6 @@ def _moved(context: Context, made: Artifact, changed: str, columns: list[str]) -
     answer = context.kit.engine.query(sql, {"before": context.kit.store.path(made), "after": Path(changed)})
     counts = [column[0].as_py() for column in answer.columns]
     return [name for name, count in zip(columns, counts, strict=False) if count or counts[-1]]
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
 
 
 def _undeclared(step: Step, contract: Contract, moved: list[str]) -> UserError:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import math
 from typing import TYPE_CHECKING, Any, Protocol
 
 from payoff.base.errors import UserError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     import pyarrow as pa
 
     from payoff.records.artifact import Artifact, Written
@@ -34,6 +38,49 @@ class Sink(Protocol):
     def describe(self) -> dict[str, Any]:
         """The address without secrets: at least `kind` and `address`, and `watch` (local paths) where files tell whether it changed."""
         ...
+
+
+MODES = ("replace", "append", "merge")
+
+
+def check_mode(sink: str, mode: str, keys: Sequence[str]) -> None:
+    """Refuse options that say not how rows are to be written: `merge` needs keys, the other modes take none."""
+    if mode not in MODES or (mode == "merge") != bool(keys):
+        raise UserError(
+            f"sink {sink}: mode is {mode!r} and keys names {len(keys)} columns",
+            code="PO-N005",
+            expected='mode = "replace", "append", or "merge" with keys = ["id"]',
+            remedy=f"correct [sinks.{sink}] of payoff.toml",
+        )
+
+
+def refuse_unjson(sink: str, schema: pa.Schema) -> None:
+    """Refuse columns that JSON has no way to write."""
+    import pyarrow as pa  # noqa: PLC0415 - ports cost nothing until rows come
+
+    of = pa.types
+    for field in schema:
+        kind = field.type
+        if of.is_map(kind) or of.is_binary(kind) or of.is_large_binary(kind) or of.is_duration(kind):
+            raise unfit(
+                sink, field.name, str(kind), "values that JSON has, dates, times and decimals (written as text)"
+            )
+
+
+def json_rows(sink: str, reader: pa.RecordBatchReader) -> Iterator[str]:
+    """Each row as a JSON object; NaN and infinity are refused, for JSON has neither."""
+    for batch in reader:
+        for row in batch.to_pylist():
+            try:
+                yield json.dumps(row, ensure_ascii=False, allow_nan=False, default=str)
+            except ValueError:
+                odd = (name for name, value in row.items() if isinstance(value, float) and not math.isfinite(value))
+                raise UserError(
+                    f"sink {sink}: the column {next(odd, 'of lists')} holds NaN or infinity, which JSON does not have",
+                    code="PO-N003",
+                    expected="numbers, or NULL",
+                    remedy=f"make them NULL in a step that [sinks.{sink}] takes",
+                ) from None
 
 
 def unfit(sink: str, column: str, kind: str, expected: str) -> UserError:

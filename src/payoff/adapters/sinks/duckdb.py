@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from payoff.base.clock import stopwatch
 from payoff.base.errors import OutsideError, UserError
-from payoff.ports.sink import taken, unfit
+from payoff.ports.sink import MODES, check_mode, taken, unfit
 from payoff.records.artifact import Artifact, Written
 
 if TYPE_CHECKING:
@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
 
-_MODES = ("replace", "append", "merge")
-CAPABILITIES = {"atomic": True, "modes": _MODES}
+CAPABILITIES = {"atomic": True, "modes": MODES}
 _WRITES = """create table if not exists payoff_writes (
     number bigint not null, target varchar not null, mode varchar not null, identity varchar not null, row_count bigint not null, digest varchar not null
 )"""
@@ -46,13 +45,7 @@ class Options:
 
 def connect(name: str, options: Options, root: Path) -> DuckDB:
     """A table in a DuckDB file; nothing is opened yet."""
-    if options.mode not in _MODES or (options.mode == "merge") != bool(options.keys):
-        raise UserError(
-            f"sink {name}: mode is {options.mode!r} and keys names {len(options.keys)} columns",
-            code="PO-N005",
-            expected='mode = "replace", "append", or "merge" with keys = ["id"]',
-            remedy=f"correct [sinks.{name}] of payoff.toml",
-        )
+    check_mode(name, options.mode, options.keys)
     return DuckDB(name, options, root)
 
 

@@ -15,7 +15,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from payoff.base import hashing, lazy
 from payoff.base.errors import OutsideError, UserError
-from payoff.ports.sink import taken, unfit
+from payoff.ports.sink import MODES, check_mode, taken, unfit
 from payoff.records.artifact import Artifact, Written
 
 if TYPE_CHECKING:
@@ -27,8 +27,7 @@ if TYPE_CHECKING:
 else:
     pa, pymysql = lazy.Module("pyarrow"), lazy.Module("pymysql")
 
-_MODES = ("replace", "append", "merge")
-CAPABILITIES = {"atomic": True, "modes": _MODES}
+CAPABILITIES = {"atomic": True, "modes": MODES}
 _WAIT = 600  # seconds that a writer waits for the one before it
 _ROWS = 5000  # of an insert
 _REFUSED = {1044, 1045, 1142, 1227}  # no right to the database, to the table, to what is asked
@@ -62,13 +61,7 @@ class Options:
 
 def connect(name: str, options: Options, root: Path) -> MariaDB:
     """A table in MariaDB or MySQL; no connection is made yet."""
-    if options.mode not in _MODES or (options.mode == "merge") != bool(options.keys):
-        raise UserError(
-            f"sink {name}: mode is {options.mode!r} and keys names {len(options.keys)} columns",
-            code="PO-N005",
-            expected='mode = "replace", "append", or "merge" with keys = ["id"]',
-            remedy=f"correct [sinks.{name}] of payoff.toml",
-        )
+    check_mode(name, options.mode, options.keys)
     return MariaDB(name, options)
 
 

@@ -10,14 +10,13 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
-import math
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
 from payoff.base import hashing, lazy
 from payoff.base.clock import stopwatch
 from payoff.base.errors import OutsideError, PayoffError, UserError
-from payoff.ports.sink import unfit
+from payoff.ports.sink import json_rows, refuse_unjson
 from payoff.records.artifact import Artifact, Written
 
 if TYPE_CHECKING:
@@ -63,8 +62,8 @@ class Nats:
 
     def write(self, reader: pa.RecordBatchReader, artifact: Artifact) -> Written:
         """Row after row, from the first that is not there yet."""
-        _refuse(self._name, reader.schema)
-        texts = _texts(self._name, reader)
+        refuse_unjson(self._name, reader.schema)
+        texts = json_rows(self._name, reader)
         written: Written = self._run(self._write(texts, artifact))
         return written
 
@@ -278,32 +277,3 @@ class _Session:
             return
         finally:
             await reading.unsubscribe()
-
-
-def _refuse(sink: str, schema: pa.Schema) -> None:
-    of = pa.types
-    for field in schema:
-        if (
-            of.is_map(field.type)
-            or of.is_binary(field.type)
-            or of.is_large_binary(field.type)
-            or of.is_duration(field.type)
-        ):
-            raise unfit(
-                sink, field.name, str(field.type), "values that JSON has, dates, times and decimals (written as text)"
-            )
-
-
-def _texts(sink: str, reader: pa.RecordBatchReader) -> Iterator[str]:
-    for batch in reader:
-        for row in batch.to_pylist():
-            try:
-                yield json.dumps(row, ensure_ascii=False, allow_nan=False, default=str)
-            except ValueError:
-                odd = (name for name, value in row.items() if isinstance(value, float) and not math.isfinite(value))
-                raise UserError(
-                    f"sink {sink}: the column {next(odd, 'of lists')} holds NaN or infinity, which JSON does not have",
-                    code="PO-N003",
-                    expected="numbers, or NULL",
-                    remedy=f"make them NULL in a step that [sinks.{sink}] takes",
-                ) from None

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from payoff.base import lazy
 from payoff.base.errors import OutsideError, UserError
-from payoff.ports.sink import taken, unfit
+from payoff.ports.sink import MODES, check_mode, taken, unfit
 from payoff.records.artifact import Artifact, Written
 
 if TYPE_CHECKING:
@@ -27,8 +27,7 @@ else:  # not the driver's dbapi, which imports pandas and polars where they are 
     pa, adbc_driver_manager = lazy.Module("pyarrow"), lazy.Module("adbc_driver_manager")
     adbc_driver_postgresql = lazy.Module("adbc_driver_postgresql")
 
-_MODES = ("replace", "append", "merge")
-CAPABILITIES = {"atomic": True, "modes": _MODES}
+CAPABILITIES = {"atomic": True, "modes": MODES}
 _NEW = "payoff_new_rows"
 # So that a row's text, of which the digest is made, is the same in every session.
 _SETTINGS = (
@@ -55,13 +54,7 @@ class Options:
 
 def connect(name: str, options: Options, root: Path) -> PostgreSQL:
     """A table in PostgreSQL; no connection is made yet."""
-    if options.mode not in _MODES or (options.mode == "merge") != bool(options.keys):
-        raise UserError(
-            f"sink {name}: mode is {options.mode!r} and keys names {len(options.keys)} columns",
-            code="PO-N005",
-            expected='mode = "replace", "append", or "merge" with keys = ["id"]',
-            remedy=f"correct [sinks.{name}] of payoff.toml",
-        )
+    check_mode(name, options.mode, options.keys)
     return PostgreSQL(name, options)
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-import math
 import os
 import threading
 import time
@@ -19,7 +18,7 @@ from urllib.parse import urlsplit
 from payoff.base import hashing, lazy
 from payoff.base.clock import stopwatch
 from payoff.base.errors import OutsideError, UserError
-from payoff.ports.sink import unfit
+from payoff.ports.sink import json_rows, refuse_unjson
 from payoff.records.artifact import Artifact, Written
 
 if TYPE_CHECKING:
@@ -65,7 +64,7 @@ class RedisStream:
 
     def write(self, reader: pa.RecordBatchReader, artifact: Artifact) -> Written:
         """Batch after batch, from the first row that is not there yet."""
-        _refuse(self._name, reader.schema)
+        refuse_unjson(self._name, reader.schema)
         with self._client() as client:
             self._wait_for_turn(client)
             try:
@@ -105,7 +104,7 @@ class RedisStream:
 
     def _send(self, client: Any, reader: pa.RecordBatchReader, identity: str, done: int, digest: str) -> int:
         number, running, waiting = 0, "", []
-        for text in _texts(self._name, reader):
+        for text in json_rows(self._name, reader):
             number += 1
             running = hashing.of_text(running + text)
             if number < done:
@@ -182,32 +181,3 @@ class RedisStream:
                 remedy=f"check url of [sinks.{self._name}] and that the server runs, then payoff run: what was sent is not sent again",
                 retryable=True,
             ) from None
-
-
-def _refuse(sink: str, schema: pa.Schema) -> None:
-    of = pa.types
-    for field in schema:
-        if (
-            of.is_map(field.type)
-            or of.is_binary(field.type)
-            or of.is_large_binary(field.type)
-            or of.is_duration(field.type)
-        ):
-            raise unfit(
-                sink, field.name, str(field.type), "values that JSON has, dates, times and decimals (written as text)"
-            )
-
-
-def _texts(sink: str, reader: pa.RecordBatchReader) -> Iterator[str]:
-    for batch in reader:
-        for row in batch.to_pylist():
-            try:
-                yield json.dumps(row, ensure_ascii=False, allow_nan=False, default=str)
-            except ValueError:
-                odd = (name for name, value in row.items() if isinstance(value, float) and not math.isfinite(value))
-                raise UserError(
-                    f"sink {sink}: the column {next(odd, 'of lists')} holds NaN or infinity, which JSON does not have",
-                    code="PO-N003",
-                    expected="numbers, or NULL",
-                    remedy=f"make them NULL in a step that [sinks.{sink}] takes",
-                ) from None

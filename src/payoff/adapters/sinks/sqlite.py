@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from payoff.base import hashing, lazy
 from payoff.base.errors import OutsideError, UserError
-from payoff.ports.sink import taken, unfit
+from payoff.ports.sink import MODES, check_mode, taken, unfit
 from payoff.records.artifact import Artifact, Written
 
 if TYPE_CHECKING:
@@ -25,8 +25,7 @@ if TYPE_CHECKING:
 else:
     pa = lazy.Module("pyarrow")
 
-_MODES = ("replace", "append", "merge")
-CAPABILITIES = {"atomic": True, "modes": _MODES}
+CAPABILITIES = {"atomic": True, "modes": MODES}
 _WRITES = """create table if not exists payoff_writes (
     number integer primary key, target text not null, mode text not null, identity text not null, row_count integer not null, digest text not null
 )"""
@@ -50,13 +49,7 @@ class Options:
 
 def connect(name: str, options: Options, root: Path) -> SQLite:
     """A table in an SQLite file; nothing is opened yet."""
-    if options.mode not in _MODES or (options.mode == "merge") != bool(options.keys):
-        raise UserError(
-            f"sink {name}: mode is {options.mode!r} and keys names {len(options.keys)} columns",
-            code="PO-N005",
-            expected='mode = "replace", "append", or "merge" with keys = ["id"]',
-            remedy=f"correct [sinks.{name}] of payoff.toml",
-        )
+    check_mode(name, options.mode, options.keys)
     return SQLite(name, options, root)
 
 
