@@ -11,7 +11,7 @@ from payoff.base.errors import Refused, Where
 from payoff.base.text import count
 from payoff.data import known, usage
 from payoff.data.labels import Labelled, Labels, Made, Use, breaches, propagate
-from payoff.data.labels.flow import ANY, ROWS
+from payoff.data.labels.flow import ANY, THERE
 from payoff.data.lineage import Flows, flows, grouped
 from payoff.plan import graph
 from payoff.records.contract import Column, Contract
@@ -104,9 +104,13 @@ def inherited(
 
 def of_record(project: Project, record: RunRecord) -> tuple[Contract, ...]:
     """The same from what a run recorded."""
+    return inherited(project, *recorded(record))
+
+
+def recorded(record: RunRecord) -> tuple[dict[str, tuple[str, ...]], dict[str, str]]:
+    """The columns of a run's tables, and the queries of its lazy steps."""
     columns = {name: table.columns for name, table in record.tables.items()}
-    queries = {step.name: str(step.extra["sql"]) for step in record.steps if "sql" in step.extra}
-    return inherited(project, columns, queries)
+    return columns, {step.name: str(step.extra["sql"]) for step in record.steps if "sql" in step.extra}
 
 
 # -- what is made of what
@@ -350,7 +354,7 @@ def finding(project: Project, labelled: Labelled, breach: Breach) -> Finding:
 
 
 def _name(node: tuple[str, str]) -> str:
-    if node[1] == ROWS:
+    if node[1] in THERE:
         return f"the rows of {node[0]}"
     return ".".join(node).removesuffix(f".{MODEL}").removesuffix(f".{ANY}")
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from composed import Lineage
+from generator import BASE
 from sqlglot import exp
 from sqlglot.lineage import lineage as sqlglot_lineage
 from truth import Case
 
-from payoff.data.lineage import Lineage, flows, through
+from payoff.data.lineage import flows
 
 Pairs = set[tuple[str, str, str, str]]  # (table, column, step, output column)
 
@@ -47,7 +49,7 @@ def ours(case: Case) -> tuple[Lineage, int]:
         answer = flows(step.sql, step.reads)
         assert answer.unsure or answer.others or len(answer.columns) == len(step.columns), step.sql
         found.append((step.name, answer.named(step.columns)))
-    return through(found), sum(bool(answer.unsure) for _, answer in found)
+    return Lineage(BASE, found), sum(bool(answer.unsure) for _, answer in found)
 
 
 def flagged(case: Case, lineage: Lineage) -> Pairs:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from payoff.data.lineage import Flows, Lineage, Opaque, declared, flows, through
+from composed import Lineage, Opaque, declared
+
+from payoff.data.lineage import Flows, flows
 
 BASE = {"people": ["id", "age", "income"], "orders": ["id", "person", "amount"]}
 
@@ -14,7 +16,7 @@ def chain(*steps: tuple[str, str | Opaque]) -> Lineage:
         answer = flows(step, tables) if isinstance(step, str) else step
         made.append((name, answer))
         tables[name] = list(answer.columns) if isinstance(answer, Opaque) else [flow.column for flow in answer.columns]
-    return through(made)
+    return Lineage(BASE, made)
 
 
 def test_values_and_decisions_are_kept_apart_over_steps() -> None:

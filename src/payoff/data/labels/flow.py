@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 Node = tuple[str, str]  # (table, column)
 ANY = "*"  # the one column of a table of which nobody knows the columns before the run
-ROWS = "(rows)"  # which rows a table has, and in which order
+ROWS = "(rows)"  # which rows a table has
+ORDER = "(order)"  # in which order they come: it decides where a later step takes the first few
+THERE = (ROWS, ORDER)
 
 
 class Made(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,7 +57,7 @@ class Labelled:
 
     def whole(self, table: str) -> Label:
         """What holds for something made of all columns of a table."""
-        nodes = [(table, name) for name in (*self.columns.get(table, ()), ROWS)]
+        nodes = [(table, name) for name in (*self.columns.get(table, ()), *THERE)]
         return join(self.labels[node] for node in nodes if node in self.labels)
 
     def parents(self, node: Node) -> tuple[frozenset[Node], frozenset[Node]]:
@@ -64,7 +66,16 @@ class Labelled:
 
     def known(self, table: str, column: str) -> Node:
         """The node of a column that a step names; of a table whose columns are not known, that of the whole."""
-        return (table, column) if (table, column) in self.labels else (table, ANY)
+        node = (table, column) if (table, column) in self.labels else (table, ANY)
+        if node not in self.labels:
+            # A name that its step is not known to make could be any of its columns.
+            self.links[node] = (frozenset((table, name) for name in self.columns.get(table, ())), self.existing(table))
+            self.labels[node] = self.whole(table)
+        return node
+
+    def existing(self, *tables: str) -> frozenset[Node]:
+        """Which rows these tables have, and in which order."""
+        return frozenset((table, what) for table in tables for what in THERE)
 
     def paths(self, node: Node, wrong: Callable[[Label], bool]) -> list[tuple[Node, ...]]:
         """A shortest way from each column that brings what is wrong to this one, (table, column) by (table, column); the shortest first."""
@@ -119,7 +130,7 @@ def _source(known: Labelled, made: Made, labels: Labels) -> None:
         contract = labels.contract(made.table)
         names = (*(each.name for each in contract.columns), ANY) if contract is not None else (ANY,)
     known.columns[made.table] = names
-    known.labels[made.table, ROWS] = PUBLIC
+    known.labels.update(dict.fromkeys(known.existing(made.table), PUBLIC))
     for name in names:
         known.labels[made.table, name] = labels.source(made.table, name)
 
@@ -139,8 +150,8 @@ class _Step:
         everything = self._all()
         names = self._names()
         self.known.columns[made.table] = names
-        rows = self._rows(everything)
-        self._keep((made.table, ROWS), frozenset(), rows)
+        for what, decides in zip(THERE, self._there(everything), strict=True):
+            self._keep((made.table, what), frozenset(), decides)
         for name in names:
             node = (made.table, name)
             inherited = self._keep(node, *self._of(name, everything))
@@ -151,20 +162,21 @@ class _Step:
         label = self.known.labels[node] = join((self._joined(values), self._joined(others)))
         return label
 
-    def _rows(self, everything: frozenset[Node]) -> frozenset[Node]:
-        """What decides which rows the table has, and in which order."""
+    def _there(self, everything: frozenset[Node]) -> tuple[frozenset[Node], frozenset[Node]]:
+        """What decides which rows the table has, and in which order they come."""
         made = self.made
-        inputs = frozenset((table, ROWS) for table in made.reads)
-        if made.kind == "copy":
-            return inputs | frozenset(self.known.known(*each) for each in made.chosen)
         if made.kind == "query" and made.flows is not None:
-            flows = (made.flows.rows, made.flows.order)
-            return frozenset().union(*(self._all_of(flow) for flow in flows))
+            return self._all_of(made.flows.rows), self._all_of(made.flows.order)
+        inputs = self.known.existing(*made.reads)
+        if made.kind == "copy":
+            chosen = frozenset(self.known.known(*each) for each in made.chosen)
+            return inputs | chosen, inputs | chosen
         names = self.known.columns[made.table]
         if made.depends and all(name in made.depends for name in names):
             # It is tried that the rows stay as they are, too.
-            return inputs | frozenset(self.known.known(*each) for name in names for each in made.depends[name])
-        return everything | inputs
+            stated = frozenset(self.known.known(*each) for name in names for each in made.depends[name])
+            return inputs | stated, inputs | stated
+        return everything | inputs, everything | inputs
 
     def _all_of(self, flow: Flow) -> frozenset[Node]:
         return self._nodes(flow.data) | self._control(flow)
@@ -173,8 +185,8 @@ class _Step:
         """What a column depends on implicitly, the rows of tables among it."""
         key = (flow.control, flow.tables, flow.ordered)
         if key not in self.controls:
-            rows = frozenset((table, ROWS) for table in flow.tables | flow.ordered)
-            self.controls[key] = self._nodes(flow.control) | rows
+            there = {(table, ROWS) for table in flow.tables} | {(table, ORDER) for table in flow.ordered}
+            self.controls[key] = self._nodes(flow.control) | there
         return self.controls[key]
 
     def _names(self) -> tuple[str, ...]:
@@ -214,10 +226,10 @@ class _Step:
         flow = made.flows.of(name) if made.kind == "query" and made.flows is not None else None
         if flow is not None:
             return self._nodes(flow.data), self._control(flow)
-        rows = frozenset((table, ROWS) for table in made.reads)
+        inputs = self.known.existing(*made.reads)
         if name in made.depends:
-            return frozenset(self.known.known(*each) for each in made.depends[name]), rows
-        return everything, rows
+            return frozenset(self.known.known(*each) for each in made.depends[name]), inputs
+        return everything, inputs
 
     def _nodes(self, sources: frozenset[Node]) -> frozenset[Node]:
         if all(each in self.known.labels for each in sources):

@@ -20,7 +20,7 @@ class Flow(msgspec.Struct, frozen=True):
     `data`: its values are copied, computed or aggregated from these. `control`: these decide, without being in the value, what the value is
     or whether the row is there: filters, join keys, conditions of CASE, group keys, orderings and limits, windows, EXISTS and IN, DISTINCT,
     set operations. `tables`: tables of which it matters which rows they have; `ordered`: tables of which it matters in which order their rows
-    come. (The rows of a table that a step made depend on more columns: `through` follows that.) `how`: the last operation, for messages.
+    come. (The rows of a table that a step made depend on more columns: `data.labels` follows that.) `how`: the last operation, for messages.
     """
 
     column: str

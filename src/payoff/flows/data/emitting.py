@@ -59,8 +59,8 @@ def emission(opened: Opened, record: RunRecord) -> Emission:
     from payoff.execute import governing  # brings sqlglot, and few projects come to this
 
     project = opened.project
-    schemas = {name: governing.Names(table.columns) for name, table in record.tables.items()}
-    queries = {step.name: str(step.extra["sql"]) for step in record.steps if "sql" in step.extra}
+    columns, queries = governing.recorded(record)
+    schemas = {name: governing.Names(names) for name, names in columns.items()}
     queries = {step.name: step.sql for step in project.steps if step.sql and step.join is None} | queries
     labelled = governing.label(project, governing.Facts(schemas=schemas, compiled=queries))
     made = [step.name for step in project.steps if step.name in record.tables]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from payoff.base.errors import UserError
 from payoff.base.text import did_you_mean
-from payoff.data.labels.flow import ROWS
+from payoff.data.labels.flow import THERE
 from payoff.flows.data.opened import Catalog
 from payoff.records.catalog import Lineage, Link
 
@@ -24,7 +24,7 @@ def lineage(project: str | None, name: str) -> Lineage:
     labelled = catalog.labelled
     node = _node(catalog, labelled, name)
     down = list(_walk(labelled, node, lambda at: _users(labelled, at), "down"))
-    reached = {(link.table, link.column) for link in down} | {node}
+    reached = {node, *labelled.downstream(node)}
     model = catalog.project.charter.model_step
     models = (model,) if any(table == model for table, _ in reached) else ()
     unsure = {
@@ -89,7 +89,7 @@ def _walk(
                     continue
                 seen.add(node)
                 after.append((node, hidden or implicit))
-                if node[1] == ROWS:  # told by what it leads to
+                if node[1] in THERE:  # told by what it leads to
                     continue
                 yield Link(
                     direction="up" if direction == "up" else "down",
