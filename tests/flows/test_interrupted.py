@@ -71,7 +71,9 @@ def linger(light: Light) -> None:
 
 
 def is_waiting(light: Light) -> bool:
-    return any(light.root.rglob("waiting"))
+    """The model's step waits, and the table before it is stored: a step may begin on a table while that is still being stored."""
+    newest = light.runs()[0]["run"] if any(light.root.rglob("waiting")) else ""
+    return "step:rates" in finished(light).get(newest, set())
 
 
 # -- kills
