@@ -20,6 +20,7 @@ VERBS = {
     "data": "the project's tables: labels, versions, where columns come from and go, who read them, samples",
     "gateway": "serve tables to readers in other zones, as far as labels permit",
     "ingest": "land what streams have in the project's tables, once or until it is stopped",
+    "why": "which of all that differs between two runs made the difference, executed and measured",
     "worth": "what a model could be worth before there is one, or what a run's worth hangs on",
 }
 

@@ -86,7 +86,7 @@ def _run(request: RunRequest, options: argparse.Namespace) -> int:
     from payoff.flows.run import run
 
     for ending in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(ending, _stop)
+        signal.signal(ending, stop)
     with watching(sys.stderr) as observer:
         answer = run(request, observer, report)
     for warning in answer.warnings:
@@ -100,7 +100,7 @@ def _run(request: RunRequest, options: argparse.Namespace) -> int:
     return code
 
 
-def _stop(number: int, frame: object) -> None:
+def stop(number: int, frame: object) -> None:
     """Being ended is like ctrl-C: the steps' processes end too, and what finished is kept."""
     raise KeyboardInterrupt
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from payoff.base.errors import PayoffError
     from payoff.records.answers.request import InitAnswer, RunAnswer
+    from payoff.records.answers.why import Why
     from payoff.records.answers.worth import Worth
     from payoff.records.evidence import Interval, StepOutcome
     from payoff.records.finding import Finding
@@ -147,6 +148,39 @@ def _outcomes(outcomes: Sequence[StepOutcome], *, unchanged: bool) -> list[dict[
 def worth(answer: Worth) -> str:
     """The document of `worth` (docs/schemas/worth.json)."""
     return encode(answer)
+
+
+def why(answer: Why) -> str:
+    """The document of `why` (docs/schemas/why.json)."""
+    found = answer.attribution
+    facts = {
+        "metric": answer.metric,
+        "unit": answer.unit or None,
+        "runs": {"a": answer.a, "b": answer.b},
+        "expected": answer.expected,
+        "factors": answer.factors,
+        "notes": answer.notes,
+        "seconds": answer.seconds,
+        "run_seconds": answer.run_seconds,
+    }
+    if found is not None:
+        facts |= {
+            "a": found.a.value,
+            "b": found.b.value,
+            "errors": {"a": found.a.error or None, "b": found.b.error or None},
+            "noise": found.noise.deviation,
+            "replicates": found.noise.replicates,
+            "verdict": found.verdict,
+            "reason": found.reason,
+            "causes": found.causes,
+            "interactions": found.interactions,
+            "remainder": found.remainder,
+            "executions": found.executions,
+            "bound": found.bound,
+            "innocent": found.innocent,
+            "untested": found.untested,
+        }
+    return encode(facts)
 
 
 def check(findings: Sequence[Finding], plain: str = "") -> str:

@@ -1,0 +1,200 @@
+"""The screen of `payoff why`: the two amounts, the waterfall between them, what is no cause, and what it took."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from payoff.base.text import count
+from payoff.cli.render.amounts import amount, duration, figure
+from payoff.cli.render.run import cut, fold, table
+
+if TYPE_CHECKING:
+    from payoff.records.answers.why import Expected, Why
+    from payoff.records.hybrids.attribution import Attribution, Cause, Factor, Interaction, Measured
+
+_BAR, _MOST, _NAMES = 28, 12, 8
+_THOUSAND = 1000
+_APART = 0.3  # amounts closer together than this share of the largest are shown without zero
+_GOOD = {"explained", "no-difference"}
+_KINDS = {"hardware": "hardware", "system": "setting", "data": "data of", "code": "code of", "seed": "seed of"}
+
+
+def exit_code(answer: Why) -> int:
+    """0 when the difference is explained (or there is none, or only the plan was asked for), else 1."""
+    return 0 if answer.attribution is None or answer.attribution.verdict in _GOOD else 1
+
+
+def announcement(expected: Expected) -> str:
+    """What is about to be done, before it begins."""
+    bound = f", at most {expected.bound} for a single cause" if expected.bound > expected.executions else ""
+    return (
+        f"{count(expected.factors, 'thing')} can be switched between the two runs: about {count(expected.executions, 'execution')}"
+        f"{bound}, {duration(expected.seconds)}. Steps that were computed before are not computed again; ctrl-C loses nothing."
+    )
+
+
+def text(answer: Why) -> str:
+    """The whole screen, plain Unicode without colour."""
+    found = answer.attribution
+    if found is None:
+        parts = [[_planned(answer)], _factors("What differs", answer.factors)]
+    else:
+        parts = [_head(answer, found), _waterfall(answer, found), _not(answer, found), _cost(answer, found)]
+    parts.append([fold(note, "") for note in answer.notes])
+    return "\n\n".join("\n".join(part) for part in parts if part) + "\n"
+
+
+def _planned(answer: Why) -> str:
+    said = announcement(answer.expected)
+    return f"{answer.metric} of {answer.a} and {answer.b}\n{fold(said, '')}"
+
+
+def _factors(title: str, factors: tuple[Factor, ...]) -> list[str]:
+    rows = [(each.kind, each.name, cut(each.a or "(none)", 24), cut(each.b or "(none)", 24)) for each in factors]
+    return (
+        [title, *table(("", "", "in A", "in B"), rows)]
+        if rows
+        else ["Nothing that is recorded differs between the two runs."]
+    )
+
+
+def _head(answer: Why, found: Attribution) -> list[str]:
+    name = "The model's gain a year" if answer.metric == "gain" else answer.metric
+    first, last = said(found.a, answer.unit), said(found.b, answer.unit)
+    if found.verdict == "no-difference":
+        return [f"No difference: {name} is {first} in A and {last} in B", _noise(found, answer.unit)]
+    difference = ""
+    if found.a.value is not None and found.b.value is not None:
+        difference = f" ({money(found.b.value - found.a.value, answer.unit, sign=True)})"
+    head = [f"{name}: {first} -> {last}{difference}", _verdict(found)]
+    return [*head, *([fold(found.reason, "")] if found.reason else []), _noise(found, answer.unit)]
+
+
+def _verdict(found: Attribution) -> str:
+    causes = [name(each) for each in found.causes]
+    if found.verdict == "explained":
+        return f"Explained by {_listed(causes)}." if causes else "Explained."
+    if found.verdict == "partly":
+        return f"Only partly explained, by {_listed(causes)}." if causes else "Not explained."
+    return f"Not decided. Left as suspects: {_listed(causes)}." if causes else "Not decided."
+
+
+def _noise(found: Attribution, unit: str) -> str:
+    if found.a.value is None or found.b.value is None:
+        return f"Each was executed again ({count(found.noise.replicates, 'replicate')})."
+    if not found.noise.deviation:
+        return f"Equal runs are equal to the last bit ({count(found.noise.replicates, 'replicate')})."
+    return f"Equal runs differ by {money(found.noise.deviation, unit)} (standard deviation, {count(found.noise.replicates, 'replicate')})."
+
+
+def _waterfall(answer: Why, found: Attribution) -> list[str]:
+    """From A's amount to B's, a line each; where one of them is a failure there are no amounts, only what it takes."""
+    if found.verdict == "no-difference":
+        return []
+    unit = answer.unit
+    if found.a.value is None or found.b.value is None:
+        rows = [(name(each), change(each), "makes the difference") for each in found.causes]
+        return ["What it takes", *table(("", "", ""), rows)[1:]] if rows else []
+    steps = [(name(each), change(each), each.effect, _interval(each, unit)) for each in found.causes]
+    steps += [
+        (f"together: {' and '.join(each.names)}", "", each.effect, _interval(each, unit)) for each in found.interactions
+    ]
+    if found.remainder:
+        steps.append(("not explained", "", found.remainder, ""))
+    levels = [found.a.value]
+    for *_, effect, _said in steps:
+        levels.append(levels[-1] + (effect or 0.0))
+    shown = [*levels, found.b.value, *([0.0] if _near(levels) else [])]
+    low, high = min(shown), max(shown)
+    foot = min(max(0.0, low), high)  # the bars of A and B begin at zero, where the picture has it
+    rows = [("A", cut(answer.a, 20), money(found.a.value, unit), _bar(foot, found.a.value, low, high), "")]
+    for (title, what, effect, interval), start, end in zip(steps, levels, levels[1:], strict=False):
+        rows.append((title, what, money(effect or 0.0, unit, sign=True), _bar(start, end, low, high), interval))
+    rows.append(("B", cut(answer.b, 20), money(found.b.value, unit), _bar(foot, found.b.value, low, high), ""))
+    return ["From A to B", *table(("", "", "", "", ""), rows)[1:]]
+
+
+def _near(levels: list[float]) -> bool:
+    """Whether zero belongs on the axis: the amounts are not all far from it on one side."""
+    return min(levels) <= 0 <= max(levels) or max(levels) - min(levels) > _APART * max(abs(level) for level in levels)
+
+
+def _bar(start: float, end: float, low: float, high: float) -> str:
+    width = (high - low) or 1.0
+    first, last = sorted(round((value - low) / width * _BAR) for value in (start, end))
+    return (" " * first + "█" * max(1, last - first)).ljust(_BAR + 1)
+
+
+def name(cause: Cause) -> str:
+    """`package numpy`, `code of features.scale`; several where they could not be parted."""
+    if len(cause.names) > 1:
+        return f"one or more of {_listed(list(cause.names))}"
+    return f"{_KINDS.get(cause.kind, cause.kind)} {cause.name}"
+
+
+def change(cause: Cause) -> str:
+    """`1.4.2 -> 1.5.2, since 1.5.0`; digests are no help to anybody."""
+    if len(cause.names) > 1 or cause.kind in {"code", "data"}:
+        return ""
+    since = f", since {cause.first_changed}" if cause.first_changed and cause.first_changed != cause.b else ""
+    return f"{cut(cause.a or '(none)', 24)} -> {cut(cause.b or '(none)', 24)}{since}"
+
+
+def _interval(each: Cause | Interaction, unit: str) -> str:
+    if each.low is None or each.high is None or each.low == each.high:
+        return ""
+    return f"({money(each.low, unit, sign=True)} … {money(each.high, unit, sign=True)})"
+
+
+def _not(answer: Why, found: Attribution) -> list[str]:
+    by = {each.id: each for each in answer.factors}
+    lines: list[str] = []
+    innocent = [by[each] for each in found.innocent if each in by]
+    if innocent:
+        lines.append(fold(f"Shown not to matter: {_listed([_short(each) for each in innocent])}.", ""))
+    untested = [by[each] for each in found.untested if each in by]
+    lines += [
+        fold(f"Not tested: {_short(each)} ({each.a or 'none'} -> {each.b or 'none'}): {each.reason}", "")
+        for each in untested
+    ]
+    return lines
+
+
+def _short(factor: Factor) -> str:
+    return f"{_KINDS.get(factor.kind, factor.kind)} {factor.name}"
+
+
+def _cost(answer: Why, found: Attribution) -> list[str]:
+    took = (
+        f"{count(found.executions, 'execution')} (bound for a single cause: {found.bound}), {duration(answer.seconds)}"
+    )
+    return [
+        f"{took}; the two runs themselves took {duration(answer.run_seconds)}.",
+        f"What differs, in full: payoff diff {answer.a} {answer.b}",
+    ]
+
+
+def said(measured: Measured, unit: str) -> str:
+    """An amount, or how it failed."""
+    if measured.value is not None:
+        return money(measured.value, unit)
+    return f"failed ({cut(measured.error, 60)})" if measured.state == "failed" else "unknown"
+
+
+def money(value: float, unit: str, *, sign: bool = False) -> str:
+    """An amount of money without idle digits, or a figure of another kind.
+
+    >>> money(-1234.56, "EUR", sign=True), money(0.98765, "")
+    ('-1,235 EUR', '0.9877')
+    """
+    if unit:
+        return f"{amount(value, 1.0 if abs(value) >= _THOUSAND else 0.01, sign=sign)} {unit}"
+    return f"+{figure(value)}" if sign and value > 0 else figure(value)
+
+
+def _listed(names: list[str]) -> str:
+    shown = names[:_NAMES]
+    more = f" and {len(names) - len(shown)} more" if len(names) > len(shown) else ""
+    if more or len(shown) == 1:
+        return ", ".join(shown) + more
+    return f"{', '.join(shown[:-1])} and {shown[-1]}"
