@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from payoff.base.text import count
 from payoff.cli.render.amounts import amount, duration, figure
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from payoff.records.hybrids.attribution import Attribution, Cause, Factor, Interaction, Measured
 
 _BAR, _MOST, _NAMES = 28, 12, 8
-_THOUSAND = 1000
-_APART = 0.3  # amounts closer together than this share of the largest are shown without zero
+_TEN = 10.0
+_APART = 0.1  # amounts closer together than this share of the largest are shown without zero
 _GOOD = {"explained", "no-difference"}
 _KINDS = {"hardware": "hardware", "system": "setting", "data": "data of", "code": "code of", "seed": "seed of"}
 
@@ -91,38 +91,60 @@ def _waterfall(answer: Why, found: Attribution) -> list[str]:
     """From A's amount to B's, a line each; where one of them is a failure there are no amounts, only what it takes."""
     if found.verdict == "no-difference":
         return []
-    unit = answer.unit
     if found.a.value is None or found.b.value is None:
         rows = [(name(each), change(each), "makes the difference") for each in found.causes]
         return ["What it takes", *table(("", "", ""), rows)[1:]] if rows else []
-    steps = [(name(each), change(each), each.effect, _interval(each, unit)) for each in found.causes]
-    steps += [
-        (f"together: {' and '.join(each.names)}", "", each.effect, _interval(each, unit)) for each in found.interactions
-    ]
+    unit = answer.unit
+    steps = [(name(each), change(each), each.effect or 0.0, _interval(each, unit)) for each in found.causes]
+    steps += [(_together(each), "", each.effect or 0.0, _interval(each, unit)) for each in found.interactions]
     if found.remainder:
         steps.append(("not explained", "", found.remainder, ""))
     levels = [found.a.value]
     for *_, effect, _said in steps:
-        levels.append(levels[-1] + (effect or 0.0))
-    shown = [*levels, found.b.value, *([0.0] if _near(levels) else [])]
-    low, high = min(shown), max(shown)
-    foot = min(max(0.0, low), high)  # the bars of A and B begin at zero, where the picture has it
-    rows = [("A", cut(answer.a, 20), money(found.a.value, unit), _bar(foot, found.a.value, low, high), "")]
-    for (title, what, effect, interval), start, end in zip(steps, levels, levels[1:], strict=False):
-        rows.append((title, what, money(effect or 0.0, unit, sign=True), _bar(start, end, low, high), interval))
-    rows.append(("B", cut(answer.b, 20), money(found.b.value, unit), _bar(foot, found.b.value, low, high), ""))
+        levels.append(levels[-1] + effect)
+    axis = _axis([*levels, found.b.value])
+    amounts = [
+        money(found.a.value, unit),
+        *(money(step[2], unit, sign=True) for step in steps),
+        money(found.b.value, unit),
+    ]
+    wide = max(len(each) for each in amounts)
+    rows = [("A", cut(answer.a, 20), amounts[0].rjust(wide), axis.whole(found.a.value), "")]
+    for (title, what, _, interval), start, end, shown in zip(steps, levels, levels[1:], amounts[1:], strict=False):
+        rows.append((title, what, shown.rjust(wide), axis.part(start, end), interval))
+    rows.append(("B", cut(answer.b, 20), amounts[-1].rjust(wide), axis.whole(found.b.value), ""))
     return ["From A to B", *table(("", "", "", "", ""), rows)[1:]]
 
 
-def _near(levels: list[float]) -> bool:
-    """Whether zero belongs on the axis: the amounts are not all far from it on one side."""
-    return min(levels) <= 0 <= max(levels) or max(levels) - min(levels) > _APART * max(abs(level) for level in levels)
+class _Axis(NamedTuple):
+    low: float
+    high: float
+    broken: bool
+
+    def place(self, value: float) -> int:
+        return round((value - self.low) / ((self.high - self.low) or 1.0) * _BAR)
+
+    def part(self, start: float, end: float) -> str:
+        """A floating bar."""
+        first, last = sorted((self.place(start), self.place(end)))
+        return (" " * first + "█" * max(1, last - first)).ljust(_BAR + 1)
+
+    def whole(self, value: float) -> str:
+        """A bar from zero; where zero is far off the picture, its beginning is dotted."""
+        bar = self.part(self.low if self.broken else 0.0, value)
+        return "·" + bar[1:] if self.broken else bar
 
 
-def _bar(start: float, end: float, low: float, high: float) -> str:
-    width = (high - low) or 1.0
-    first, last = sorted(round((value - low) / width * _BAR) for value in (start, end))
-    return (" " * first + "█" * max(1, last - first)).ljust(_BAR + 1)
+def _axis(levels: list[float]) -> _Axis:
+    low, high = min(levels), max(levels)
+    broken = low * high > 0 and high - low < _APART * max(abs(low), abs(high))
+    if broken:
+        return _Axis(low - (high - low) / 4, high, broken=True)
+    return _Axis(min(low, 0.0), max(high, 0.0), broken=False)
+
+
+def _together(each: Interaction) -> str:
+    return f"{' and '.join(each.names)} together"
 
 
 def name(cause: Cause) -> str:
@@ -188,7 +210,7 @@ def money(value: float, unit: str, *, sign: bool = False) -> str:
     ('-1,235 EUR', '0.9877')
     """
     if unit:
-        return f"{amount(value, 1.0 if abs(value) >= _THOUSAND else 0.01, sign=sign)} {unit}"
+        return f"{amount(value, 1.0 if abs(value) >= _TEN else 0.01, sign=sign)} {unit}"
     return f"+{figure(value)}" if sign and value > 0 else figure(value)
 
 
