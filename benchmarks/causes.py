@@ -129,14 +129,21 @@ class Place:
         (self.root / "data").mkdir(parents=True)
         (self.root / "sql").mkdir()
         self._data()
-        self.write("payoff.toml", '[project]\nname = "tumours"\n[sources.cells]\nkind = "files"\npath = "data/cells.csv"\n[tracking]\nenabled = false\n')
+        self.write(
+            "payoff.toml",
+            '[project]\nname = "tumours"\n[sources.cells]\nkind = "files"\npath = "data/cells.csv"\n[tracking]\nenabled = false\n',
+        )
         self.write("charter.toml", CHARTER)
         self.write("sql/examples.sql", "select * from cells\n")
         self.write("pipeline.py", PIPELINE.replace("{settings}", ""))
         self.write("features.py", FEATURES)
         self.write(".gitignore", ".payoff/\n.venv/\n")
         self.lock()
-        for words in (["init", "-q", "-b", "main"], ["config", "user.email", "a@example.org"], ["config", "user.name", "A"]):
+        for words in (
+            ["init", "-q", "-b", "main"],
+            ["config", "user.email", "a@example.org"],
+            ["config", "user.name", "A"],
+        ):
             subprocess.run(["git", *words], cwd=self.root, check=True)
         self.commit("A")
 
@@ -173,7 +180,14 @@ class Place:
     def run(self, variables: tuple[str, str] | None, *words: str) -> tuple[str, float]:
         began = time.perf_counter()
         more = dict([variables]) if variables else {}
-        done = subprocess.run([PAYOFF, "run", "--json", *words], cwd=self.root, env={**os.environ, **more}, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [PAYOFF, "run", "--json", *words],
+            cwd=self.root,
+            env={**os.environ, **more},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         answer = json.loads(done.stdout)
         assert "run" in answer, done.stdout + done.stderr
         return answer["run"], time.perf_counter() - began
@@ -199,7 +213,11 @@ def helper(place: Place) -> None:
 def row(place: Place) -> None:
     decoys(place)
     lines = (place.root / "data/cells.csv").read_text().splitlines()
-    place.swap("data/cells.csv", lines[1], ",".join(str(float(v) * 3) if 0 < n < 5 else v for n, v in enumerate(lines[1].split(","))))
+    place.swap(
+        "data/cells.csv",
+        lines[1],
+        ",".join(str(float(v) * 3) if 0 < n < 5 else v for n, v in enumerate(lines[1].split(","))),
+    )
 
 
 def parameter(place: Place) -> None:
@@ -251,14 +269,18 @@ def try_one(case: Case, root: Path) -> bool:
     place.commit("B")
     b, took_b = place.run(second, *(("-p", "epochs=30")))
     began = time.perf_counter()
-    done = subprocess.run([PAYOFF, "why", a, b, "--metric", case.metric, "--json"], cwd=root, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [PAYOFF, "why", a, b, "--metric", case.metric, "--json"], cwd=root, capture_output=True, text=True, check=False
+    )
     took = time.perf_counter() - began
     answer = json.loads(done.stdout)
     if "verdict" not in answer:
         sys.stdout.write(f"{case.name:24} {done.stdout[:2000]} {done.stderr[-2000:]}\n")
         return False
     found = [(each["kind"], each["name"]) for each in answer["causes"]]
-    right = len(found) == len(case.causes) and all(any(k == kind and part in name for k, name in found) for kind, part in case.causes)
+    right = len(found) == len(case.causes) and all(
+        any(k == kind and part in name for k, name in found) for kind, part in case.causes
+    )
     right = right and answer["verdict"] == ("explained" if case.causes else "no-difference")
     since = next((each["first_changed"] for each in answer["causes"] if each["kind"] == "package"), None)
     right = right and (not case.first or since == case.first)
