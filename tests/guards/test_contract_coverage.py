@@ -77,8 +77,8 @@ def untried(project: str, tests: Path) -> list[str]:
 def half_verbs(house: Path, reference: str, verbs: set[str]) -> list[str]:
     """Verbs without a flow, a front door or a place in the reference."""
     wanted = {
-        "no flow": lambda verb: (house / "flows" / f"{verb}.py").is_file() or (house / "flows" / verb / "__init__.py").is_file(),
-        "no command line": lambda verb: (house / "cli" / f"{verb}.py").is_file(),
+        "no flow": lambda verb: any((house / "flows").rglob(f"{verb}.py")) or (house / "flows" / verb / "__init__.py").is_file(),
+        "no command line": lambda verb: any((house / "cli").rglob(f"{verb}.py")),
         "not in the reference": lambda verb: f"\n## payoff {verb}\n" in reference,
     }
     return [f"{verb}: {fault}" for verb in sorted(verbs) for fault, whole in wanted.items() if not whole(verb)]

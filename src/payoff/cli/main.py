@@ -20,9 +20,11 @@ VERBS = {
     "data": "the project's tables: labels, versions, where columns come from and go, who read them, samples",
     "gateway": "serve tables to readers in other zones, as far as labels permit",
     "ingest": "land what streams have in the project's tables, once or until it is stopped",
-    "why": "which of all that differs between two runs made the difference, executed and measured",
     "worth": "what a model could be worth before there is one, or what a run's worth hangs on",
 }
+
+# Verbs whose file is in a folder of this room.
+_FOLDERS = {"diff": "comparing", "reproduce": "comparing", "why": "comparing"}
 
 _HELP = """\
 Payoff tells you what a model is worth before you build it, proves it before you ship it, and checks it while it runs.
@@ -80,4 +82,5 @@ def _dispatch(argv: list[str]) -> int:
 
 
 def _module(name: str) -> ModuleType:
-    return __import__(f"payoff.cli.{name}", fromlist=["main"])
+    folder = f"{_FOLDERS[name]}." if name in _FOLDERS else ""
+    return __import__(f"payoff.cli.{folder}{name}", fromlist=["main"])

@@ -1,0 +1,1 @@
+"""The verbs that compare runs or repeat them."""
