@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
+from payoff.base import hashing
 from payoff.records.state import Remembered, State
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from payoff.ports.ledger import Ledger, Readout
     from payoff.records.run import Entry, RunRecord
@@ -21,15 +22,18 @@ class Books:
     """See `ports.ledger.Ledger`; `again` says what is executed although it was before.
 
     A look at the holdout is not written down: whoever executes an earlier run again decides nothing by it that its own look did not count.
-    The intervals are those of `looks` looks. What is executed again, to see whether it varies, is not remembered either: whoever asks
+    The intervals are those of `looks` looks. With `apart`, facts that are in no key, only what was made with the same facts is known. What is executed again, to see whether it varies, is not remembered either: whoever asks
     next gets what the first execution gave.
     """
 
-    def __init__(self, own: Ledger, projects: Ledger, *, looks: int, again: Again) -> None:
+    def __init__(
+        self, own: Ledger, projects: Ledger, *, looks: int, again: Again, apart: Mapping[str, str] | None = None
+    ) -> None:
         self._own = own
         self._projects = projects
         self._looks = looks
         self._again = again
+        self._apart = dict(apart or {})
 
     def state(self, project: str) -> State:
         """Nothing is known of what was last: there is no last in a laboratory."""
@@ -40,8 +44,9 @@ class Books:
         """Finished outcomes by key, the laboratory's or the project's."""
         if self._again == "everything":
             return {}
-        wanted = list(keys)
-        found = {**self._projects.recall(wanted), **self._own.recall(wanted)}
+        wanted = {self._key(key): key for key in keys}
+        before = {} if self._apart else self._projects.recall(wanted)
+        found = {wanted[key]: each for key, each in {**before, **self._own.recall(wanted)}.items()}
         if self._again == "stale":
             return found
         return {key: each for key, each in found.items() if each.step.startswith(_SETTLED)}
@@ -51,8 +56,11 @@ class Books:
         if event == "look":
             return self._looks
         if event == "step" and self._again == "stale":
-            return self._own.journal(project, run, event, body)
+            return self._own.journal(project, run, event, {**body, "key": self._key(str(body["key"]))})
         return 0
+
+    def _key(self, key: str) -> str:
+        return hashing.of_json([key, self._apart]) if self._apart else key
 
     def append(self, record: RunRecord) -> Entry:
         """Add a record to the laboratory's ledger."""

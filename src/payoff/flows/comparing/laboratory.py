@@ -168,7 +168,9 @@ def _open(place: Place, experiment: Experiment, again: Again) -> Opened:
     """The experiment's project with adapters that read snapshots and write nowhere."""
     project = experiment.project
     makers = assemble.again(project, place.root, place.store, experiment.variables)
-    books = Books(place.ledger, place.past.kit.ledger, looks=experiment.looks, again=again)
+    books = Books(
+        place.ledger, place.past.kit.ledger, looks=experiment.looks, again=again, apart=experiment.apart
+    )
     sources = {
         table: functools.partial(SnapshotSource, table, artifact, place.store, experiment.run)
         for table, artifact in experiment.tables.items()

@@ -27,7 +27,8 @@ _STOPPED = {"PO-R010"}
 class Experiment(msgspec.Struct, frozen=True, kw_only=True):
     """What the laboratory executes: a project in a folder, the tables in the place of its sources, every step's parameters.
 
-    `variables`: environment variables for the steps (an empty one is not set). `looks`: how many looks at the holdout its intervals are made
+    `variables`: environment variables for the steps (an empty one is not set); `apart`: those of them that no remembered result is known to have been
+    made under, so that only results made under the same are taken over. `looks`: how many looks at the holdout its intervals are made
     for. `at`: the time that freshness is held against. `only`: the steps to make; none: everything up to the verdict. `identity`: two experiments
     with the same one are the same. `run`: the run (or the two) that it comes from, for messages.
     """
@@ -37,6 +38,7 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True):
     tables: dict[str, Artifact]
     parameters: dict[str, dict[str, Any]] = {}
     variables: dict[str, str] = {}
+    apart: dict[str, str] = {}
     looks: int = 1
     at: str = ""
     only: tuple[str, ...] = ()
@@ -58,7 +60,7 @@ class Rebuilt(msgspec.Struct, frozen=True, kw_only=True):
         """The run itself, to be executed again."""
         record = self.record
         return Experiment(
-            identity=identity(self.project, (self.tree,), self.tables, record.parameters, {}),
+            identity=identity(self.project, (self.tree,), self.tables, parameters(self.project, record.parameters), {}),
             project=self.project,
             tables=self.tables,
             parameters=parameters(self.project, record.parameters),
@@ -95,7 +97,7 @@ def rebuild(place: Place, record: RunRecord) -> Rebuilt:
             remedy="payoff runs lists this project's",
         )
     notes = [f"{name} led out of the project and was left out" for name in written.left_out]
-    project, tables, said = _with_tables(project, record)
+    project, tables, said = with_tables(project, record)
     return Rebuilt(record=record, root=folder, project=project, tree=written.tree, tables=tables, notes=(*notes, *said))
 
 
@@ -111,7 +113,7 @@ def _refuse_unbegun(record: RunRecord) -> None:
         )
 
 
-def _with_tables(project: Project, record: RunRecord) -> tuple[Project, dict[str, Artifact], list[str]]:
+def with_tables(project: Project, record: RunRecord) -> tuple[Project, dict[str, Artifact], list[str]]:
     """The project with its tables in the place of its sources, and with what was made in a database in the place of what made it."""
     there = {outcome.name for outcome in record.steps if "at" in outcome.extra}
     frozen = {name for name in there if name in record.tables and project.source(name) is None}
@@ -137,7 +139,7 @@ def variables(record: RunRecord) -> dict[str, str]:
     """The environment variables that results hang on, as the run's steps had them; none where that was not recorded."""
     found: dict[str, str] = {}
     for outcome in record.steps:
-        said = outcome.fingerprint.get("environment", {})
+        said = outcome.fingerprint.get("variables", {})
         found |= {str(name): str(value) for name, value in said.items()} if isinstance(said, dict) else {}
     return found
 
