@@ -79,7 +79,9 @@ def commit_of(root: Path, tree: str, parent: str | None, run: str) -> str | None
     before = ("-p", parent) if parent is not None else ()
     nobody = {f"GIT_{who}_{what}": value for who in ("AUTHOR", "COMMITTER") for what, value in _NOBODY.items()}
     try:
-        return _answer(root, "commit-tree", tree, *before, "-m", "A working tree as a run of Payoff found it", environment=nobody)
+        return _answer(
+            root, "commit-tree", tree, *before, "-m", "A working tree as a run of Payoff found it", environment=nobody
+        )
     except (OSError, subprocess.CalledProcessError):
         return None
 

@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from payoff.base import hashing
 from payoff.records.answers.reproduce import Figure, StepAgain
-from payoff.value.intervals import prediction
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from payoff.records.artifact import Artifact
     from payoff.records.evidence import StepOutcome
@@ -38,9 +37,15 @@ def settled(run: RunRecord, executions: Sequence[RunRecord]) -> bool:
 
 
 def compare(
-    run: RunRecord, executions: Sequence[RunRecord], inputs: Mapping[str, Sequence[str]], *, confidence: float = 0.99
+    run: RunRecord,
+    executions: Sequence[RunRecord],
+    inputs: Mapping[str, Sequence[str]],
+    expect: Callable[[Sequence[float], float], tuple[float, float]],
+    *,
+    confidence: float = 0.99,
 ) -> Compared:
-    """Hold a run against one or more executions of it; `inputs` has the names of the stages that each stage takes something from.
+    """Hold a run against one or more executions of it; `inputs` has the names of the stages that each stage takes something from, `expect`
+    says where one more number is expected after some others, with a confidence.
 
     Where the first is not the same, the others say whether it would ever be. A stage varies when its executions differ among themselves, or
     are made of something that varies; then each number of the run must lie where one more execution is expected (Student's prediction interval at
@@ -53,7 +58,12 @@ def compare(
     unlike = [name for name in names if len({each.get(name) for each in (own, *theirs)}) > 1]
     share = 1 - (1 - confidence) / max(1, len(unlike))
     found = tuple(
-        _figure(name, own.get(name), [each.get(name) for each in theirs], share, alike=name not in unlike)
+        _figure(
+            name,
+            own.get(name),
+            [each.get(name) for each in theirs],
+            None if name not in unlike else lambda values: expect(values, share),
+        )
         for name in names
     )
     steps = _steps(run, executions, _tainted(executions, inputs))
@@ -72,9 +82,10 @@ def figures(record: RunRecord) -> dict[str, float]:
     found = dict(record.metrics)
     if record.valuation is not None:
         gain = record.valuation.gain
-        money = {f"{_MONEY}{name}": each for name, each in record.valuation.per_year.items()}
-        for name, each in (*money.items(), ("gain", gain)):
-            found |= {name: each.mean, f"{name}.low": each.low, f"{name}.high": each.high}
+        found |= {"gain": gain.mean, "gain.low": gain.low, "gain.high": gain.high}
+        for name, each in record.valuation.per_year.items():
+            money = f"{_MONEY}{name}"
+            found |= {money: each.mean, f"{money}.low": each.low, f"{money}.high": each.high}
     return found
 
 
@@ -134,10 +145,9 @@ def _steps(run: RunRecord, executions: Sequence[RunRecord], tainted: frozenset[s
     first = executions[0]
     ours, theirs = _outcomes(run), _outcomes(first)
     harmless = _signature(run, first) == _signature(first, run)
-    answers = []
-    for name in ours:
-        if name in theirs:
-            answers.append(_step(ours[name], theirs[name], harmless=harmless, varies=name in tainted))
+    answers = [
+        _step(ours[name], theirs[name], harmless=harmless, varies=name in tainted) for name in ours if name in theirs
+    ]
     gates = {each.gate: each.passed for each in first.verdicts}
     for verdict in run.verdicts:
         if gates.get(verdict.gate, verdict.passed) != verdict.passed:
@@ -171,7 +181,9 @@ def _what(ours: StepOutcome, theirs: StepOutcome, kind: str) -> str:
     said = []
     if ours.output is not None and theirs.output is not None and ours.output.id != theirs.output.id:
         said.append(_table(ours.output, theirs.output) if kind == "table" else "the object's bytes")
-    names = sorted(n for n in ours.metrics.keys() | theirs.metrics.keys() if ours.metrics.get(n) != theirs.metrics.get(n))
+    names = sorted(
+        n for n in ours.metrics.keys() | theirs.metrics.keys() if ours.metrics.get(n) != theirs.metrics.get(n)
+    )
     if names:
         said.append("the metric" + ("s " if len(names) > 1 else " ") + ", ".join(names[:5]))
     return "; ".join(said)
@@ -192,12 +204,16 @@ def _table(ours: Artifact, theirs: Artifact) -> str:
 
 
 def _figure(
-    name: str, own: float | None, theirs: list[float | None], confidence: float, *, alike: bool
+    name: str,
+    own: float | None,
+    theirs: list[float | None],
+    expect: Callable[[Sequence[float]], tuple[float, float]] | None,
 ) -> Figure:
-    if alike:
+    """`expect` is none where the number is always the same."""
+    if expect is None:
         return Figure(name=name, a=own, b=theirs[0])
     values = [value for value in theirs if value is not None]
     if own is None or len(values) < len(theirs):
         return Figure(name=name, a=own, b=theirs[0], within=False)
-    low, high = prediction(values, confidence)
+    low, high = expect(values)
     return Figure(name=name, a=own, b=theirs[0], low=low, high=high, within=low <= own <= high)

@@ -25,7 +25,11 @@ def _path(key: str, *documents: Mapping[str, Any]) -> list[str]:
     here: list[Any] = list(documents)
     while parts:
         size = next(
-            (n for n in range(len(parts), 0, -1) if any(isinstance(d, dict) and ".".join(parts[:n]) in d for d in here)),
+            (
+                n
+                for n in range(len(parts), 0, -1)
+                if any(isinstance(d, dict) and ".".join(parts[:n]) in d for d in here)
+            ),
             1,
         )
         name = ".".join(parts[:size])

@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
@@ -196,22 +194,3 @@ def _student(tail: float, freedom: int) -> float:
     """
     z = NormalDist().inv_cdf(1 - tail)
     return z + (z**3 + z) / (4 * freedom) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * freedom**2)
-
-
-def prediction(values: Sequence[float], confidence: float) -> tuple[float, float]:
-    """Where one more value is expected after these, with this confidence (0-1): Student's prediction interval for normal values.
-
-    With a single value, or values that are all equal, it is that value.
-
-    >>> low, high = prediction([9.0, 10.0, 11.0], 0.95)
-    >>> round(low, 2), round(high, 2)
-    (5.03, 14.97)
-    """
-    count, mean = len(values), math.fsum(values) / len(values)
-    if len(set(values)) == 1:
-        return values[0], values[0]
-    from scipy.special import stdtrit  # takes as long to import as this file
-
-    spread = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (count - 1) * (1 + 1 / count))
-    half = float(stdtrit(count - 1, 0.5 + confidence / 2)) * spread
-    return mean - half, mean + half

@@ -95,9 +95,7 @@ def ledger(folder: Path) -> Ledger:
     return made
 
 
-def again(
-    project: Project, home: Path, store: Store, variables: Mapping[str, str]
-) -> dict[str, Callable[[], Any]]:
+def again(project: Project, home: Path, store: Store, variables: Mapping[str, str]) -> dict[str, Callable[[], Any]]:
     """What makes the adapters of a project that is executed again in another folder than its `home`, the ledger apart.
 
     It has the home's snapshots and installed environments; it writes to no sink, tells nobody, and runs on this machine. `variables` are

@@ -199,7 +199,11 @@ def story(value, task):
     frames = [frame for frame in told.stack if not_ours(frame)]
     root = os.path.abspath(task["root"])
     start = root + os.sep  # it may be in a folder .payoff itself, where an earlier run is executed again
-    own = [f for f in frames if os.path.abspath(f.filename).startswith(start) and ".payoff" not in os.path.abspath(f.filename)[len(start) :]]
+    own = [
+        f
+        for f in frames
+        if os.path.abspath(f.filename).startswith(start) and ".payoff" not in os.path.abspath(f.filename)[len(start) :]
+    ]
     where = [os.path.relpath(own[-1].filename, root), own[-1].lineno] if own else None
     if isinstance(value, SyntaxError) and value.filename:
         where = [os.path.relpath(value.filename, root), value.lineno or 0]

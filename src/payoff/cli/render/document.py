@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from payoff.base.errors import PayoffError
+    from payoff.records.answers.reproduce import Reproduced
     from payoff.records.answers.request import InitAnswer, RunAnswer
     from payoff.records.answers.why import Why
-    from payoff.records.answers.reproduce import Reproduced
     from payoff.records.answers.worth import Worth
     from payoff.records.evidence import Interval, StepOutcome
     from payoff.records.finding import Finding

@@ -12,7 +12,11 @@ if TYPE_CHECKING:
     from payoff.records.answers.reproduce import Figure, Reproduced
 
 _SHOWN = 12
-_SAYS = {"equal": "other bytes, the same made of it", "varies": "varies from execution to execution", "differs": "differs"}
+_SAYS = {
+    "equal": "other bytes, the same made of it",
+    "varies": "varies from execution to execution",
+    "differs": "differs",
+}
 
 
 def exit_code(answer: Reproduced) -> int:
@@ -29,7 +33,11 @@ def text(answer: Reproduced) -> str:
 
 def _head(answer: Reproduced) -> list[str]:
     if answer.verdict == "exact":
-        what = f"it fails in the same way ({answer.failed})" if answer.failed else "every table, model, metric and amount is the same to the last bit"
+        what = (
+            f"it fails in the same way ({answer.failed})"
+            if answer.failed
+            else "every table, model, metric and amount is the same to the last bit"
+        )
         said = f"Exact: executed again, {what}."
         if any(step.same == "equal" for step in answer.steps):
             said = "Exact: executed again, every table, metric and amount is the same to the last bit. Objects have other bytes, but the same was made of them."

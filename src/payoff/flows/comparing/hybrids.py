@@ -35,7 +35,13 @@ _AWAY = (".payoff", ".venv", ".git", "__pycache__", "node_modules")
 
 
 def measure(
-    laboratory: Laboratory, a: Rebuilt, b: Rebuilt, factors: Sequence[Factor], environments: Environments, *, metric: str = GAIN
+    laboratory: Laboratory,
+    a: Rebuilt,
+    b: Rebuilt,
+    factors: Sequence[Factor],
+    environments: Environments,
+    *,
+    metric: str = GAIN,
 ) -> Callable[[frozenset[str], int], Measured]:
     """What the search of causes calls: the metric of the hybrid that takes these factors from B, in its n-th execution."""
     composed: dict[frozenset[str], Experiment | str] = {}
@@ -76,7 +82,13 @@ def compose(
 
 class _Hybrid:
     def __init__(
-        self, place: Place, a: Rebuilt, b: Rebuilt, known: Mapping[str, Factor], chosen: frozenset[str], environments: Environments
+        self,
+        place: Place,
+        a: Rebuilt,
+        b: Rebuilt,
+        known: Mapping[str, Factor],
+        chosen: frozenset[str],
+        environments: Environments,
     ) -> None:
         self.place, self.a, self.b = place, a, b
         self.known, self.chosen, self.environments = known, chosen, environments
@@ -145,11 +157,8 @@ class _Hybrid:
         if not all_keys and follows:
             return
         ours, theirs = ((each.root / CHARTER).read_text(encoding="utf-8") for each in (self.a, self.b))
-        if keys == all_keys and keys:
-            made = theirs
-        else:
-            made = charters.splice(ours, theirs, keys) if keys else ours
-        (folder / CHARTER).write_text(made, encoding="utf-8")
+        mixed = theirs if keys == all_keys else charters.splice(ours, theirs, keys)
+        (folder / CHARTER).write_text(mixed if keys else ours, encoding="utf-8")
 
     # -- what is said of steps and tables
 
@@ -197,7 +206,11 @@ class _Hybrid:
         for source in project.sources:
             name = source.table
             code = {f"code:{part}" for part in (f"sql/{name}.sql", *self._parts(name))}
-            take = f"data:{name}" in self.chosen or name not in tables or (source.kind == "snapshot" and code & self.chosen)
+            take = (
+                f"data:{name}" in self.chosen
+                or name not in tables
+                or (source.kind == "snapshot" and code & self.chosen)
+            )
             other = self.b.tables.get(name)
             if take and other is not None:
                 found[name] = other
@@ -223,7 +236,8 @@ class _Hybrid:
         """The environment variables that are factors, each as the side has it that it is taken from."""
         ids = [each for each in self.known if each.startswith("system:env:")]
         return {
-            each.removeprefix("system:env:"): self.known[each].b if each in self.chosen else self.known[each].a for each in ids
+            each.removeprefix("system:env:"): self.known[each].b if each in self.chosen else self.known[each].a
+            for each in ids
         }
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -168,9 +168,7 @@ def _open(place: Place, experiment: Experiment, again: Again) -> Opened:
     """The experiment's project with adapters that read snapshots and write nowhere."""
     project = experiment.project
     makers = assemble.again(project, place.root, place.store, experiment.variables)
-    books = Books(
-        place.ledger, place.past.kit.ledger, looks=experiment.looks, again=again, apart=experiment.apart
-    )
+    books = Books(place.ledger, place.past.kit.ledger, looks=experiment.looks, again=again, apart=experiment.apart)
     sources = {
         table: functools.partial(SnapshotSource, table, artifact, place.store, experiment.run)
         for table, artifact in experiment.tables.items()
@@ -215,9 +213,7 @@ def _world(opened: Opened) -> build.World:
 
 
 def _wish(experiment: Experiment, again: Again) -> build.Request:
-    return build.Request(
-        parameters=experiment.parameters, only=experiment.only, force=again == "everything"
-    )
+    return build.Request(parameters=experiment.parameters, only=experiment.only, force=again == "everything")
 
 
 def _raise_outside(result: execution.Result) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from payoff.wiring import assemble
 
@@ -42,7 +42,7 @@ class Place:
         """Remove what was written for this process."""
         shutil.rmtree(self._work, ignore_errors=True)
 
-    def __enter__(self) -> Place:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -123,7 +123,9 @@ def with_tables(project: Project, record: RunRecord) -> tuple[Project, dict[str,
         project, steps=kept, sources=(*project.sources, *made), sinks=(), push="never", lineage={}
     )
     tables = {source.table: record.tables[source.table] for source in project.sources if source.table in record.tables}
-    notes = [f"{name} was made where its data is: its table is taken as it was, not made again" for name in sorted(frozen)]
+    notes = [
+        f"{name} was made where its data is: its table is taken as it was, not made again" for name in sorted(frozen)
+    ]
     return project, tables, notes
 
 
@@ -160,7 +162,9 @@ def identity(
     switched: dict[str, str],
 ) -> str:
     """What tells experiments apart: files, settings of steps, tables, parameters, environments and variables."""
-    steps = [[step.name, step.code, step.seed, step.deterministic, step.threads, step.environment] for step in project.steps]
+    steps = [
+        [step.name, step.code, step.seed, step.deterministic, step.threads, step.environment] for step in project.steps
+    ]
     environments = [[each.name, each.digest, each.python] for each in project.environments]
     content = {name: each.id for name, each in tables.items()}
     return hashing.of_json([sorted(trees), project.files, steps, environments, content, given, switched])

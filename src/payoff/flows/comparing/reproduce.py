@@ -15,9 +15,12 @@ from payoff.records.answers.reproduce import Reproduced
 from payoff.reproduction import again
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from payoff.ports.observer import Observer
     from payoff.records.answers.reproduce import ReproduceRequest
     from payoff.records.project import Project
+    from payoff.records.run import RunRecord
 
 CONFIDENCE = 0.99
 
@@ -33,14 +36,14 @@ def reproduce(request: ReproduceRequest, tell: Observer = silent) -> Reproduced:
     with Place(past) as place:
         built = rebuild(place, record)
         experiment = built.experiment
-        executions = []
+        executions: list[RunRecord] = []
         while not executions or not (again.settled(record, executions) or len(executions) >= request.replicates):
             executions.append(
                 laboratory.execute(place, experiment, again="everything", tell=tell, command=request.command)
             )
             if len(executions) == 1:
                 place.ledger.append(executions[0])
-    compared = again.compare(record, executions, _inputs(built.project), confidence=CONFIDENCE)
+    compared = again.compare(record, executions, _inputs(built.project), _expect, confidence=CONFIDENCE)
     return Reproduced(
         run=record.run,
         again=executions[0].run,
@@ -55,6 +58,12 @@ def reproduce(request: ReproduceRequest, tell: Observer = silent) -> Reproduced:
         run_seconds=record.seconds,
         notes=built.notes,
     )
+
+
+def _expect(values: Sequence[float], confidence: float) -> tuple[float, float]:
+    from payoff.value.repeated.prediction import prediction  # brings scipy, and most runs come out the same
+
+    return prediction(values, confidence)
 
 
 def _inputs(project: Project) -> dict[str, tuple[str, ...]]:

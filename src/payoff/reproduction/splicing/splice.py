@@ -26,7 +26,9 @@ class Unfit(Exception):
     """Parts that cannot be taken apart from others; the text says which, and why."""
 
 
-def splice(a: Mapping[str, str], b: Mapping[str, str], taken: Collection[str], changed: Collection[str]) -> dict[str, str]:
+def splice(
+    a: Mapping[str, str], b: Mapping[str, str], taken: Collection[str], changed: Collection[str]
+) -> dict[str, str]:
     """The code of a hybrid: path -> text of all Python and SQL files.
 
     `a` and `b` have the files of either side; `changed` are all parts that differ between them, `taken` those as B has them. With none
@@ -60,7 +62,9 @@ class Wanted(NamedTuple):
 
 
 class _Work:
-    def __init__(self, a: Mapping[str, str], b: Mapping[str, str], taken: frozenset[str], changed: frozenset[str]) -> None:
+    def __init__(
+        self, a: Mapping[str, str], b: Mapping[str, str], taken: frozenset[str], changed: frozenset[str]
+    ) -> None:
         self.a, self.b = sources(a), sources(b)
         self.taken, self.changed = taken, changed
         self.wanted: dict[str, Wanted] = {}
@@ -216,7 +220,9 @@ class _Mix:
         self.ours, self.theirs, self.wanted = ours, theirs, wanted
         self.kept = kept
         self.instead: dict[int, list[str]] = {}  # number of a statement of A -> texts that stand there
-        self.after: dict[int, list[tuple[int, str]]] = {}  # number of a statement of A (-1: the top) -> (number in B, text) that follow it
+        self.after: dict[
+            int, list[tuple[int, str]]
+        ] = {}  # number of a statement of A (-1: the top) -> (number in B, text) that follow it
 
     def text(self) -> str:
         """The module."""
@@ -260,7 +266,9 @@ class _Mix:
             left -= group
             for name in sorted(group - self.wanted.names):
                 if f"{self.ours.name}.{name}" in self.kept and self.ours.digest(name) != self.theirs.digest(name):
-                    raise Unfit(f"{self.ours.name}.{name} and {min(group & self.wanted.names)} are made by one statement")
+                    raise Unfit(
+                        f"{self.ours.name}.{name} and {min(group & self.wanted.names)} are made by one statement"
+                    )
             yield frozenset(group)
 
     def _swap(self, old: list[Unit], new: list[Unit], names: frozenset[str]) -> None:

@@ -143,5 +143,5 @@ def _units(tree: ast.Module, text: str) -> Iterator[Unit]:
 
 
 def _start(node: ast.stmt) -> int:
-    decorators = getattr(node, "decorator_list", None) or []
-    return min([node.lineno, *(each.lineno for each in decorators)])
+    decorators: list[ast.expr] = getattr(node, "decorator_list", [])
+    return min((each.lineno for each in decorators), default=node.lineno)
