@@ -17,6 +17,8 @@ from payoff.ports.landing import Landing
 from payoff.ports.ledger import Ledger, Readout
 from payoff.ports.observer import Observer, silent
 from payoff.ports.pushdown import Database
+from payoff.ports.releasing.registry import Registry
+from payoff.ports.releasing.signer import Signer
 from payoff.ports.sink import Sink, check_mode, json_rows, refuse_unjson, taken, unfit
 from payoff.ports.source import Positioned, Source
 from payoff.ports.sql.adbc import AdbcSource
@@ -60,6 +62,7 @@ from payoff.records.joins.as_of import AsOf, Join
 from payoff.records.label import Label, LabelSpec, Lowering, Zone
 from payoff.records.placement import Dialect, Location, Placement, Relation
 from payoff.records.project import Environment, Git, Input, Project, SinkSpec, SourceSpec, Step, Tracking
+from payoff.records.release.image import Base, Blob, Layer, Member, Start
 from payoff.records.run import Entry, EnvironmentUsed, RunRecord, Summary
 from payoff.records.state import Remembered, State
 from payoff.records.stream import Arrival, Batch, Ingested, LandingState, Lost, Poison, StreamOptions
@@ -71,7 +74,9 @@ __all__ = [
     "Arrival",
     "Artifact",
     "AsOf",
+    "Base",
     "Batch",
+    "Blob",
     "Bug",
     "Calibration",
     "CapacitySpec",
@@ -113,11 +118,13 @@ __all__ = [
     "LabelSpec",
     "Landing",
     "LandingState",
+    "Layer",
     "Leak",
     "Ledger",
     "Location",
     "Lost",
     "Lowering",
+    "Member",
     "Money",
     "Objective",
     "Observer",
@@ -133,17 +140,20 @@ __all__ = [
     "QuantitySpec",
     "Readout",
     "Refused",
+    "Registry",
     "Relation",
     "Remembered",
     "RunRecord",
     "SegmentSpec",
     "Signed",
+    "Signer",
     "Sink",
     "SinkSpec",
     "Source",
     "SourceSpec",
     "SplitSpec",
     "SqlSource",
+    "Start",
     "State",
     "Step",
     "StepOutcome",

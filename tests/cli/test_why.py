@@ -11,7 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 from payoff.cli.render import document
-from payoff.cli.render import why as words
+from payoff.cli.render.comparing import why as words
 from payoff.records.answers.why import Expected, Why
 from payoff.records.hybrids.attribution import Attribution, Cause, Factor, Interaction, Measured, Noise
 

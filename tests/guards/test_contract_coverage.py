@@ -27,7 +27,8 @@ def registered(project: str) -> set[str]:
 
 def suite_of(adapter: str) -> str:
     """`payoff.ledgers:sqlite` -> `payoff.testing.ledger.LedgerSuite`."""
-    port = adapter.partition(":")[0].removeprefix("payoff.").removesuffix("s")
+    ports = adapter.partition(":")[0].removeprefix("payoff.")
+    port = f"{ports[:-3]}y" if ports.endswith("ies") else ports.removesuffix("s")
     return f"payoff.testing.{port}.{port.title()}Suite"
 
 

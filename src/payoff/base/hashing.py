@@ -1,4 +1,4 @@
-"""Digests: BLAKE2b of canonical JSON, text and files. 128 bits, hexadecimal."""
+"""Digests: BLAKE2b of canonical JSON, text and files (128 bits, hexadecimal); SHA-256 where a standard of others asks for it."""
 
 from __future__ import annotations
 
@@ -35,6 +35,33 @@ def of_file(path: str | os.PathLike[str]) -> str:
         while chunk := stream.read(1 << 20):
             digest.update(chunk)
         return digest.hexdigest()
+
+
+class Sha256:
+    """SHA-256 of bytes that come in pieces; `digest` is as OCI writes it: `sha256:` and 64 hexadecimal digits."""
+
+    def __init__(self) -> None:
+        self._hash = hashlib.sha256()
+        self.size = 0
+
+    def update(self, data: bytes) -> None:
+        """More bytes."""
+        self._hash.update(data)
+        self.size += len(data)
+
+    @property
+    def digest(self) -> str:
+        """Of all bytes so far."""
+        return f"sha256:{self._hash.hexdigest()}"
+
+
+def sha256(data: bytes) -> str:
+    """The SHA-256 of bytes as OCI writes it.
+
+    >>> sha256(b"")[:20]
+    'sha256:e3b0c44298fc1'
+    """
+    return f"sha256:{hashlib.sha256(data).hexdigest()}"
 
 
 def keyed(key: bytes, data: bytes) -> str:

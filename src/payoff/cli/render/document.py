@@ -56,7 +56,7 @@ def run(answer: RunAnswer, exit_code: int, **more: Any) -> str:
     """The document of `run` and `show` (docs/schemas/run.json)."""
     record = answer.record
     charter = record.charter
-    facts = {
+    facts: dict[str, Any] = {
         "run": record.run,
         "status": record.status,
         "exit_code": exit_code,
@@ -154,7 +154,7 @@ def worth(answer: Worth) -> str:
 def why(answer: Why) -> str:
     """The document of `why` (docs/schemas/why.json)."""
     found = answer.attribution
-    facts = {
+    facts: dict[str, Any] = {
         "metric": answer.metric,
         "unit": answer.unit or None,
         "runs": {"a": answer.a, "b": answer.b},

@@ -109,11 +109,11 @@ def _waterfall(answer: Why, found: Attribution) -> list[str]:
         money(found.b.value, unit),
     ]
     wide = max(len(each) for each in amounts)
-    rows = [("A", cut(answer.a, 20), amounts[0].rjust(wide), axis.whole(found.a.value), "")]
+    levelled = [("A", cut(answer.a, 20), amounts[0].rjust(wide), axis.whole(found.a.value), "")]
     for (title, what, _, interval), start, end, shown in zip(steps, levels, levels[1:], amounts[1:], strict=False):
-        rows.append((title, what, shown.rjust(wide), axis.part(start, end), interval))
-    rows.append(("B", cut(answer.b, 20), amounts[-1].rjust(wide), axis.whole(found.b.value), ""))
-    return ["From A to B", *table(("", "", "", "", ""), rows)[1:]]
+        levelled.append((title, what, shown.rjust(wide), axis.part(start, end), interval))
+    levelled.append(("B", cut(answer.b, 20), amounts[-1].rjust(wide), axis.whole(found.b.value), ""))
+    return ["From A to B", *table(("", "", "", "", ""), levelled)[1:]]
 
 
 class _Axis(NamedTuple):

@@ -1,0 +1,1 @@
+"""Where images are kept: a file or folder for each kind."""

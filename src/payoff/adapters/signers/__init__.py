@@ -1,0 +1,1 @@
+"""What signs: a file for each kind of key."""

@@ -1,0 +1,1 @@
+"""Screens of the verbs that compare runs or repeat them."""

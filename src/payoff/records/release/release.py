@@ -1,0 +1,78 @@
+"""The release record: what is in an image, which verdicts it passed, what came before it; the envelope that signs it; and who approved it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from payoff.records.evidence import Verdict
+
+STATEMENT = "https://in-toto.io/Statement/v1"
+IN_TOTO = "application/vnd.in-toto+json"
+RELEASE = "https://payoff.dev/release/v1"
+APPROVAL = "https://payoff.dev/approval/v1"
+PROVENANCE = "https://slsa.dev/provenance/v1"
+SBOM = "application/vnd.cyclonedx+json"
+
+
+class Release(msgspec.Struct, frozen=True, kw_only=True):
+    """The predicate of a release's statement. Its subject is the image.
+
+    `number` counts a project's releases from 1; `previous` is the SHA-256 of the statement before it (empty for the first). `image` and
+    `base` are digests of manifests; `model` is the model's content (`artifact id`, `sha256` of its file), `data` maps tables to the snapshots that
+    the run read, `environments` names to the digests of their locks. `sbom` and `provenance` are the SHA-256 of the documents attached
+    to the image. `gain` is the model's gain a year with its interval, as the run's record has it.
+    """
+
+    number: int
+    project: str
+    name: str
+    run: str
+    created: str
+    by: str
+    image: str
+    base: str
+    model: dict[str, str]
+    data: dict[str, str] = {}
+    environments: dict[str, str] = {}
+    charter: str = ""
+    commit: str = ""
+    tree: str = ""
+    currency: str = ""
+    gain: dict[str, Any] = {}
+    verdicts: tuple[Verdict, ...] = ()
+    sbom: str = ""
+    provenance: str = ""
+    previous: str = ""
+    version: str = ""
+
+
+class Approval(msgspec.Struct, frozen=True, kw_only=True):
+    """The predicate of an approval's statement: somebody says, in a role, that a release (by its statement's SHA-256) may go to a stage.
+
+    An empty `stage` means every stage.
+    """
+
+    release: str
+    number: int
+    project: str
+    role: str
+    stage: str = ""
+    created: str = ""
+    says: str = ""
+
+
+class Signature(msgspec.Struct, frozen=True, kw_only=True):
+    """`keyid` is a hint only (the key's fingerprint); what counts is whom `sig` verifies for. `sig` is base64."""
+
+    sig: str
+    keyid: str = ""
+
+
+class Envelope(msgspec.Struct, frozen=True, kw_only=True):
+    """A DSSE envelope (https://github.com/secure-systems-lab/dsse, v1.0). `payload` is base64 of the statement's bytes."""
+
+    payload: str
+    payload_type: str = msgspec.field(name="payloadType", default=IN_TOTO)
+    signatures: tuple[Signature, ...] = ()
