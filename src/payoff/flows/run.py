@@ -17,7 +17,7 @@ from payoff.flows.opening import Opened, open_project
 from payoff.flows.show import answer_for
 from payoff.plan import build, explain
 from payoff.ports.observer import silent
-from payoff.project.past.keeping import Keeping
+from payoff.project.git import Keeping
 from payoff.records.answers.request import PlanText, RunAnswer, RunRequest
 from payoff.records.evidence import Evidence
 

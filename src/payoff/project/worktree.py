@@ -86,30 +86,33 @@ def commit_of(root: Path, tree: str, parent: str | None, run: str) -> str | None
         return None
 
 
-def checkout(root: Path, tree: str, folder: Path) -> str:
-    """Write the files of a tree (or commit) into a folder, as `git checkout` would; answers the digest of what was written.
+def checkout(root: Path, tree: str, folder: Path) -> tuple[str, str]:
+    """Write the files of a tree (or commit) into a folder, as `git checkout` would; answers the digest of what was written, and what git said
+    where it could not (then the digest is empty).
 
     Only the part of the tree that is the project in `root` is written, at the top of the folder. Files come through the filters that
-    `.gitattributes` names. Raises CalledProcessError where git does not have all of the tree.
+    `.gitattributes` names.
     """
-    within = _answer(root, "rev-parse", "--show-prefix").rstrip("/")
-    part = _answer(root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{tree}^{{tree}}")
-    if within:
-        part = _answer(root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{part}:{within}")
     index = folder.with_name(f"{folder.name}.index")
-    private = {
-        "GIT_INDEX_FILE": os.fspath(index),
-        "GIT_DIR": _answer(root, "rev-parse", "--absolute-git-dir"),
-        "GIT_WORK_TREE": os.fspath(folder),
-    }
     try:
+        within = _answer(root, "rev-parse", "--show-prefix").rstrip("/")
+        part = _answer(root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{tree}^{{tree}}")
+        if within:
+            part = _answer(root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{part}:{within}")
+        private = {
+            "GIT_INDEX_FILE": os.fspath(index),
+            "GIT_DIR": _answer(root, "rev-parse", "--absolute-git-dir"),
+            "GIT_WORK_TREE": os.fspath(folder),
+        }
         folder.mkdir(parents=True)
         _answer(folder, "read-tree", part, environment=private)
         _answer(folder, "checkout-index", "--all", "--force", "--quiet", environment=private)
+    except subprocess.CalledProcessError as error:
+        return "", os.fsdecode(error.stderr)
     finally:
         with contextlib.suppress(OSError):
             index.unlink(missing_ok=True)
-    return part
+    return part, ""
 
 
 def has(root: Path, tree: str) -> bool:

@@ -24,7 +24,7 @@ def main(argv: list[str]) -> int:
     options = parser.read(argv)
 
     from payoff.cli.render import document
-    from payoff.cli.render import reproduce as words
+    from payoff.cli.render.comparing import reproduce as words
     from payoff.cli.render.progress import watching
     from payoff.cli.run import stop
     from payoff.flows.comparing.reproduce import reproduce

@@ -13,9 +13,9 @@ from payoff import project as projects
 from payoff.base.errors import InvalidInput
 from payoff.flows.comparing.laboratory import GAIN, Laboratory
 from payoff.flows.comparing.rebuilding import Experiment, identity, parameters, variables, with_tables
+from payoff.project.past import charter
 from payoff.records.hybrids.attribution import Factor, Measured
 from payoff.records.project import Environment, Git
-from payoff.reproduction import charters
 from payoff.reproduction.splicing.splice import Unfit, splice
 
 if TYPE_CHECKING:
@@ -157,7 +157,7 @@ class _Hybrid:
         if not all_keys and follows:
             return
         ours, theirs = ((each.root / CHARTER).read_text(encoding="utf-8") for each in (self.a, self.b))
-        mixed = theirs if keys == all_keys else charters.splice(ours, theirs, keys)
+        mixed = theirs if keys == all_keys else charter.splice(ours, theirs, keys)
         (folder / CHARTER).write_text(mixed if keys else ours, encoding="utf-8")
 
     # -- what is said of steps and tables

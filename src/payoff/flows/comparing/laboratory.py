@@ -156,7 +156,7 @@ def execute(
                 opened.project, plan, opened.kit, state, run=run, tell=tell, machine=machine, seen=seen
             )
         if result.interrupted:
-            raise KeyboardInterrupt
+            raise _stopped()
         _raise_outside(result)
         return recording.record(opened, plan, result, request, run=run, began=began, clock=clock)
     finally:
@@ -214,6 +214,15 @@ def _world(opened: Opened) -> build.World:
 
 def _wish(experiment: Experiment, again: Again) -> build.Request:
     return build.Request(parameters=experiment.parameters, only=experiment.only, force=again == "everything")
+
+
+def _stopped() -> OutsideError:
+    return OutsideError(
+        "it was stopped before its end, by ctrl-C or a signal",
+        code="PO-Q009",
+        expected="an execution that may go on to its verdict",
+        remedy="the same command again: what was executed is not executed again",
+    )
 
 
 def _raise_outside(result: execution.Result) -> None:

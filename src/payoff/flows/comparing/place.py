@@ -7,6 +7,7 @@ import re
 import shutil
 from typing import TYPE_CHECKING, Self
 
+from payoff.base.ids import new_run_id
 from payoff.wiring import assemble
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ class Place:
         self.store: Store = past.kit.store
         self.ledger: Ledger = assemble.ledger(past.root / FOLDER)
         self._base = past.root / FOLDER / "work"
-        self._work = self._base / f"{os.getpid()}-{os.urandom(3).hex()}"
+        self._work = self._base / f"{os.getpid()}-{new_run_id()}"
         self._number = 0
         self._clean()
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 from typing import TYPE_CHECKING, NamedTuple
 
 from payoff.base.errors import OutsideError, UserError
@@ -34,13 +33,11 @@ def write(root: Path, git: Git | None, folder: Path, run: str) -> Written:
     if not worktree.has(root, wanted):
         raise _gone(git, run)
     try:
-        tree = worktree.checkout(root, wanted, folder)
-    except subprocess.CalledProcessError as error:
-        if _is_full(error.stderr):
-            raise _no_room(folder) from error
-        raise _gone(git, run) from error
+        tree, failed = worktree.checkout(root, wanted, folder)
     except OSError as error:
         raise _no_room(folder) from error
+    if not tree:
+        raise _no_room(folder) if _is_full(failed) else _gone(git, run)
     shutil.rmtree(folder / OURS, ignore_errors=True)  # what runs make, which somebody put under git
     return Written(tree, tuple(_cut_links(folder)))
 
@@ -69,8 +66,8 @@ def _gone(git: Git | None, run: str) -> UserError:
     )
 
 
-def _is_full(said: bytes) -> bool:
-    return b"No space left" in said or b"Disk quota" in said
+def _is_full(said: str) -> bool:
+    return "No space left" in said or "Disk quota" in said
 
 
 def _no_room(folder: Path) -> OutsideError:
