@@ -85,9 +85,16 @@ class _Work:
         self.whole = {module for module in self.wanted if self._is_whole(module)}
 
     def _is_whole(self, module: str) -> bool:
-        """Whether all that differs in a module is taken: then the module is taken as it is."""
+        """Whether all that differs in a module is taken, nobody can miss a name of A's, and no import leads elsewhere: then it is taken as it is."""
         parts = {part for part in self.changed if not part.endswith(".sql") and self._place(part)[0] == module}
-        return bool(parts) and parts <= self.taken
+        ours, theirs = self.a.get(module), self.b.get(module)
+        fits = True
+        if ours is not None and theirs is not None:
+            same = [
+                [str(each) for each in ours.targets(n)] == [str(each) for each in theirs.targets(n)] for n in ours.names
+            ]
+            fits = ours.names <= theirs.names and all(same)
+        return parts <= self.taken and fits
 
     def files(self) -> dict[str, str]:
         """The files that are not as A has them."""
@@ -266,9 +273,8 @@ class _Mix:
             left -= group
             for name in sorted(group - self.wanted.names):
                 if f"{self.ours.name}.{name}" in self.kept and self.ours.digest(name) != self.theirs.digest(name):
-                    raise Unfit(
-                        f"{self.ours.name}.{name} and {min(group & self.wanted.names)} are made by one statement"
-                    )
+                    other = min(group & self.wanted.names)
+                    raise Unfit(f"{self.ours.name}.{name} and {self.ours.name}.{other} are made by one statement")
             yield frozenset(group)
 
     def _swap(self, old: list[Unit], new: list[Unit], names: frozenset[str]) -> None:
@@ -278,7 +284,8 @@ class _Mix:
         for unit, text in zip(old, texts, strict=False):
             self.instead[unit.number] = [text]
         for unit, text in list(zip(new, texts, strict=True))[len(old) :]:
-            self.after.setdefault(self._before(unit, names), []).append((unit.number, text))
+            anchor = old[-1].number if old else self._before(unit, names)
+            self.after.setdefault(anchor, []).append((unit.number, text))
 
     def _before(self, unit: Unit, names: frozenset[str]) -> int:
         """The statement of A after which a statement that only B has belongs: that of the nearest before it in B that A has too."""

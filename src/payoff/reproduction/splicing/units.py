@@ -44,6 +44,11 @@ class Source:
         self.module = Module(name, file, self.tree, package=package)
         self.units = list(_units(self.tree, text))
 
+    @property
+    def names(self) -> frozenset[str]:
+        """All names that the module binds."""
+        return frozenset().union(*(unit.names for unit in self.units))
+
     def binding(self, name: str) -> list[Unit]:
         """The statements that bind a name, imports among them."""
         return [unit for unit in self.units if name in unit.names]
