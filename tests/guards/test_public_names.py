@@ -39,6 +39,7 @@ INNER = {
     "payoff.records.project.ReaderSpec": "what the gateway's owner says",
     "payoff.records.answers.request": "what the front door asks flows for",
     "payoff.records.catalog": "what payoff data answers",
+    "payoff.records.answers.reproduce": "what payoff reproduce answers",
     "payoff.records.answers.worth": "what payoff worth answers",
     "payoff.records.answers.why": "what payoff why answers",
     "payoff.records.hybrids.attribution": "what payoff why is made of",

@@ -20,6 +20,7 @@ VERBS = {
     "data": "the project's tables: labels, versions, where columns come from and go, who read them, samples",
     "gateway": "serve tables to readers in other zones, as far as labels permit",
     "ingest": "land what streams have in the project's tables, once or until it is stopped",
+    "reproduce": "rebuild a run, execute all of it again, and say whether the same comes out",
     "worth": "what a model could be worth before there is one, or what a run's worth hangs on",
 }
 
@@ -63,7 +64,7 @@ def main() -> int:
 
 def help_text() -> str:
     """The verbs and what they do."""
-    return _HELP.format(verbs="\n".join(f"  {verb:<9}{says}" for verb, says in VERBS.items()))
+    return _HELP.format(verbs="\n".join(f"  {verb:<11}{says}" for verb, says in VERBS.items()))
 
 
 def _dispatch(argv: list[str]) -> int:

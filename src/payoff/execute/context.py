@@ -76,6 +76,7 @@ class Context:
         self.leaks: tuple[Leak, ...] | None = None
         self.holdout_rows = 0
         self.looks = 0
+        self.at = ""  # the time that freshness is held against; empty: now
         self.started: dict[str, float] = {}
         self.beside: Thread | None = None  # gets ready for the verdict while the model trains
 

@@ -44,10 +44,14 @@ if TYPE_CHECKING:
 
 
 class Machine(msgspec.Struct, frozen=True, kw_only=True):
-    """What a run runs on: `workers` is how many stages may run at once, `system` the facts that steps' results may depend on."""
+    """What a run runs on: `workers` is how many stages may run at once, `system` the facts that steps' results may depend on.
+
+    `at`: the time that promises of freshness are held against, where an earlier run is executed again; empty: now.
+    """
 
     workers: int
     system: dict[str, str]
+    at: str = ""
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,6 +80,7 @@ def execute(
     `seen` is what was found out about the run's queries before it: those very queries run.
     """
     context = Context(project, plan, kit, state, run=run, tell=tell, system=machine.system)
+    context.at = machine.at
     if seen is not None:
         context.knows(seen)
     _prepare(context)

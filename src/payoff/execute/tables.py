@@ -119,7 +119,9 @@ def check(context: Context, stage: Check) -> Handler:
         fields = {name: context.artifacts[name].fields for name in foreign}
         whole = context.schemas.get(table)
         names = tuple(whole.names) if whole is not None else artifact.columns
-        plan = checks.compile_contract(contract, artifact.fields, promised_from=names, foreign=fields, now=now())
+        plan = checks.compile_contract(
+            contract, artifact.fields, promised_from=names, foreign=fields, now=context.at or now()
+        )
         files = {name: context.file(name) for name in [table, *foreign]}
         results = yield Work(lambda: checks.run(plan, lambda sql: context.kit.engine.query(sql, files)))
         extra = {"results": [msgspec.to_builtins(each) for each in results]}

@@ -17,6 +17,7 @@ from payoff.flows.opening import Opened, open_project
 from payoff.flows.show import answer_for
 from payoff.plan import build, explain
 from payoff.ports.observer import silent
+from payoff.project.git import Keeping
 from payoff.records.answers.request import PlanText, RunAnswer, RunRequest
 from payoff.records.evidence import Evidence
 
@@ -75,6 +76,7 @@ def _run(
     if (stop := _stopped(opened, request)) is not None:
         return _refused(opened, plan, request, {"the kill rule": stop}, run=run_id, began=began, clock=clock)
     opened.kit.ledger.journal(opened.project.id, run_id, "started", {"subject": run_id, "at": began})
+    kept = Keeping(opened.root, opened.project.git, run_id)
     tracker = recording.start_tracking(opened)
     result = execution.execute(
         opened.project,
@@ -89,6 +91,7 @@ def _run(
     record = recording.record(opened, plan, result, request, run=run_id, began=began, clock=clock)
     record = recording.delivered(opened, plan, state, record, observer)
     opened.kit.ledger.append(record)
+    kept.finish()
     recording.write_report(opened, record, report)
     tracking = recording.track(opened, tracker, record, patient=request.patient)
     warned = _told(opened, record)

@@ -75,6 +75,10 @@ class Kit:
             self._made[name] = self._sources[table]()
         return cast("Source", self._made[name])
 
+    def sourced(self, table: str) -> bool:
+        """Whether there is a source of that table."""
+        return table in self._sources
+
     def capable(self, table: str, of: str) -> bool:
         """Whether the adapter of a source says that it has a capability."""
         return self._capabilities is not None and bool(self._capabilities(table).get(of))

@@ -12,7 +12,7 @@ from payoff.base.errors import InvalidInput, UserError, Where
 from payoff.project.files import CACHE, FORMAT, Reading, keep, listing, recall
 from payoff.project.git import Status
 from payoff.records.finding import Finding, from_error
-from payoff.records.project import Project
+from payoff.records.project import Git, Project
 
 FILE = "payoff.toml"
 SCHEMAS = Path(__file__).parent.parent / "schemas"
@@ -51,19 +51,19 @@ def _no_project(here: Path) -> UserError:
     )
 
 
-def load(root: Path) -> Project:
-    """The project in a folder.
+def load(root: Path, git: Git | None = None) -> Project:
+    """The project in a folder; `git` where it is known what git would say, as of a folder that an earlier commit was written to.
 
     Raises InvalidInput with every error that its files have, not only the first.
     """
-    project, findings = inspect(root)
+    project, findings = inspect(root, git)
     errors = [finding.as_error() for finding in findings if finding.severity == "error"]
     if errors or project is None:
         raise InvalidInput(errors)
     return project
 
 
-def inspect(root: Path) -> tuple[Project | None, list[Finding]]:
+def inspect(root: Path, git: Git | None = None) -> tuple[Project | None, list[Finding]]:
     """The project in a folder and everything found about it: errors, warnings and notes, in the order of the files.
 
     The project is there as soon as its files can be read, even when there are errors; otherwise it is None.
@@ -71,7 +71,7 @@ def inspect(root: Path) -> tuple[Project | None, list[Finding]]:
     root = Path(os.path.abspath(root))
     if not (root / FILE).is_file():
         return None, from_error(_no_project(root))
-    status = Status(root)
+    status = Status(root) if git is None else None
     reading = Reading(root)
     known = _remember(root)
     if known is None:
@@ -85,9 +85,10 @@ def inspect(root: Path) -> tuple[Project | None, list[Finding]]:
     else:
         project, findings, files = known.project, list(known.findings), known.files
     asked = Reading(root)
-    git = status.finish(asked)
+    if status is not None:
+        git = status.finish(asked)
     findings = [*findings, *asked.findings]
-    if project is not None:
+    if project is not None and git is not None:
         project = msgspec.structs.replace(project, root=os.fspath(root), git=git, files=dict(sorted(files.items())))
     return project, findings
 

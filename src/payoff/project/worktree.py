@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from payoff.project.files import Reading
 
 
+_NOBODY = {"NAME": "Payoff", "EMAIL": "payoff@localhost", "DATE": "2000-01-01T00:00:00Z"}
+
+
 def explain(root: Path, reading: Reading) -> None:
     """Ask git again, and make a finding of its reason."""
     message = _run(root, "status", "--porcelain").stderr.decode(errors="replace")
@@ -66,6 +69,55 @@ def snapshot(root: Path) -> str | None:
     finally:
         with contextlib.suppress(OSError):
             index.unlink(missing_ok=True)
+
+
+def commit_of(root: Path, tree: str, parent: str | None, run: str) -> str | None:
+    """A commit, on no branch, that holds a tree; nothing when git cannot make one.
+
+    Its author and time are the parent's or none's, so that the same tree at the same commit is the same commit for every run of it.
+    """
+    before = ("-p", parent) if parent is not None else ()
+    nobody = {f"GIT_{who}_{what}": value for who in ("AUTHOR", "COMMITTER") for what, value in _NOBODY.items()}
+    try:
+        return _answer(
+            root, "commit-tree", tree, *before, "-m", "A working tree as a run of Payoff found it", environment=nobody
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def checkout(root: Path, tree: str, folder: Path) -> tuple[str, str]:
+    """Write the files of a tree (or commit) into a folder, as `git checkout` would; answers the digest of what was written, and what git said
+    where it could not (then the digest is empty).
+
+    Only the part of the tree that is the project in `root` is written, at the top of the folder. Files come through the filters that
+    `.gitattributes` names.
+    """
+    index = folder.with_name(f"{folder.name}.index")
+    try:
+        within = _answer(root, "rev-parse", "--show-prefix").rstrip("/")
+        part = _answer(root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{tree}^{{tree}}")
+        if within:
+            part = _answer(root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{part}:{within}")
+        private = {
+            "GIT_INDEX_FILE": os.fspath(index),
+            "GIT_DIR": _answer(root, "rev-parse", "--absolute-git-dir"),
+            "GIT_WORK_TREE": os.fspath(folder),
+        }
+        folder.mkdir(parents=True)
+        _answer(folder, "read-tree", part, environment=private)
+        _answer(folder, "checkout-index", "--all", "--force", "--quiet", environment=private)
+    except subprocess.CalledProcessError as error:
+        return "", os.fsdecode(error.stderr)
+    finally:
+        with contextlib.suppress(OSError):
+            index.unlink(missing_ok=True)
+    return part, ""
+
+
+def has(root: Path, tree: str) -> bool:
+    """Whether git knows a commit or a tree by that digest."""
+    return _run(root, "cat-file", "-e", f"{tree}^{{tree}}").returncode == 0
 
 
 def archive(root: Path, rev: str, folder: str) -> bytes | None:

@@ -13,9 +13,11 @@ from payoff.records.project import SourceSpec
 from payoff.wiring import entry_points, options, streams
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
+    from payoff.ports.ledger import Ledger
     from payoff.ports.source import Source
+    from payoff.ports.store import Store
     from payoff.records.contract import Contract
     from payoff.records.project import Project, SinkSpec
 
@@ -85,6 +87,28 @@ def only_ledger(root: Path, section: Mapping[str, Any]) -> Kit:
         },
         {},
     )
+
+
+def ledger(folder: Path) -> Ledger:
+    """A ledger of its own in a folder."""
+    made: Ledger = _connect("ledger", {"path": "ledger.db"}, folder)
+    return made
+
+
+def again(project: Project, home: Path, store: Store, variables: Mapping[str, str]) -> dict[str, Callable[[], Any]]:
+    """What makes the adapters of a project that is executed again in another folder than its `home`, the ledger apart.
+
+    It has the home's snapshots and installed environments; it writes to no sink, tells nobody, and runs on this machine. `variables` are
+    environment variables for its steps.
+    """
+    root = Path(project.root)
+    executor = {"folder": str(home / ".payoff" / "environments"), "variables": dict(variables)}
+    return {
+        "engine": functools.partial(_connect, "engine", {} if _elsewhere(project) else dict(project.engine), root),
+        "executor": functools.partial(_connect, "executor", executor, root),
+        "store": lambda: store,
+        "tracker": lambda: None,
+    }
 
 
 def file(path: str) -> Source:

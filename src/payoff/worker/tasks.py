@@ -124,7 +124,8 @@ def names_own_modules(file, root):
     own = []
     for name, module in list(sys.modules.items()):
         path = getattr(module, "__file__", None) or ""
-        if path.startswith(root) and ".payoff" not in path and "site-packages" not in path:
+        within = path[len(root) :] if path.startswith(root) else ""
+        if within and ".payoff" not in within and "site-packages" not in within:
             own.append(name.encode())
     with open(file, "rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
         return any(data.find(b"\x8c" + bytes([len(name)]) + name) >= 0 for name in own if len(name) < 256)
@@ -197,7 +198,12 @@ def story(value, task):
     told = traceback.TracebackException(type(value), value, value.__traceback__)
     frames = [frame for frame in told.stack if not_ours(frame)]
     root = os.path.abspath(task["root"])
-    own = [f for f in frames if os.path.abspath(f.filename).startswith(root + os.sep) and ".payoff" not in f.filename]
+    start = root + os.sep  # it may be in a folder .payoff itself, where an earlier run is executed again
+    own = [
+        f
+        for f in frames
+        if os.path.abspath(f.filename).startswith(start) and ".payoff" not in os.path.abspath(f.filename)[len(start) :]
+    ]
     where = [os.path.relpath(own[-1].filename, root), own[-1].lineno] if own else None
     if isinstance(value, SyntaxError) and value.filename:
         where = [os.path.relpath(value.filename, root), value.lineno or 0]

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from payoff.base.errors import PayoffError
+    from payoff.records.answers.reproduce import Reproduced
     from payoff.records.answers.request import InitAnswer, RunAnswer
     from payoff.records.answers.why import Why
     from payoff.records.answers.worth import Worth
@@ -181,6 +182,11 @@ def why(answer: Why) -> str:
             "untested": found.untested,
         }
     return encode(facts)
+
+
+def reproduce(answer: Reproduced) -> str:
+    """The document of `reproduce` (docs/schemas/reproduce.json)."""
+    return encode(answer)
 
 
 def check(findings: Sequence[Finding], plain: str = "") -> str:

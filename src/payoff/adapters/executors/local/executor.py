@@ -18,7 +18,7 @@ from payoff.base.errors import OutsideError
 from payoff.records.task import Failure, TaskResult
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from payoff.records.project import Environment
@@ -38,9 +38,10 @@ _DETERMINISM = {
 class Server:
     """A running fork server."""
 
-    def __init__(self, place: Path, root: Path) -> None:
+    def __init__(self, place: Path, root: Path, variables: Mapping[str, str]) -> None:
         self.sandbox = place
-        environ = {**sandbox.clean_environ(), **_DETERMINISM}
+        environ = {**sandbox.clean_environ(), **_DETERMINISM, **variables}
+        environ = {name: value for name, value in environ.items() if value or name not in variables}
         self.process = subprocess.Popen(
             [str(place / "bin" / "python"), "-s", os.path.normpath(_WORKER), str(root)],
             stdin=subprocess.PIPE,
@@ -89,8 +90,9 @@ class Server:
 class LocalExecutor:
     """See `ports.executor.Executor`."""
 
-    def __init__(self, root: Path, folder: Path) -> None:
+    def __init__(self, root: Path, folder: Path, variables: Mapping[str, str] | None = None) -> None:
         self._root = root
+        self._variables = variables or {}
         self._folder = folder
         self._servers: dict[str, Server] = {}
         self._done: list[TaskResult] = []
@@ -116,7 +118,7 @@ class LocalExecutor:
         place = sandbox.make(environment, self._root, self._folder, tell)
         server = self._servers.get(environment.digest)
         if server is None:
-            server = self._servers[environment.digest] = Server(place, self._root)
+            server = self._servers[environment.digest] = Server(place, self._root, self._variables)
         return server
 
     def submit(self, task: Task) -> None:

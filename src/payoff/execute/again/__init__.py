@@ -1,0 +1,1 @@
+"""Earlier runs executed again, from what is kept of them."""

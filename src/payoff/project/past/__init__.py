@@ -1,0 +1,1 @@
+"""The project as it was at an earlier run."""

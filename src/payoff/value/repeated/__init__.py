@@ -1,0 +1,1 @@
+"""Numbers that were measured several times."""
