@@ -115,6 +115,18 @@ def light(made_light: Path, tmp_path: Path) -> Light:
     return Light(copy(made_light, tmp_path / "ein Stück 数"))
 
 
+@pytest.fixture(scope="session")
+def made_twice(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """The light project with two runs: all that can differ does in the second, which is of a working tree with changes."""
+    return once(tmp_path_factory, worker_id, "zweimal", make_twice)
+
+
+@pytest.fixture
+def twice(made_twice: Path, tmp_path: Path) -> Light:
+    """A copy of it; `first` is what its second run answered."""
+    return Light(copy(made_twice, tmp_path / "zwei Läufe"))
+
+
 @pytest.fixture
 def lights(made_light: Path, tmp_path: Path) -> Callable[[str], Light]:
     """As many copies as wanted."""
@@ -143,6 +155,19 @@ def make_light(folder: Path) -> None:
     subprocess.run(["git", "commit", "--quiet", "--all", "--message", "light"], cwd=folder, check=True)
 
 
+def make_twice(folder: Path) -> None:
+    make_light(folder)
+    payoff("run", at=folder)
+    replace(folder / "pipeline.py", "slope: float = 0.35", "slope: float = 0.55")
+    replace(folder / "pipeline.py", "seed=7", "seed=8")
+    replace(folder / "pipeline.py", "3.4 - self", "3.1 - self")
+    replace(folder / "pipeline.py", '("churned", "count")', '("churned", "max")')
+    text = (folder / "charter.toml").read_text()
+    cost = next(line for line in text.splitlines() if line.startswith("run_per_year"))
+    replace(folder / "charter.toml", cost, "run_per_year = 5000")
+    Light(folder).more_customers()
+
+
 def replace(path: Path, old: str, new: str) -> None:
     text = path.read_text(encoding="utf-8")
     assert old in text, (path.name, old)
@@ -154,7 +179,8 @@ class Light:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.first: dict[str, Any] = json.loads((root / "first.json").read_text())
+        first = root / "first.json"
+        self.first: dict[str, Any] = json.loads(first.read_text()) if first.exists() else {}
         self._kept: dict[Path, bytes] = {}
 
     # -- what is done to it
