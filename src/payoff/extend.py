@@ -11,6 +11,7 @@ from payoff.base.errors import Bug, InvalidInput, OutsideError, PayoffError, Ref
 from payoff.base.money import Money
 from payoff.ports.cluster import Cluster
 from payoff.ports.engine import Engine
+from payoff.ports.environments.mixer import Mixer
 from payoff.ports.executor import Executor
 from payoff.ports.gate import GateSpec
 from payoff.ports.landing import Landing
@@ -125,6 +126,7 @@ __all__ = [
     "Lost",
     "Lowering",
     "Member",
+    "Mixer",
     "Money",
     "Objective",
     "Observer",

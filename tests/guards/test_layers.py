@@ -68,6 +68,7 @@ ALLOWED: dict[str, set[str]] = {
     "adapters/clusters/spark": {"pyspark", "py4j", "pyarrow"},
     "adapters/stores/local": set(),
     "adapters/registries/distribution": {"urllib3"},
+    "adapters/mixers/locks": {"uv"},
     "adapters/executors/local": {"msgspec", "uv"},
     "adapters/ledgers/sqlite": {"msgspec"},
     "adapters/trackers/mlflow": {"mlflow", "alembic", "msgspec", "yaml"},

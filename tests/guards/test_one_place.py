@@ -37,13 +37,13 @@ RULES = {
     "identifiers": Rule(("uuid", "secrets", "os.urandom"), ("base/ids.py", "base/files.py")),
     "other programs": Rule(
         ("subprocess", "multiprocessing", "os.system", "os.popen", "os.fork", "os.posix_spawn", "os.posix_spawnp", "os.execv"),
-        ("adapters/executors/", "adapters/signers/", "project/git.py", "project/worktree.py", "flows/init.py"),
+        ("adapters/executors/", "adapters/signers/", "adapters/mixers/", "project/git.py", "project/worktree.py", "flows/init.py"),
     ),
     "printing": Rule(("print", "input", "sys.stdout.write", "sys.stderr.write", "sys.stdout.buffer", "rich"), ("cli/",)),
     "unpickling": Rule(("pickle.load", "pickle.loads", "pickle.Unpickler", "cloudpickle", "joblib", "marshal", "shelve"), ()),
     "code made of text": Rule(("eval", "exec", "compile", "builtins.eval", "builtins.exec"), ()),
     "ending the process": Rule(("os._exit", "sys.exit", "exit", "quit"), ("cli/", "__main__.py")),
-    "reading project files": Rule(("tomllib", "yaml"), ("project/",)),
+    "reading project files": Rule(("tomllib", "yaml"), ("project/", "adapters/mixers/")),
     "starting threads": Rule(("threading.Thread", "concurrent.futures", "asyncio"), ("execute/", "adapters/", "base/waiting.py")),
     "the network": Rule(("socket", "urllib.request", "http", "requests", "fsspec"), ("adapters/sources/", "adapters/sinks/", "adapters/emitters/")),
 }  # fmt: skip

@@ -23,7 +23,7 @@ EXTEND = {
     "OutsideError", "PayoffError", "Place", "Project", "QuantitySpec", "Readout", "Refused", "Remembered", "RunRecord", "Source", "SourceSpec",
     "Cluster", "Database", "Dialect", "Location", "Placement", "Relation",  # of databases that run queries
     "SegmentSpec", "Signed", "SplitSpec", "SqlSource", "State", "Step", "StepOutcome", "Stop", "Store", "Summary", "TableCheck", "Task", "TaskInput", "TaskResult",
-    "Registry", "Signer", "Blob", "Base", "Layer", "Member", "Start",  # of releases
+    "Registry", "Mixer", "Signer", "Blob", "Base", "Layer", "Member", "Start",  # of releases
     "Emitter", "Emission", "Dataset", "Job", "Parent",
     "Tracker", "Tracking", "UserError", "Valuation", "Verdict", "Where", "Zone", "silent", "AsOf", "Join", "Sink", "SinkSpec", "Written", "taken", "unfit", "check_mode", "json_rows", "refuse_unjson",
     "Arrival", "Batch", "Ingested", "Landing", "LandingState", "Lost", "Poison", "Positioned", "Stream", "StreamOptions",
@@ -84,7 +84,7 @@ def kept_back(rooms: list[str], names: set[str], inner: set[str]) -> list[str]:
 
 
 def test_authors_of_adapters_have_all_ports_and_records() -> None:
-    rooms = ["payoff.ports", "payoff.ports.sql", "payoff.records", "payoff.records.answers", "payoff.records.joins", "payoff.records.hybrids", "payoff.ports.releasing", "payoff.records.release"]
+    rooms = ["payoff.ports", "payoff.ports.sql", "payoff.records", "payoff.records.answers", "payoff.records.joins", "payoff.records.hybrids", "payoff.ports.releasing", "payoff.ports.environments", "payoff.records.release"]
     assert kept_back(rooms, EXTEND, set(INNER)) == []
     assert kept_back(rooms, EXTEND - {"Ledger", "Task"}, set(INNER)) == ["payoff.ports.ledger.Ledger", "payoff.records.task.Task"]
     everything = kept_back(rooms, EXTEND, set())

@@ -32,7 +32,7 @@ DEFAULTS = {
     "ledger": "sqlite",
     "source": "files",
     "landing": "local",
-    "mixer": "uv",
+    "mixer": "locks",
 }
 
 

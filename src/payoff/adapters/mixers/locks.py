@@ -44,12 +44,12 @@ class Options:
     """None."""
 
 
-def connect(root: Path, _options: Options) -> Uv:
+def connect(root: Path, _options: Options) -> Locks:
     """uv, from the project's folder."""
-    return Uv(root)
+    return Locks(root)
 
 
-class Uv:
+class Locks:
     """Asks without the network first: what is cached is enough most of the time."""
 
     def __init__(self, root: Path) -> None:
@@ -87,7 +87,8 @@ class Uv:
                 "--no-deps",
                 "--no-header",
                 "--no-annotate",
-                "--quiet",
+                "--prerelease",
+                "disallow",
                 "--python",
                 sys.executable,
             ]
@@ -104,7 +105,7 @@ class Uv:
             online = self._uv(words, folder, said)
             if not online.returncode or not any(each in online.stderr for each in _UNREACHED):
                 return online
-            if any(each in online.stderr for each in _UNREACHED) and "No solution found" not in done.stderr:
+            if "network was disabled" in done.stderr or "No solution found" not in done.stderr:
                 raise OutsideError(
                     "package versions that are not cached could not be asked for: no package index can be reached",
                     code="PO-X020",

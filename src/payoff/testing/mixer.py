@@ -1,0 +1,73 @@
+"""The contract suite of mixers.
+
+Inherit it in a test file, name the adapter, and answer two projects whose locks differ; pytest does the rest:
+
+    class TestMyMixer(MixerSuite):
+        adapter = "payoff.mixers:mine"
+
+        @pytest.fixture()
+        def projects(self, tmp_path): ...
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+from typing import TYPE_CHECKING, ClassVar
+
+import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from payoff.ports.environments.mixer import Mixer
+
+
+def connect(adapter: str, root: Path) -> Mixer:
+    """The mixer that an entry point `group:name` leads to."""
+    group, _, name = adapter.partition(":")
+    (point,) = importlib.metadata.entry_points(group=group, name=name)
+    module = point.load()
+    made: Mixer = module.connect(root, module.Options())
+    return made
+
+
+class MixerSuite:
+    """What every mixer promises."""
+
+    adapter: ClassVar[str]
+
+    @pytest.fixture
+    def projects(self, tmp_path: Path) -> tuple[Path, Path]:
+        """Two locked projects: `alpha` 1.0 and 2.0, `beta` 1.0 and 1.1; `beta` 1.1 needs `alpha` 2 or newer; of `alpha` 1.0, 1.1, 1.2, 2.0 are published,
+        and 1.3rc1, a pre-release.
+        """
+        raise NotImplementedError
+
+    @pytest.fixture
+    def mixer(self, tmp_path: Path) -> Mixer:
+        """A connected one."""
+        return connect(self.adapter, tmp_path)
+
+    def test_versions_that_go_together(self, mixer: Mixer, projects: tuple[Path, Path], tmp_path: Path) -> None:
+        """A lock with exactly these versions, made once."""
+        wanted = {"alpha": "2.0", "beta": "1.0"}
+        assert mixer.mix(*projects, wanted, tmp_path / "mixed") == ""
+        text = (tmp_path / "mixed" / "uv.lock").read_text(encoding="utf-8")
+        assert mixer.mix(*projects, wanted, tmp_path / "mixed") == ""
+        assert (tmp_path / "mixed" / "uv.lock").read_text(encoding="utf-8") == text
+
+    def test_versions_that_do_not(self, mixer: Mixer, projects: tuple[Path, Path], tmp_path: Path) -> None:
+        """A reason, and no lock."""
+        reason = mixer.mix(*projects, {"alpha": "1.0", "beta": "1.1"}, tmp_path / "mixed")
+        assert "alpha" in reason
+        assert "\n" not in reason
+        assert not (tmp_path / "mixed" / "uv.lock").exists()
+
+    def test_what_is_not_asked_for_does_not_slip_in(self, mixer: Mixer, projects: tuple[Path, Path], tmp_path: Path) -> None:
+        """A package that another needs is not added by itself."""
+        assert "alpha" in mixer.mix(*projects, {"beta": "1.1"}, tmp_path / "mixed")
+
+    def test_published_versions(self, mixer: Mixer, projects: tuple[Path, Path]) -> None:
+        """After one, up to another, ascending, without pre-releases."""
+        assert mixer.versions("alpha", "1.0", "2.0", projects[0]) == ("1.1", "1.2", "2.0")
+        assert mixer.versions("alpha", "1.2", "2.0", projects[0]) == ("2.0",)
