@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from payoff.records.run import RunRecord
 
 GAIN, PER_YEAR = "gain", "per_year."
+# A lock that cannot be installed here: nothing was executed, so nothing is known.
+_NO_ENVIRONMENT = {"PO-X001", "PO-X005"}
 _MOST = 1_000_000  # measurements that are looked through: all there are
 
 
@@ -92,7 +94,12 @@ class Laboratory:
     def _execute(self, experiment: Experiment, replicate: int) -> Result:
         began = stopwatch()
         self.executions += 1
-        record = execute(self.place, experiment, again="varying" if replicate else "stale", tell=self.tell)
+        try:
+            record = execute(self.place, experiment, again="varying" if replicate else "stale", tell=self.tell)
+        except UserError as error:
+            if error.code not in _NO_ENVIRONMENT:
+                raise
+            return Result(identity=experiment.identity, replicate=replicate, unknown=error.what)
         failed = failure(record) if record.valuation is None and not experiment.only else ""
         return Result(
             identity=experiment.identity,
