@@ -77,8 +77,9 @@ class Laboratory:
         found = self.known.get(name)
         if found is None:
             found = self._execute(experiment, replicate)
-            body = {"subject": hashing.of_json(name), **msgspec.to_builtins(found)}
-            self.place.ledger.journal(self.place.past.id, "", "measured", body)
+            if not found.unknown:  # what could not be executed today may be tomorrow
+                body = {"subject": hashing.of_json(name), **msgspec.to_builtins(found)}
+                self.place.ledger.journal(self.place.past.id, "", "measured", body)
             self.known[name] = found
         return found
 
@@ -100,7 +101,7 @@ class Laboratory:
             if error.code not in _NO_ENVIRONMENT:
                 raise
             return Result(identity=experiment.identity, replicate=replicate, unknown=error.what)
-        failed = failure(record) if record.valuation is None and not experiment.only else ""
+        failed = failure(record) if record.valuation is None else ""
         return Result(
             identity=experiment.identity,
             replicate=replicate,
