@@ -31,6 +31,7 @@ ALLOWED: dict[str, set[str]] = {
     "plan": {"msgspec"},
     "execute": {"msgspec", "pyarrow"},
     "release": {"msgspec"},
+    "reproduction": {"msgspec"},
     "wiring": {"msgspec"},
     "flows": {"msgspec", "uv"},
     "gateway": {"msgspec", "pyarrow"},

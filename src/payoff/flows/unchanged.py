@@ -1,7 +1,7 @@
 """The short way of an unchanged project: nothing is loaded, planned or asked; the answer of the last run is given again.
 
 After a run, the files it depended on (the project's own, and those its sources read) are remembered by size, time of change and inode,
-as git's index does. When all of them are the same at the next run, so is its answer. Only the standard library is imported here.
+as git's index does. When all of them are the same at the next run, so is its answer. Nothing slow is imported here.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ import json
 import os
 import sys
 import time
+
+from payoff.base import switches
 
 _FILE = os.path.join(".payoff", "cache", "unchanged.json")
 _STAMPS = os.path.join(".payoff", "cache", "stamps.json")
@@ -96,7 +98,8 @@ def stamp(paths: list[str] | Stamps) -> Stamps:
 def system() -> list[str]:
     """What of this machine and of Payoff itself an answer depends on."""
     facts = os.uname()
-    return [facts.sysname, facts.machine, sys.version, os.path.dirname(os.path.abspath(__file__))]
+    set_ = [f"{name}={value}" for name, value in switches.said(os.environ).items()]
+    return [facts.sysname, facts.machine, sys.version, os.path.dirname(os.path.abspath(__file__)), *set_]
 
 
 def _root(project: str | None) -> str | None:

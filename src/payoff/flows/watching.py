@@ -8,10 +8,13 @@ import platform
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from payoff.base import switches
 from payoff.execute.failures import at_source
 from payoff.flows.unchanged import Stamps, stamp
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from payoff.flows.opening import Opened
 
 
@@ -46,10 +49,10 @@ def ages(opened: Opened) -> bool:
     return any(check.kind == "freshness" for contract in opened.project.contracts for check in contract.checks)
 
 
-def system() -> dict[str, str]:
-    """The facts of this machine that a step's result may depend on."""
+def system(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """The facts of this machine that a step's result may depend on, and the switches that are set in the environment."""
     libc = "-".join(part for part in platform.libc_ver() if part)
-    return {"system": platform.system(), "machine": platform.machine(), "libc": libc}
+    return {"system": platform.system(), "machine": platform.machine(), "libc": libc, **switches.said(environ)}
 
 
 def who() -> str:

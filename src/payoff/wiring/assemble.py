@@ -15,6 +15,7 @@ from payoff.wiring import entry_points, options, streams
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from payoff.ports.environments.mixer import Mixer
     from payoff.ports.ledger import Ledger
     from payoff.ports.source import Source
     from payoff.ports.store import Store
@@ -31,6 +32,7 @@ DEFAULTS = {
     "ledger": "sqlite",
     "source": "files",
     "landing": "local",
+    "mixer": "uv",
 }
 
 
@@ -92,6 +94,12 @@ def only_ledger(root: Path, section: Mapping[str, Any]) -> Kit:
 def ledger(folder: Path) -> Ledger:
     """A ledger of its own in a folder."""
     made: Ledger = _connect("ledger", {"path": "ledger.db"}, folder)
+    return made
+
+
+def mixer(root: Path) -> Mixer:
+    """What makes environments between two."""
+    made: Mixer = _connect("mixer", {}, root)
     return made
 
 

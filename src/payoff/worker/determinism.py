@@ -3,7 +3,35 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
+
+# Environment variables that change what is computed; those of base/switches.py, which is out of reach here.
+SWITCHES = (
+    "BLIS_NUM_THREADS",
+    "CUDA_VISIBLE_DEVICES",
+    "MKL_CBWR",
+    "MKL_DYNAMIC",
+    "MKL_ENABLE_INSTRUCTIONS",
+    "MKL_NUM_THREADS",
+    "NPY_DISABLE_CPU_FEATURES",
+    "NPY_ENABLE_CPU_FEATURES",
+    "NUMEXPR_NUM_THREADS",
+    "NVIDIA_TF32_OVERRIDE",
+    "OMP_DYNAMIC",
+    "OMP_NUM_THREADS",
+    "OMP_SCHEDULE",
+    "ONEDNN_DEFAULT_FPMATH_MODE",
+    "ONEDNN_MAX_CPU_ISA",
+    "OPENBLAS_CORETYPE",
+    "OPENBLAS_NUM_THREADS",
+    "TF_ENABLE_ONEDNN_OPTS",
+    "TF_XLA_FLAGS",
+    "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE",
+    "XLA_FLAGS",
+)
+# As they came, before a step's own number of threads is set.
+BORN = {name: os.environ[name] for name in SWITCHES if os.environ.get(name)}
 
 
 def install(seed, *, deterministic):

@@ -249,7 +249,10 @@ def said(error):
 
 def fingerprint(task):
     """What was really loaded: the interpreter, the third-party packages imported, threads and seeds."""
+    from . import determinism
+
     facts = {
+        "environment": determinism.BORN,
         "python": sys.version.split()[0],
         "implementation": sys.implementation.name,
         "hash_seed": os.environ.get("PYTHONHASHSEED", ""),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from payoff import project as projects
+from payoff.base import switches
 from payoff.base.errors import InvalidInput
 from payoff.flows.comparing.laboratory import GAIN, Laboratory
 from payoff.flows.comparing.rebuilding import Experiment, identity, parameters, variables, with_tables
@@ -75,18 +76,28 @@ def _missing(hybrid: Experiment, a: Rebuilt, b: Rebuilt) -> str:
 
 
 def compose(
-    place: Place, a: Rebuilt, b: Rebuilt, factors: Iterable[Factor], taken: Iterable[str], environments: Environments
+    place: Place,
+    a: Rebuilt,
+    b: Rebuilt,
+    factors: Iterable[Factor],
+    taken: Iterable[str],
+    environments: Environments,
+    versions: Mapping[str, str] | None = None,
 ) -> Experiment:
     """The hybrid that has these factors as B has them and everything else as A: with none of them A, with all B.
+
+    `versions`: of packages (by their factors' ids) that are taken in another version than B's.
 
     Raises Unfit where it cannot be made: parts of code that one statement makes together, packages that do not resolve.
     """
     known = {each.id: each for each in factors}
     chosen = frozenset(taken) & known.keys()
+    for name, version in (versions or {}).items():
+        known[name] = msgspec.structs.replace(known[name], b=version)
     hybrid = _Hybrid(place, a, b, known, chosen, environments)
     if not chosen:
         return hybrid.whole(a)
-    if chosen == {name for name, each in known.items() if each.testable}:
+    if not versions and chosen == {name for name, each in known.items() if each.testable}:
         return hybrid.whole(b)
     return hybrid.experiment()
 
@@ -114,7 +125,9 @@ class _Hybrid:
         switched = variables(side.record) | self._switched()
         whole = side.experiment
         name = identity(whole.project, (side.tree,), whole.tables, whole.parameters, self._switched())
-        return msgspec.structs.replace(whole, identity=name, looks=1, variables=switched, apart=self._switched())
+        return msgspec.structs.replace(
+            whole, identity=name, looks=1, variables=switched, apart=_apart(self._switched())
+        )
 
     def experiment(self) -> Experiment:
         """The project with its tables and parameters."""
@@ -139,7 +152,7 @@ class _Hybrid:
             tables=tables,
             parameters=given,
             variables=variables(self.a.record) | switched,
-            apart=switched,
+            apart=_apart(switched),
             at=min(self.a.record.started, self.b.record.started),
             only=self.a.experiment.only,
             run=self.a.record.run,
@@ -198,7 +211,12 @@ class _Hybrid:
         chosen = mine & self.chosen
         if not chosen or theirs is None:
             return ours
-        if chosen == {each for each in mine if self.known[each].testable}:
+        as_theirs = all(
+            self.known[each].b == theirs.packages.get(each.removeprefix(f"package:{name}:"), "")
+            for each in chosen
+            if each.startswith("package:")
+        )
+        if as_theirs and chosen == {each for each in mine if self.known[each].testable}:
             return self._at(theirs, self.b.root)
         if f"system:python:{name}" in chosen:
             raise Unfit(f"environment {name}: its Python changes only together with all of its packages")
@@ -250,6 +268,11 @@ class _Hybrid:
             each.removeprefix("system:env:"): self.known[each].b if each in self.chosen else self.known[each].a
             for each in ids
         }
+
+
+def _apart(switched: dict[str, str]) -> dict[str, str]:
+    """The variables that are in no key."""
+    return {name: value for name, value in switched.items() if name not in switches.NAMES}
 
 
 def code_of(root: Path) -> dict[str, str]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from payoff.base import hashing
+from payoff.base import hashing, switches
 from payoff.base.clock import now, stopwatch
 from payoff.base.errors import OutsideError, PayoffError, UserError
 from payoff.base.ids import new_run_id
@@ -31,6 +31,8 @@ from payoff.records.state import Remembered
 from payoff.wiring import assemble
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from payoff.flows.comparing.books import Again
     from payoff.flows.comparing.place import Place
     from payoff.flows.comparing.rebuilding import Experiment
@@ -151,14 +153,16 @@ def execute(
     try:
         state = opened.kit.ledger.state(opened.project.id)
         _remember_tables(opened, experiment)
-        plan = build.build(opened.project, state, _world(opened), _wish(experiment, again))
+        plan = build.build(opened.project, state, _world(opened, experiment.variables), _wish(experiment, again))
         seen, forbidden = labels.look(opened, plan, state, request)
         if forbidden is not None:
             errors: dict[str, Exception] = {"labels": forbidden}
             result = execution.Result(steps=(), stages=(), evidence=Evidence(), errors=errors)
         else:
             machine = execution.Machine(
-                workers=opened.project.workers or watching.processors(), system=watching.system(), at=experiment.at
+                workers=opened.project.workers or watching.processors(),
+                system=watching.system(experiment.variables),
+                at=experiment.at,
             )
             result = execution.execute(
                 opened.project, plan, opened.kit, state, run=run, tell=tell, machine=machine, seen=seen
@@ -175,7 +179,7 @@ def execute(
 def _open(place: Place, experiment: Experiment, again: Again) -> Opened:
     """The experiment's project with adapters that read snapshots and write nowhere."""
     project = experiment.project
-    makers = assemble.again(project, place.root, place.store, experiment.variables)
+    makers = assemble.again(project, place.root, place.store, dict.fromkeys(switches.NAMES, "") | experiment.variables)
     books = Books(place.ledger, place.past.kit.ledger, looks=experiment.looks, again=again, apart=experiment.apart)
     sources = {
         table: functools.partial(SnapshotSource, table, artifact, place.store, experiment.run)
@@ -208,13 +212,13 @@ def _remember_tables(opened: Opened, experiment: Experiment) -> None:
         opened.kit.ledger.journal(project.id, experiment.run, "step", body)
 
 
-def _world(opened: Opened) -> build.World:
+def _world(opened: Opened, variables: Mapping[str, str]) -> build.World:
     kit = opened.kit
     names = [source.table for source in opened.project.sources]
     known = {name: kit.source(name) for name in names if kit.sourced(name)}
     return build.World(
         sources={name: (each.describe(), each.version()) for name, each in known.items()},
-        system=watching.system(),
+        system=watching.system(variables),
         recall=kit.ledger.recall,
         has=kit.store.has,
     )

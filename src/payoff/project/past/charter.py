@@ -19,6 +19,21 @@ def splice(a: str, b: str, keys: Iterable[str]) -> str:
     return text(ours)
 
 
+def leaves(text: str) -> dict[str, Any]:
+    """Every key of a charter's text with its value, by its whole name: `payoff.offer.churned`."""
+    found: dict[str, Any] = {}
+
+    def walk(prefix: str, table: Mapping[str, Any]) -> None:
+        for name, value in table.items():
+            if isinstance(value, dict):
+                walk(f"{prefix}{name}.", value)
+            else:
+                found[f"{prefix}{name}"] = value
+
+    walk("", tomllib.loads(text))
+    return found
+
+
 def _path(key: str, *documents: Mapping[str, Any]) -> list[str]:
     """The names on the way to a key; a name may have dots in it where a document has it so."""
     parts, path = key.split("."), []

@@ -1,0 +1,1 @@
+"""What makes environments between two: a file for each kind of lock."""

@@ -1,0 +1,43 @@
+"""Environment variables that change what numerical libraries compute, or in which order: a step's result depends on those that are set."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = (
+    False  # the short way of an unchanged project imports this file, and `typing` would take longer than all of it
+)
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# Of OpenMP, OpenBLAS, MKL, BLIS, NumPy, oneDNN, PyTorch, TensorFlow, XLA and CUDA, as their manuals name them. The worker has the same list.
+NAMES = (
+    "BLIS_NUM_THREADS",
+    "CUDA_VISIBLE_DEVICES",
+    "MKL_CBWR",
+    "MKL_DYNAMIC",
+    "MKL_ENABLE_INSTRUCTIONS",
+    "MKL_NUM_THREADS",
+    "NPY_DISABLE_CPU_FEATURES",
+    "NPY_ENABLE_CPU_FEATURES",
+    "NUMEXPR_NUM_THREADS",
+    "NVIDIA_TF32_OVERRIDE",
+    "OMP_DYNAMIC",
+    "OMP_NUM_THREADS",
+    "OMP_SCHEDULE",
+    "ONEDNN_DEFAULT_FPMATH_MODE",
+    "ONEDNN_MAX_CPU_ISA",
+    "OPENBLAS_CORETYPE",
+    "OPENBLAS_NUM_THREADS",
+    "TF_ENABLE_ONEDNN_OPTS",
+    "TF_XLA_FLAGS",
+    "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE",
+    "XLA_FLAGS",
+)
+
+
+def said(environ: Mapping[str, str]) -> dict[str, str]:
+    """Those that are set, with their values.
+
+    >>> said({"OMP_NUM_THREADS": "2", "HOME": "/root", "MKL_CBWR": ""})
+    {'OMP_NUM_THREADS': '2'}
+    """
+    return {name: environ[name] for name in NAMES if environ.get(name)}

@@ -1,0 +1,257 @@
+"""All that differs between two runs, one factor for each thing that can be taken from either."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from payoff.records.hybrids.attribution import Factor
+from payoff.records.project import Project
+from payoff.records.run import RunRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+# Keys of a charter that no number hangs on: what people read, and what they accept.
+_WORDS = ("objective.", "accept.", "stop.", "signed.", "decision.question")
+_SAYS = (".says", ".means")
+_HERE = "a processor cannot be switched: execute `payoff reproduce` of both on a machine of the other kind"
+
+
+class Side(msgspec.Struct, frozen=True, kw_only=True):
+    """A run as its record has it and its project as it was; `charter`: the charter's keys (`payoff.offer.churned`) and values."""
+
+    record: RunRecord
+    project: Project
+    charter: dict[str, Any] = {}
+
+
+def factors(a: Side, b: Side) -> tuple[Factor, ...]:
+    """What differs, most specific first: parameters, seeds and settings, data, code, charter, packages, system.
+
+    Ids: `parameter:STEP.NAME`, `seed:STEP`, `system:threads:STEP`, `system:deterministic:STEP`, `system:env:VARIABLE`, `data:TABLE`,
+    `code:QUALIFIED.NAME`, `charter:KEY`, `package:ENVIRONMENT:NAME`, `system:python:ENVIRONMENT`, `hardware:cpu`.
+    """
+    found = [
+        *_parameters(a, b),
+        *_settings(a, b),
+        *_variables(a, b),
+        *_tables(a, b),
+        *_code(a, b),
+        *_charter(a, b),
+        *_packages(a, b),
+        *_machine(a, b),
+    ]
+    return tuple(found)
+
+
+def _parameters(a: Side, b: Side) -> Iterator[Factor]:
+    first, last = _flat(a.record.parameters), _flat(b.record.parameters)
+    steps = {step.name for step in a.project.steps} & {step.name for step in b.project.steps}
+    counted = Counter(name for _, name in {*first, *last})
+    for step, name in sorted(first.keys() | last.keys()):
+        # A step that only one of them has is code; so is a parameter that only one of them has.
+        if step not in steps or (step, name) not in first or (step, name) not in last:
+            continue
+        old, new = first[step, name], last[step, name]
+        if old != new or type(old) is not type(new):
+            title = name if counted[name] == 1 else f"{step}.{name}"
+            yield Factor(
+                id=f"parameter:{step}.{name}",
+                kind="parameter",
+                name=title,
+                a=_text(old),
+                b=_text(new),
+                group="parameters",
+            )
+
+
+def _flat(parameters: Mapping[str, Mapping[str, Any]]) -> dict[tuple[str, str], Any]:
+    return {(step, name): value for step, values in parameters.items() for name, value in values.items()}
+
+
+def _settings(a: Side, b: Side) -> Iterator[Factor]:
+    for step in a.project.steps:
+        other = b.project.step(step.name)
+        if other is None or step.kind != "python":
+            continue
+        if step.seed != other.seed:
+            yield Factor(
+                id=f"seed:{step.name}",
+                kind="seed",
+                name=step.name,
+                a=_text(step.seed),
+                b=_text(other.seed),
+                group="settings",
+            )
+        for word, old, new in (
+            ("threads", _threads(a, step.name), _threads(b, step.name)),
+            ("deterministic", step.deterministic, other.deterministic),
+        ):
+            if old != new:
+                yield Factor(
+                    id=f"system:{word}:{step.name}",
+                    kind="system",
+                    name=f"{word} of {step.name}",
+                    a=_text(old),
+                    b=_text(new),
+                    group="settings",
+                )
+
+
+def _threads(side: Side, name: str) -> int | None:
+    step = side.project.step(name)
+    return step.threads if step else None
+
+
+def _variables(a: Side, b: Side) -> Iterator[Factor]:
+    first, last = switches(a.record), switches(b.record)
+    for name in sorted(first.keys() | last.keys()):
+        if first.get(name, "") != last.get(name, ""):
+            yield Factor(
+                id=f"system:env:{name}",
+                kind="system",
+                name=name,
+                a=first.get(name, ""),
+                b=last.get(name, ""),
+                group="settings",
+            )
+
+
+def switches(record: RunRecord) -> dict[str, str]:
+    """The environment variables that numbers hang on, as the run's steps had them."""
+    found: dict[str, str] = {}
+    for outcome in record.steps:
+        said = outcome.fingerprint.get("environment")
+        if isinstance(said, dict):
+            found |= {str(name): str(value) for name, value in said.items()}
+    return found
+
+
+def _tables(a: Side, b: Side) -> Iterator[Factor]:
+    names = {source.table for side in (a, b) for source in side.project.sources}
+    for name in sorted(names):
+        old, new = a.record.tables.get(name), b.record.tables.get(name)
+        if old is None or new is None or old.id == new.id:
+            continue  # of a table that only one of them reads, the code that reads it is the factor
+        yield Factor(
+            id=f"data:{name}",
+            kind="data",
+            name=name,
+            a=f"{old.rows or 0:,} rows, {old.id[:8]}",
+            b=f"{new.rows or 0:,} rows, {new.id[:8]}",
+            group="data",
+        )
+
+
+def _code(a: Side, b: Side) -> Iterator[Factor]:
+    first, last = _parts(a.project), _parts(b.project)
+    for name in sorted(first.keys() | last.keys()):
+        old, new = first.get(name, ""), last.get(name, "")
+        if old == new:
+            continue
+        joined = name.startswith("[")
+        yield Factor(
+            id=f"code:{name}",
+            kind="code",
+            name=name,
+            a=old[:8],
+            b=new[:8],
+            group=f"code of {name.rpartition('.')[0] or name}",
+            testable=not joined,
+            reason="a join declared in payoff.toml changes with all of it" if joined else "",
+        )
+
+
+def _parts(project: Project) -> dict[str, str]:
+    return {name: digest for step in project.steps for name, digest in step.parts.items()}
+
+
+def _charter(a: Side, b: Side) -> Iterator[Factor]:
+    for key in sorted(a.charter.keys() | b.charter.keys()):
+        if key.startswith(_WORDS) or key.endswith(_SAYS):
+            continue
+        old, new = a.charter.get(key), b.charter.get(key)
+        if old != new:
+            yield Factor(
+                id=f"charter:{key}",
+                kind="parameter",
+                name=f"charter {key}",
+                a=_text(old),
+                b=_text(new),
+                group="charter",
+            )
+
+
+def _packages(a: Side, b: Side) -> Iterator[Factor]:
+    used = {step.environment for side in (a, b) for step in side.project.steps if step.kind == "python"}
+    several = len(used) > 1
+    for environment in sorted(used):
+        old, new = a.project.environment(environment), b.project.environment(environment)
+        if old is None or new is None:
+            continue  # a step changed its environment: that is code
+        group = f"packages of {environment}"
+        if old.python != new.python:
+            yield Factor(
+                id=f"system:python:{environment}",
+                kind="system",
+                name=f"python of {environment}" if several else "python",
+                a=old.python,
+                b=new.python,
+                group=group,
+            )
+        for name in sorted(old.packages.keys() | new.packages.keys()):
+            first, last = old.packages.get(name, ""), new.packages.get(name, "")
+            if first != last:
+                yield Factor(
+                    id=f"package:{environment}:{name}",
+                    kind="package",
+                    name=f"{name} in {environment}" if several and _twice(a, b, used, name) else name,
+                    a=first,
+                    b=last,
+                    group=group,
+                )
+
+
+def _twice(a: Side, b: Side, used: set[str], name: str) -> bool:
+    """Whether a package differs in more than one environment."""
+
+    def differs(environment: str) -> bool:
+        old, new = a.project.environment(environment), b.project.environment(environment)
+        return old is not None and new is not None and old.packages.get(name) != new.packages.get(name)
+
+    return sum(differs(each) for each in used) > 1
+
+
+def _machine(a: Side, b: Side) -> Iterator[Factor]:
+    first, last = machine(a.record), machine(b.record)
+    for name in sorted(first.keys() | last.keys()):
+        old, new = first.get(name, ""), last.get(name, "")
+        if old and new and old != new:
+            yield Factor(
+                id=f"hardware:{name}",
+                kind="hardware",
+                name=name,
+                a=old,
+                b=new,
+                group="hardware",
+                testable=False,
+                reason=_HERE,
+            )
+
+
+def machine(record: RunRecord) -> dict[str, str]:
+    """What is known of the machine of a run that nobody can switch: kind of system, libc, processor, graphics processor and driver."""
+    found = {str(name): str(value) for name, value in record.system.items() if name in {"system", "machine", "libc"}}
+    for outcome in record.steps:
+        for name in ("cpu", "gpu"):
+            said = outcome.fingerprint.get(name)
+            if said:
+                found[name] = str(said.get("model", said)) if isinstance(said, dict) else str(said)
+    return found
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else str(value)
