@@ -177,6 +177,17 @@ def test_what_differs_is_named(light: Any) -> None:
     assert f"payoff why {run} 2" in screen
 
 
+def test_switches_of_the_run_are_set_again(light: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the machine's environment says meanwhile is not the run's."""
+    light.change("pipeline.py", "    return Fitted(slope)", "    import os\n    return Fitted(float(os.environ.get('OMP_NUM_THREADS', slope)))")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    light.run(code=None)
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    assert again(light).verdict == "exact"
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    assert again(light).verdict == "exact"
+
+
 def test_a_project_in_a_folder_of_a_repository(light: Any, tmp_path: Path) -> None:
     outer = tmp_path / "outer"
     outer.mkdir()

@@ -170,7 +170,8 @@ def execute(
         if result.interrupted:
             raise _stopped()
         _raise_outside(result)
-        return recording.record(opened, plan, result, request, run=run, began=began, clock=clock)
+        record = recording.record(opened, plan, result, request, run=run, began=began, clock=clock)
+        return msgspec.structs.replace(record, system=watching.system(experiment.variables))
     finally:
         if opened.kit.made("executor"):
             opened.kit.executor.close()
