@@ -172,6 +172,19 @@ def test_parts_that_do_not_fit_together_are_unknown(twice: Any) -> None:
         assert pair.gain("code:pipeline.model", "code:sql/more.sql", factors=known).state == "value"
 
 
+def test_a_column_that_one_run_did_not_read_is_no_failure_of_the_hybrid(twice: Any) -> None:
+    twice.change("sql/examples.sql", "churned, name", "churned, name, upper(plan) as plan")
+    text = (twice.root / "data/customers.csv").read_text().splitlines()
+    twice.write("data/customers.csv", "\n".join(f"{line},{'plan' if not n else 'basic'}" for n, line in enumerate(text)) + "\n")
+    twice.run()
+    with Place(open_past(str(twice.root))) as place:
+        pair = Pair(twice, place)
+        known = (*FACTORS, Factor(id="code:sql/examples.sql", kind="code", name="examples"))
+        found = pair.gain("code:sql/examples.sql", factors=known)
+        assert found == Measured(state="unknown", error="the snapshot of customers lacks plan: the run that it is from did not read that")
+        assert pair.gain("code:sql/examples.sql", "data:customers", factors=known).state == "value"
+
+
 KILLED = """
 import sys, time
 sys.path.insert(0, {tests!r})

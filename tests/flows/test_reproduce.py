@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import jsonschema
 import pytest
+from msgspec.structs import replace
 
 from payoff.base.errors import PayoffError
 from payoff.flows.comparing.place import Place
@@ -17,6 +18,7 @@ from payoff.flows.comparing.reproduce import reproduce
 from payoff.flows.opening import open_past
 from payoff.flows.show import find
 from payoff.records.answers.reproduce import ReproduceRequest
+from payoff.records.finding import Finding
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -175,6 +177,17 @@ def test_what_differs_is_named(light: Any) -> None:
     assert f"payoff why {run} 2" in screen
 
 
+def test_switches_of_the_run_are_set_again(light: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the machine's environment says meanwhile is not the run's."""
+    light.change("pipeline.py", "    return Fitted(slope)", "    import os\n    return Fitted(float(os.environ.get('OMP_NUM_THREADS', slope)))")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    light.run(code=None)
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    assert again(light).verdict == "exact"
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    assert again(light).verdict == "exact"
+
+
 def test_a_project_in_a_folder_of_a_repository(light: Any, tmp_path: Path) -> None:
     outer = tmp_path / "outer"
     outer.mkdir()
@@ -210,6 +223,56 @@ def test_a_repository_that_cannot_be_written_to_does_not_stop_a_run(light: Any) 
     (light.root / ".git" / "refs" / "payoff").write_text("in the way")
     assert light.run("--force")["status"] == "passed"
     assert again(light).verdict == "exact"
+
+
+def test_packages_that_cannot_be_fetched(light: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An environment that is still here needs no network; one that is gone does."""
+    monkeypatch.setenv("UV_OFFLINE", "1")
+    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "nothing"))
+    assert again(light).verdict == "exact"
+    (light.root / ".payoff/environments").unlink()
+    error = refused(light, "PO-X003")
+    assert error.exit_code == 4
+    assert "pyarrow" in error.what
+
+
+def test_what_was_executed_again_can_be_executed_again(light: Any) -> None:
+    first = again(light)
+    second = again(light, first.again)
+    assert (second.run, second.verdict) == (first.again, "exact")
+    assert second.again != first.again
+
+
+def test_a_run_that_was_stopped_or_not_begun_is_nothing_to_do_again(light: Any) -> None:
+    past = open_past(str(light.root))
+    record = find(past, "latest")[0]
+    stopped = Finding(code="PO-R010", severity="error", what="the run was stopped")
+    past.kit.ledger.append(replace(record, run="20990101-000000-aaaaaa", status="failed", errors=(stopped,)))
+    assert "stopped" in refused(light, "PO-Q007").what
+    past.kit.ledger.append(replace(record, run="20990101-000001-aaaaaa", status="refused", steps=(), stages=(), valuation=None))
+    assert "refused" in refused(light, "PO-Q007").what
+    unread = {name: table for name, table in record.tables.items() if name != "customers"}
+    past.kit.ledger.append(replace(record, run="20990101-000002-aaaaaa", tables=unread))
+    assert "customers" in refused(light, "PO-Q008").what
+    lost = replace(record.git, dirty=True, tree=None)
+    past.kit.ledger.append(replace(record, run="20990101-000003-aaaaaa", git=lost))
+    refused(light, "PO-Q001")
+    other = light.root / "payoff.toml"
+    other.write_text(other.read_text().replace('name = "', 'name = "other-'))
+    git(light, "commit", "--quiet", "--all", "--message", "renamed")
+    renamed = replace(record.git, commit=git(light, "rev-parse", "HEAD"))
+    past.kit.ledger.append(replace(record, run="20990101-000004-aaaaaa", git=renamed))
+    git(light, "checkout", "--quiet", "HEAD~1")
+    refused(light, "PO-Q006")
+
+
+def test_a_run_of_some_steps_only(light: Any) -> None:
+    light.change("pipeline.py", '("churned", "count")', '("churned", "max")')
+    light.run("--only", "rates")
+    answer = again(light)
+    assert answer.verdict == "exact"
+    assert {step.name for step in answer.steps} >= {"examples", "split", "rates"}
+    assert "model" not in {step.name for step in answer.steps}
 
 
 def test_an_unknown_run_and_one_of_another_project(light: Any, lights: Callable[[str], Any]) -> None:

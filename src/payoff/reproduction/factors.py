@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from payoff.base import switches as known
 from payoff.records.hybrids.attribution import Factor
 from payoff.records.project import Project
 from payoff.records.run import RunRecord
@@ -121,8 +122,8 @@ def _variables(a: Side, b: Side) -> Iterator[Factor]:
 
 
 def switches(record: RunRecord) -> dict[str, str]:
-    """The environment variables that numbers hang on, as the run's steps had them."""
-    found: dict[str, str] = {}
+    """The environment variables that numbers hang on, as the run's steps had them: a step that was reused has no fingerprint, but was made under the run's."""
+    found = {name: str(record.system[name]) for name in known.NAMES if name in record.system}
     for outcome in record.steps:
         said = outcome.fingerprint.get("environment")
         if isinstance(said, dict):

@@ -56,12 +56,23 @@ def measure(
         found = composed[taken]
         if isinstance(found, str):
             return Measured(state="unknown", error=found)
-        try:
-            return laboratory.measure(found, metric, replicate)
-        except Unfit as error:
-            return Measured(state="unknown", error=str(error))
+        measured = laboratory.measure(found, metric, replicate)
+        missing = _missing(found, a, b) if measured.state == "failed" else ""
+        return Measured(state="unknown", error=missing) if missing else measured
 
     return answer
+
+
+def _missing(hybrid: Experiment, a: Rebuilt, b: Rebuilt) -> str:
+    """Columns that one run read of a table and the other did not: where a hybrid with code of both fails, that may be why."""
+    if hybrid.project.root in {str(a.root), str(b.root)}:
+        return ""
+    for name, table in hybrid.tables.items():
+        sides = [side.tables[name].columns for side in (a, b) if name in side.tables]
+        lost = sorted(set().union(*sides) - set(table.columns))
+        if lost:
+            return f"the snapshot of {name} lacks {', '.join(lost)}: the run that it is from did not read that"
+    return ""
 
 
 def compose(

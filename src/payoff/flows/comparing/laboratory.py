@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from payoff.records.run import RunRecord
 
 GAIN, PER_YEAR = "gain", "per_year."
+# A lock that cannot be installed here: nothing was executed, so nothing is known.
+_NO_ENVIRONMENT = {"PO-X001", "PO-X005"}
 _MOST = 1_000_000  # measurements that are looked through: all there are
 
 
@@ -77,8 +79,9 @@ class Laboratory:
         found = self.known.get(name)
         if found is None:
             found = self._execute(experiment, replicate)
-            body = {"subject": hashing.of_json(name), **msgspec.to_builtins(found)}
-            self.place.ledger.journal(self.place.past.id, "", "measured", body)
+            if not found.unknown:  # what could not be executed today may be tomorrow
+                body = {"subject": hashing.of_json(name), **msgspec.to_builtins(found)}
+                self.place.ledger.journal(self.place.past.id, "", "measured", body)
             self.known[name] = found
         return found
 
@@ -94,8 +97,13 @@ class Laboratory:
     def _execute(self, experiment: Experiment, replicate: int) -> Result:
         began = stopwatch()
         self.executions += 1
-        record = execute(self.place, experiment, again="varying" if replicate else "stale", tell=self.tell)
-        failed = failure(record) if record.valuation is None and not experiment.only else ""
+        try:
+            record = execute(self.place, experiment, again="varying" if replicate else "stale", tell=self.tell)
+        except UserError as error:
+            if error.code not in _NO_ENVIRONMENT:
+                raise
+            return Result(identity=experiment.identity, replicate=replicate, unknown=error.what)
+        failed = failure(record) if record.valuation is None else ""
         return Result(
             identity=experiment.identity,
             replicate=replicate,
@@ -162,7 +170,8 @@ def execute(
         if result.interrupted:
             raise _stopped()
         _raise_outside(result)
-        return recording.record(opened, plan, result, request, run=run, began=began, clock=clock)
+        record = recording.record(opened, plan, result, request, run=run, began=began, clock=clock)
+        return msgspec.structs.replace(record, system=watching.system(experiment.variables))
     finally:
         if opened.kit.made("executor"):
             opened.kit.executor.close()

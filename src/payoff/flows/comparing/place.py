@@ -7,7 +7,9 @@ import re
 import shutil
 from typing import TYPE_CHECKING, Self
 
+from payoff.base.errors import UserError
 from payoff.base.ids import new_run_id
+from payoff.flows.show import find
 from payoff.wiring import assemble
 
 if TYPE_CHECKING:
@@ -16,8 +18,25 @@ if TYPE_CHECKING:
     from payoff.flows.opening import Past
     from payoff.ports.ledger import Ledger
     from payoff.ports.store import Store
+    from payoff.records.run import RunRecord
 
 FOLDER = os.path.join(".payoff", "laboratory")
+
+
+def find_anywhere(past: Past, run: str) -> RunRecord:
+    """The record of a run of the project, or of one that was executed again in its laboratory."""
+    try:
+        return find(past, run)[0]
+    except UserError as unknown:
+        if run == "latest" or not (past.root / FOLDER).is_dir():
+            raise
+        try:
+            entries = assemble.ledger(past.root / FOLDER).read(past.id, run).entries
+        except UserError:
+            raise unknown from None
+        if not entries:
+            raise
+        return entries[-1].record
 
 
 class Place:

@@ -16,6 +16,7 @@ from payoff.project.past import folder as past_folder
 from payoff.records.artifact import Artifact
 from payoff.records.project import Project, SourceSpec
 from payoff.records.run import RunRecord
+from payoff.reproduction.factors import switches
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -60,7 +61,9 @@ class Rebuilt(msgspec.Struct, frozen=True, kw_only=True):
         """The run itself, to be executed again."""
         record = self.record
         return Experiment(
-            identity=identity(self.project, (self.tree,), self.tables, parameters(self.project, record.parameters), {}),
+            identity=identity(
+                self.project, (self.tree,), self.tables, parameters(self.project, record.parameters), variables(record)
+            ),
             project=self.project,
             tables=self.tables,
             parameters=parameters(self.project, record.parameters),
@@ -138,12 +141,8 @@ def parameters(project: Project, given: dict[str, dict[str, Any]]) -> dict[str, 
 
 
 def variables(record: RunRecord) -> dict[str, str]:
-    """The environment variables that results hang on, as the run's steps had them; none where that was not recorded."""
-    found: dict[str, str] = {}
-    for outcome in record.steps:
-        said = outcome.fingerprint.get("variables", {})
-        found |= {str(name): str(value) for name, value in said.items()} if isinstance(said, dict) else {}
-    return found
+    """The environment variables that results hang on, as the run had them; those that were not set are not here."""
+    return dict(switches(record))
 
 
 def only(record: RunRecord) -> tuple[str, ...]:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from payoff.flows.comparing import laboratory
-from payoff.flows.comparing.place import Place
+from payoff.flows.comparing.place import Place, find_anywhere
 from payoff.flows.comparing.rebuilding import rebuild
 from payoff.flows.opening import open_past
-from payoff.flows.show import find
 from payoff.plan import graph
 from payoff.ports.observer import silent
 from payoff.records.answers.reproduce import Reproduced
@@ -32,7 +31,7 @@ def reproduce(request: ReproduceRequest, tell: Observer = silent) -> Reproduced:
     among themselves. The record of the first is kept in the laboratory's ledger.
     """
     past = open_past(request.project)
-    record, _ = find(past, request.run)
+    record = find_anywhere(past, request.run)
     with Place(past) as place:
         built = rebuild(place, record)
         experiment = built.experiment

@@ -12,10 +12,9 @@ from payoff.base.clock import stopwatch
 from payoff.base.errors import UserError
 from payoff.base.text import did_you_mean
 from payoff.flows.comparing import hybrids, laboratory
-from payoff.flows.comparing.place import FOLDER, Place
+from payoff.flows.comparing.place import FOLDER, Place, find_anywhere
 from payoff.flows.comparing.rebuilding import rebuild
 from payoff.flows.opening import open_past
-from payoff.flows.show import find
 from payoff.ports.observer import silent
 from payoff.project.past import charter, locks
 from payoff.records.answers.why import Expected, Why
@@ -50,7 +49,7 @@ def why(request: WhyRequest, tell: Observer = silent, announce: Announce = lambd
     """
     began = stopwatch()
     past = open_past(request.project)
-    first, last = (find(past, name)[0] for name in (request.a, request.b))
+    first, last = (find_anywhere(past, name) for name in (request.a, request.b))
     metric = request.metric or laboratory.GAIN
     _known_metric(metric, first, last)
     with Place(past) as place:

@@ -113,6 +113,7 @@ def _raise(environment: Environment, said: str) -> None:
         "Connection refused",
         "timed out",
         "client error",
+        "Network connectivity is disabled",
     )
     if any(word in said for word in offline):
         raise OutsideError(
