@@ -21,6 +21,7 @@ VERBS = {
     "gateway": "serve tables to readers in other zones, as far as labels permit",
     "ingest": "land what streams have in the project's tables, once or until it is stopped",
     "reproduce": "rebuild a run, execute all of it again, and say whether the same comes out",
+    "diff": "what differs between two runs, in their results and in what they were made of",
     "why": "which of all that differs between two runs made the difference, executed and measured",
     "worth": "what a model could be worth before there is one, or what a run's worth hangs on",
 }

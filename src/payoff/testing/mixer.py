@@ -63,7 +63,9 @@ class MixerSuite:
         assert "\n" not in reason
         assert not (tmp_path / "mixed" / "uv.lock").exists()
 
-    def test_what_is_not_asked_for_does_not_slip_in(self, mixer: Mixer, projects: tuple[Path, Path], tmp_path: Path) -> None:
+    def test_what_is_not_asked_for_does_not_slip_in(
+        self, mixer: Mixer, projects: tuple[Path, Path], tmp_path: Path
+    ) -> None:
         """A package that another needs is not added by itself."""
         assert "alpha" in mixer.mix(*projects, {"beta": "1.1"}, tmp_path / "mixed")
 

@@ -42,7 +42,12 @@ def run(task):
         result = failure("exception", type(error).__name__, said(error), task)
     result["seconds"] = time.perf_counter() - began
     result["metrics"] = dict(sys.modules["payoff"]._metrics) if "payoff" in sys.modules else {}
-    result["fingerprint"] = fingerprint(task)
+    from . import fingerprints
+
+    try:
+        result["fingerprint"] = fingerprints.fingerprint(task)
+    except Exception:  # a module with a strange __file__, a folder that is gone: what the step made is not lost for it
+        result["fingerprint"] = {}
     temporary = task["output"] + ".result.part"
     try:
         with open(temporary, "w", encoding="utf-8") as stream:
@@ -245,48 +250,3 @@ def said(error):
         return str(error)[:2000]
     except Exception:
         return ""
-
-
-def fingerprint(task):
-    """What was really loaded: the interpreter, the third-party packages imported, threads and seeds."""
-    from . import determinism
-
-    facts = {
-        "environment": determinism.BORN,
-        "python": sys.version.split()[0],
-        "implementation": sys.implementation.name,
-        "hash_seed": os.environ.get("PYTHONHASHSEED", ""),
-        "seed": task.get("seed"),
-        "threads": os.environ.get("OMP_NUM_THREADS", ""),
-    }
-    packages = loaded_packages()
-    if packages:
-        facts["packages"] = packages
-    return facts
-
-
-ALIASES = {
-    "sklearn": "scikit_learn",
-    "yaml": "pyyaml",
-    "PIL": "pillow",
-    "cv2": "opencv_python",
-    "dateutil": "python_dateutil",
-}
-
-
-def loaded_packages():
-    """Names and versions of the installed packages whose modules were imported, from the names of their metadata folders."""
-    sites = [path for path in sys.path if path.endswith("site-packages")]
-    tops = set()
-    for name, module in list(sys.modules.items()):
-        file = getattr(module, "__file__", None)
-        if "." not in name and file and any(file.startswith(path) for path in sites):
-            tops.add(ALIASES.get(name, name).lower().replace("-", "_"))
-    found = {}
-    for site in sites if tops else ():
-        for entry in os.listdir(site):
-            if entry.endswith(".dist-info"):
-                name, _, version = entry[: -len(".dist-info")].rpartition("-")
-                if name.lower().replace("-", "_").replace(".", "_") in tops:
-                    found[name] = version
-    return found

@@ -1,0 +1,240 @@
+"""`payoff diff A B`: only what differs between two runs, in their results first, then in what they were made of."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from payoff.base.errors import PayoffError
+from payoff.data import differences
+from payoff.flows.comparing import hybrids, laboratory
+from payoff.flows.comparing.place import Place
+from payoff.flows.comparing.rebuilding import rebuild
+from payoff.flows.opening import open_past
+from payoff.flows.show import find
+from payoff.project.past import charter
+from payoff.records.answers.diff import Code, Diff, Fact, Number, Rows
+from payoff.reproduction.factors import Side, factors
+from payoff.reproduction.splicing.texts import differences as texts
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from payoff.flows.comparing.rebuilding import Rebuilt
+    from payoff.flows.opening import Past
+    from payoff.records.artifact import Artifact
+    from payoff.records.run import RunRecord
+
+_OWN = {"code", "data"}
+# Facts of a fingerprint that are factors, or said elsewhere.
+_SAID = {"environment", "packages", "seed", "hash_seed", "threads"}
+
+
+def diff(project: str | None, a: str, b: str) -> Diff:
+    """Hold two runs against each other. What is gone (a commit, a snapshot) is said, and the rest answered all the same."""
+    past = open_past(project)
+    first, last = find(past, a)[0], find(past, b)[0]
+    notes: list[str] = []
+    answer = Diff(
+        a=first.run,
+        b=last.run,
+        outcome=_outcome(first, last),
+        results=_results(first, last),
+        machine=_machine(first, last),
+    )
+    with Place(past) as place:
+        sides = []
+        for record in (first, last):
+            try:
+                sides.append(rebuild(place, record))
+            except PayoffError as error:
+                notes.append(
+                    f"The code of {record.run} and what hangs on it cannot be compared ({error.code}): {error.what}."
+                )
+        data = _data(past, first, last, sides)
+        if len(sides) < 2:
+            return msgspec.structs.replace(answer, data=data, notes=tuple(notes))
+        found = factors(*(_side(each) for each in sides))
+        parts = [each.name for each in found if each.kind == "code"]
+        files = [hybrids.code_of(each.root) for each in sides]
+        return msgspec.structs.replace(
+            answer,
+            data=data,
+            code=tuple(
+                Code(name=name, state=state, diff=text) for name, state, text in texts(files[0], files[1], parts)
+            ),
+            factors=tuple(each for each in found if each.kind not in _OWN),
+            notes=(*notes, *sides[0].notes, *(note for note in sides[1].notes if note not in sides[0].notes)),
+        )
+
+
+def _side(built: Rebuilt) -> Side:
+    text = (built.root / hybrids.CHARTER).read_text(encoding="utf-8")
+    return Side(record=built.record, project=built.project, charter=charter.leaves(text))
+
+
+# -- results
+
+
+def _outcome(first: RunRecord, last: RunRecord) -> tuple[Fact, ...]:
+    found = []
+    if first.status != last.status:
+        found.append(Fact(name="the run", a=first.status, b=last.status))
+    gates = [{each.gate: each for each in record.verdicts} for record in (first, last)]
+    for name in [*gates[0], *(name for name in gates[1] if name not in gates[0])]:
+        said = [_verdict(each.get(name)) for each in gates]
+        if said[0] != said[1]:
+            found.append(Fact(name=f"gate {name}", a=said[0], b=said[1]))
+    failed = [laboratory.failure(record) if record.status == "failed" else "" for record in (first, last)]
+    if failed[0] != failed[1]:
+        found.append(Fact(name="failure", a=failed[0] or "none", b=failed[1] or "none"))
+    return tuple(found)
+
+
+def _verdict(verdict: Any) -> str:
+    return "not asked" if verdict is None else "passed" if verdict.passed else "refused"
+
+
+def _results(first: RunRecord, last: RunRecord) -> tuple[Number, ...]:
+    old, new = laboratory.metrics(first), laboratory.metrics(last)
+    currency = next((each.valuation.currency for each in (first, last) if each.valuation is not None), "")
+    found = []
+    for name in sorted(old.keys() | new.keys(), key=lambda name: (_rank(name), name)):
+        plain = name.partition(".")[2]
+        if plain in old and plain in new and (old.get(plain), new.get(plain)) == (old.get(name), new.get(name)):
+            continue  # a step's metric goes by its own name, too
+        if old.get(name) != new.get(name):
+            unit = currency if _rank(name) < 2 else ""
+            found.append(Number(name=name, a=old.get(name), b=new.get(name), unit=unit))
+    return tuple(found)
+
+
+def _rank(name: str) -> int:
+    """Money first."""
+    return 0 if name == laboratory.GAIN else 1 if name.startswith(laboratory.PER_YEAR) else 2
+
+
+# -- data
+
+
+def _data(past: Past, first: RunRecord, last: RunRecord, sides: list[Rebuilt]) -> tuple[Rows, ...]:
+    """Tables of sources; where the project of then is not to be had, every table that no step is known to have made."""
+    made = {outcome.name for record in (first, last) for outcome in record.steps} | {"train"}
+    if sides:
+        names = {source.table for side in sides for source in side.project.sources}
+    else:
+        names = (first.tables.keys() | last.tables.keys()) - made
+    found = []
+    for name in sorted(names):
+        old, new = first.tables.get(name), last.tables.get(name)
+        if old is None and new is None:
+            continue
+        if old is None or new is None:
+            note = f"only {'B' if old is None else 'A'} read it"
+            found.append(
+                Rows(table=name, a_rows=old.rows if old else None, b_rows=new.rows if new else None, note=note)
+            )
+        elif old.id != new.id:
+            found.append(_rows(past, name, old, new, _keys(name, sides)))
+    return tuple(found)
+
+
+def _keys(table: str, sides: list[Rebuilt]) -> tuple[str, ...]:
+    """The columns that a contract calls its primary key, or unique, else the id of the decisions."""
+    for side in reversed(sides):
+        contract = side.project.contract(table)
+        if contract is not None:
+            primary = tuple(each.name for each in contract.columns if each.primary_key)
+            unique = tuple(each.name for each in contract.columns if each.unique)[:1]
+            if primary or unique:
+                return primary or unique
+    return tuple(dict.fromkeys(side.project.charter.decision.id for side in sides))[:1]
+
+
+def _rows(past: Past, table: str, old: Artifact, new: Artifact, keys: tuple[str, ...]) -> Rows:
+    a, b = ({each.name: each.type for each in artifact.fields} for artifact in (old, new))
+    said = Rows(table=table, a_rows=old.rows, b_rows=new.rows, schema=differences.schema(a, b))
+    store, engine = past.kit.store, past.kit.engine
+    gone = [name for name, each in (("A", old), ("B", new)) if not store.has(each)]
+    if gone:
+        return msgspec.structs.replace(
+            said, note=f"the snapshot of {' and '.join(gone)} is no longer in the store: rows cannot be compared"
+        )
+    files = {differences.A: store.path(old), differences.B: store.path(new)}
+    known = bool(keys) and all(each in a and a[each] == b.get(each) for each in keys)
+
+    def one(sql: str) -> Mapping[str, Any]:
+        row: dict[str, Any] = engine.query(sql, files).to_pylist()[0]
+        return row
+
+    if known and one(differences.unique(keys))["yes"]:
+        columns = differences.shared(a, b, keys)
+        row = one(differences.by_key(keys, columns))
+        return msgspec.structs.replace(
+            said,
+            added=row["added"],
+            removed=row["removed"],
+            changed=row["changed"],
+            key=keys,
+            columns=differences.counts(row, columns),
+        )
+    row = one(differences.as_wholes(differences.shared(a, b)))
+    return msgspec.structs.replace(said, added=row["added"], removed=row["removed"])
+
+
+# -- machine
+
+
+def _machine(first: RunRecord, last: RunRecord) -> tuple[Fact, ...]:
+    """What was loaded and where it ran, per step, said once where it is the same in all of them."""
+    old, new = _facts(first), _facts(last)
+    found: dict[tuple[str, str, str], list[str]] = {}
+    for step in old.keys() & new.keys():
+        for name in sorted(old[step].keys() | new[step].keys()):
+            pair = (old[step].get(name, ""), new[step].get(name, ""))
+            if pair[0] != pair[1]:
+                found.setdefault((name, *pair), []).append(step)
+    system = [
+        Fact(name=name, a=str(first.system.get(name, "")), b=str(last.system.get(name, "")))
+        for name in ("system", "machine", "libc")
+        if first.system.get(name) != last.system.get(name)
+    ]
+    if first.version != last.version:
+        system.append(Fact(name="payoff", a=first.version, b=last.version))
+    return (
+        *system,
+        *(Fact(name=name, a=a, b=b, where=", ".join(sorted(steps))) for (name, a, b), steps in sorted(found.items())),
+    )
+
+
+def _facts(record: RunRecord) -> dict[str, dict[str, str]]:
+    """Step -> name -> text, of what was really loaded; libraries by what they say of themselves, not by the digests in their files' names."""
+    found = {}
+    for outcome in record.steps:
+        facts: dict[str, str] = {}
+        for name, value in outcome.fingerprint.items():
+            if name in _SAID:
+                continue
+            if name == "libraries":
+                for file, library in value.items():
+                    facts |= {
+                        f"{library['kind']} {key}": _text(each) for key, each in library.items() if key != "kind"
+                    } or {library["kind"]: file}
+            elif isinstance(value, dict):
+                facts |= {f"{name} {key}": _text(each) for key, each in value.items()}
+            else:
+                facts[name] = _text(value)
+        found[outcome.name] = facts
+    return found
+
+
+def _text(value: Any) -> str:
+    return (
+        value
+        if isinstance(value, str)
+        else ", ".join(map(str, value))
+        if isinstance(value, list)
+        else json.dumps(value)
+    )
