@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-
 from payoff.base.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    import pyarrow as pa
 
     from payoff.ports.store import Store
     from payoff.records.artifact import Artifact
@@ -32,6 +32,8 @@ class SnapshotSource:
 
     def read(self, columns: Sequence[str] | None = None) -> pa.RecordBatchReader:
         """The rows of the snapshot, in the order in which they were read."""
+        import pyarrow as pa
+
         file = self._open()
         names = list(columns) if columns is not None else file.schema.names
         schema = pa.schema([file.schema.field(name) for name in names])
@@ -52,6 +54,8 @@ class SnapshotSource:
         return {"kind": "snapshot", "address": self._artifact.id}
 
     def _open(self) -> pa.ipc.RecordBatchFileReader:
+        import pyarrow as pa  # and NumPy with it, which must not be loaded before the run's switches are set
+
         return pa.ipc.open_file(pa.memory_map(str(kept(self._table, self._artifact, self._store, self._run))))
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
+from payoff.base import switches
 from payoff.flows.comparing import laboratory
 from payoff.flows.comparing.place import Place, find_anywhere
 from payoff.flows.comparing.rebuilding import rebuild
@@ -14,7 +16,7 @@ from payoff.records.answers.reproduce import Reproduced
 from payoff.reproduction import again
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from payoff.ports.observer import Observer
     from payoff.records.answers.reproduce import ReproduceRequest
@@ -36,12 +38,13 @@ def reproduce(request: ReproduceRequest, tell: Observer = silent) -> Reproduced:
         built = rebuild(place, record)
         experiment = built.experiment
         executions: list[RunRecord] = []
-        while not executions or not (again.settled(record, executions) or len(executions) >= request.replicates):
-            executions.append(
-                laboratory.execute(place, experiment, again="everything", tell=tell, command=request.command)
-            )
-            if len(executions) == 1:
-                place.ledger.append(executions[0])
+        with _Environ(experiment.variables):
+            while not executions or not (again.settled(record, executions) or len(executions) >= request.replicates):
+                executions.append(
+                    laboratory.execute(place, experiment, again="everything", tell=tell, command=request.command)
+                )
+                if len(executions) == 1:
+                    place.ledger.append(executions[0])
     compared = again.compare(record, executions, _inputs(built.project), _expect, confidence=CONFIDENCE)
     return Reproduced(
         run=record.run,
@@ -57,6 +60,25 @@ def reproduce(request: ReproduceRequest, tell: Observer = silent) -> Reproduced:
         run_seconds=record.seconds,
         notes=built.notes,
     )
+
+
+class _Environ:
+    """The switches of numerical libraries as the run had them, for our own arithmetic too: the last bit of an interval's bound hangs on the number of
+    threads. It reaches libraries that are loaded within.
+    """
+
+    def __init__(self, variables: Mapping[str, str]) -> None:
+        self.variables = variables
+        self.before: dict[str, str] = {}
+
+    def __enter__(self) -> None:
+        self.before = {name: os.environ.pop(name) for name in switches.NAMES if name in os.environ}
+        os.environ.update({name: value for name, value in self.variables.items() if value})
+
+    def __exit__(self, *_: object) -> None:
+        for name in switches.NAMES:
+            os.environ.pop(name, None)
+        os.environ.update(self.before)
 
 
 def _expect(values: Sequence[float], confidence: float) -> tuple[float, float]:

@@ -41,6 +41,8 @@ def _head(answer: Reproduced) -> list[str]:
         said = f"Exact: executed again, {what}."
         if any(step.same == "equal" for step in answer.steps):
             said = "Exact: executed again, every table, metric and amount is the same to the last bit. Objects have other bytes, but the same was made of them."
+    elif answer.verdict == "within-noise" and not any(step.same == "varies" for step in answer.steps):
+        said = "Within noise: every table and metric is the same to the last bit; bounds of intervals differ in their last digits, as sums in another order do."
     elif answer.verdict == "within-noise":
         said = (
             f"Within noise: {count(answer.executions, 'execution')} differ among themselves, and the run's numbers lie where one more of them"
