@@ -42,6 +42,7 @@ INNER = {
     "payoff.records.answers.reproduce": "what payoff reproduce answers",
     "payoff.records.answers.worth": "what payoff worth answers",
     "payoff.records.answers.why": "what payoff why answers",
+    "payoff.records.answers.diff": "what payoff diff answers",
     "payoff.records.hybrids.attribution": "what payoff why is made of",
     "payoff.records.release.release": "what payoff release signs",
     "payoff.records.wire": "how records are written",
