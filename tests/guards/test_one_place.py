@@ -216,7 +216,7 @@ NAMED = {
     ("wiring/assemble.py", "duckdb"): "the engine of a project that names none",
     ("wiring/assemble.py", "local"): "the store and executor of a project that names none",
     ("wiring/assemble.py", "sqlite"): "the ledger of a project that names none",
-    ("wiring/assemble.py", "locks"): "the ledger of a project that names none",
+    ("wiring/assemble.py", "locks"): "what mixes environments",
     ("wiring/assemble.py", "files"): "the source that an interview looks into",
     ("records/project.py", "mlflow"): "the tracker of a project that names none",
     ("cli/main.py", "gateway"): "the verb that serves what the adapter reads",

@@ -15,6 +15,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Literal
 
+import msgspec
+
 from payoff.records.hybrids.attribution import Attribution, Measured, Noise
 from payoff.reproduction.jumps import Jump, jumps
 from payoff.reproduction.noise import SMALL, Reading, Ruler, deviation, quantile
@@ -132,21 +134,43 @@ class _Search:
         if a.state == b.state == "value":
             if self.ruler.same(a, b):
                 return self._same(a, b)
-            probes.each = self.ruler.needed(b.mean - a.mean, _MOST)
-            probes.read(NONE, max(probes.each, len(a.values)))
-            probes.read(probes.all, max(probes.each, len(b.values)))
+            self._plan_repeats(len(a.values), abs(b.mean - a.mean))
         return None
 
+    def _plan_repeats(self, times: int, difference: float) -> None:
+        """Repeat A and B, so that every hybrid need not be: the better known the noise, the nearer two outcomes are told apart."""
+        probes, ruler = self.probes, self.ruler
+        if not ruler.deviation:
+            return
+        later = bound_for(len(probes.order)) + 1
+
+        def cost(each: int) -> int:
+            known = msgspec.structs.replace(ruler, factor=quantile(self._level(1), 2 * each - 2))
+            return 2 * each + later * (known.needed(difference, _MOST) - 1)
+
+        best = min(range(times, _MOST + 1), key=cost)
+        if probes.left is not None:
+            best = min(best, times + max(0, probes.left - later) // 2)
+        a, b = probes.read(NONE, best), probes.read(probes.all, best)
+        self.ruler = self._ruler(a, b, 1)
+        probes.each = self.ruler.needed(b.mean - a.mean, _MOST)
+        probes.read(NONE, max(probes.each, best))
+        probes.read(probes.all, max(probes.each, best))
+
+    def _level(self, looks: int) -> float:
+        """The quantile for one comparison: every one that may come has its part of the probability of an error (Bonferroni)."""
+        comparisons = 2 * bound_for(len(self.probes.order)) + 4 + looks
+        return 1 - (1 - self.confidence) / (2 * comparisons)
+
     def _ruler(self, a: Reading, b: Reading, looks: int) -> Ruler:
-        """How to tell outcomes apart. Every comparison that may come has its part of the probability of an error (Bonferroni)."""
+        """How to tell outcomes apart."""
         groups = [each.values for each in (a, b) if each.state == "value"]
         spread, freedom = deviation(groups)
         far = abs(b.mean - a.mean) if len(groups) == 2 else max((abs(each[0]) for each in groups), default=0.0)
         if not spread or spread <= far * SMALL * SMALL:
             return Ruler(floor=far * SMALL)
-        comparisons = 2 * bound_for(len(self.probes.order)) + 4 + looks
-        level = 1 - (1 - self.confidence) / (2 * comparisons)
-        return Ruler(deviation=spread, freedom=freedom, factor=quantile(level, freedom), floor=far * SMALL)
+        factor = quantile(self._level(looks), freedom)
+        return Ruler(deviation=spread, freedom=freedom, factor=factor, floor=far * SMALL)
 
     # -- causes
 
