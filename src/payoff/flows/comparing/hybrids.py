@@ -95,6 +95,7 @@ def compose(
     for name, version in (versions or {}).items():
         known[name] = msgspec.structs.replace(known[name], b=version)
     hybrid = _Hybrid(place, a, b, known, chosen, environments)
+    hybrid.between = bool(versions)
     if not chosen:
         return hybrid.whole(a)
     if not versions and chosen == {name for name, each in known.items() if each.testable}:
@@ -114,6 +115,7 @@ class _Hybrid:
     ) -> None:
         self.place, self.a, self.b = place, a, b
         self.known, self.chosen, self.environments = known, chosen, environments
+        self.between = False  # some packages are in versions that neither of the two has
 
     def of(self, prefix: str, *, chosen: bool = True) -> set[str]:
         """What stands behind a prefix in the ids of the factors that are taken, or of all."""
@@ -211,12 +213,7 @@ class _Hybrid:
         chosen = mine & self.chosen
         if not chosen or theirs is None:
             return ours
-        as_theirs = all(
-            self.known[each].b == theirs.packages.get(each.removeprefix(f"package:{name}:"), "")
-            for each in chosen
-            if each.startswith("package:")
-        )
-        if as_theirs and chosen == {each for each in mine if self.known[each].testable}:
+        if not self.between and chosen == {each for each in mine if self.known[each].testable}:
             return self._at(theirs, self.b.root)
         if f"system:python:{name}" in chosen:
             raise Unfit(f"environment {name}: its Python changes only together with all of its packages")
