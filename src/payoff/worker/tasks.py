@@ -79,9 +79,6 @@ def prepare(task):
 
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     threads = task.get("threads") or task["environment"].get("threads")
-    if threads:
-        for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS"):
-            os.environ[name] = str(threads)
     os.chdir(task["root"])
     from . import imports
 
@@ -94,7 +91,7 @@ def prepare(task):
     spec.loader.exec_module(module)
     from . import determinism
 
-    determinism.install(task.get("seed"), deterministic=task.get("deterministic", True))
+    determinism.install(task.get("seed"), deterministic=task.get("deterministic", True), threads=threads)
 
 
 def call(task):
@@ -242,13 +239,17 @@ def said(error):
 
 
 def fingerprint(task):
-    """What was really loaded: the interpreter, the third-party packages imported, threads and seeds."""
+    """What was really loaded: the interpreter, the third-party packages imported, threads, seeds and switches."""
+    from . import determinism
+
     facts = {
         "python": sys.version.split()[0],
         "implementation": sys.implementation.name,
         "hash_seed": os.environ.get("PYTHONHASHSEED", ""),
         "seed": task.get("seed"),
         "threads": os.environ.get("OMP_NUM_THREADS", ""),
+        "deterministic": task.get("deterministic", True),
+        "switches": determinism.told(),
     }
     packages = loaded_packages()
     if packages:

@@ -1,0 +1,173 @@
+"""Two runs of one step agree bit for bit, with the libraries themselves: each in an environment of its own that uv makes.
+
+They are off by default: the wheels are about 0.9 GB the first time (uv keeps them). `make frameworks` runs them.
+"""
+
+from __future__ import annotations
+
+import pickle
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from payoff.testing.executor import connect, project
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+pytestmark = [pytest.mark.frameworks, pytest.mark.timeout(900)]
+
+DATA = """
+import hashlib, numpy
+
+def data(rows=4000):
+    rng = numpy.random.default_rng(3)
+    x = rng.normal(size=(rows, 20)).astype("float32")
+    return x, (x[:, :5].sum(1) + rng.normal(size=rows) > 0).astype("int64")
+
+def bits(*arrays):
+    return hashlib.sha256(b"".join(numpy.ascontiguousarray(each).tobytes() for each in arrays)).hexdigest()
+
+"""
+NUMPY = """
+def step():
+    x, _ = data()
+    noise = numpy.random.standard_normal((2000, 200)).astype("float32")
+    left = noise @ noise.T
+    return bits(left, numpy.linalg.svd(noise[:300])[1], numpy.dot(x.ravel(), x.ravel()))
+"""
+SKLEARN = """
+def step():
+    from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
+    from sklearn.linear_model import SGDClassifier
+    from sklearn.neural_network import MLPClassifier
+    x, y = data()
+    models = [RandomForestClassifier(20, n_jobs=2), SGDClassifier(loss="log_loss"), MLPClassifier(max_iter=3),
+              HistGradientBoostingClassifier(max_iter=20, early_stopping=True)]
+    import warnings
+    warnings.simplefilter("ignore")
+    return bits(*(model.fit(x, y).predict_proba(x) for model in models))
+"""
+LIGHTGBM = """
+def step():
+    import lightgbm
+    x, y = data(20000)
+    model = lightgbm.LGBMClassifier(n_estimators=30, subsample=0.7, subsample_freq=1, colsample_bytree=0.7, verbose=-1)
+    return bits(model.fit(x, y).predict_proba(x))
+"""
+XGBOOST = """
+def step():
+    import xgboost
+    x, y = data(20000)
+    model = xgboost.XGBClassifier(n_estimators=30, subsample=0.7, colsample_bytree=0.7, tree_method="hist")
+    return bits(model.fit(x, y).predict_proba(x))
+"""
+TORCH = """
+def step():
+    import torch
+    x, y = (torch.from_numpy(each) for each in data())
+    net = torch.nn.Sequential(torch.nn.Linear(20, 32), torch.nn.ReLU(), torch.nn.Dropout(0.2), torch.nn.Linear(32, 2))
+    table = torch.nn.EmbeddingBag(50, 32, mode="sum")
+    rows = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(x, y), batch_size=256, shuffle=True)
+    adam = torch.optim.Adam([*net.parameters(), *table.parameters()], lr=0.01)
+    for _ in range(3):
+        for some, outcome in rows:
+            adam.zero_grad()
+            hidden = net[2](net[1](net[0](some))) + table((some[:, :4].abs() * 10).long().clamp(max=49))
+            torch.nn.functional.cross_entropy(net[3](hidden), outcome).backward()
+            adam.step()
+    return bits(*(each.detach().numpy() for each in [*net.parameters(), *table.parameters()]))
+"""
+TENSORFLOW = """
+def step():
+    import tensorflow as tf
+    x, y = data()
+    keras = tf.keras
+    model = keras.Sequential([keras.layers.Dense(32, "relu"), keras.layers.Dropout(0.2), keras.layers.Dense(1, "sigmoid")])
+    model.compile("adam", "binary_crossentropy")
+    model.fit(x, y, epochs=2, batch_size=128, verbose=0)
+    summed = tf.math.unsorted_segment_sum(tf.random.normal([4000, 8]), y.astype("int32"), 2)
+    return bits(*model.get_weights(), summed.numpy())
+"""
+CASES = {
+    "numpy": (NUMPY, ["numpy"], {"numpy": "seed"}),
+    "scikit-learn": (SKLEARN, ["scikit-learn"], {"numpy": "seed"}),
+    "lightgbm": (LIGHTGBM, ["lightgbm", "scikit-learn", "pandas"], {"lightgbm": "deterministic"}),
+    "xgboost": (XGBOOST, ["xgboost-cpu", "scikit-learn"], {"numpy": "seed"}),
+    "torch": (TORCH, ["torch", "numpy"], {"torch": "deterministic algorithms, warn only"}),
+    "tensorflow": (TENSORFLOW, ["tensorflow-cpu"], {"tensorflow": "op determinism", "keras": "seed"}),
+}  # fmt: skip
+
+
+def wheelhouses() -> str:
+    """Where pip, on this machine, also looks for wheels: uv has to be told."""
+    done = subprocess.run([sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False)
+    return ",".join(dict.fromkeys(re.findall(r"find-links='([^']+)'", done.stdout))).replace(" ", ",")
+
+
+def torch_here() -> str:
+    """A build for processors alone where pip has one on disk (0.2 GB); else what the index gives (several GB on Linux)."""
+    folders = [Path(each) for each in wheelhouses().split(",") if each]
+    tag = f"cp{sys.version_info.major}{sys.version_info.minor}-"
+    found = sorted(wheel.name.split("-")[1] for folder in folders for wheel in folder.glob(f"torch-*+cpu-{tag}*"))
+    return f"torch=={found[-1]}" if found else "torch"
+
+
+@pytest.fixture(scope="session")
+def interpreter(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The interpreter of a sandbox with a case's packages, made by the executor itself."""
+    made: dict[str, Path] = {}
+
+    def make(name: str) -> Path:
+        if name not in made:
+            root = tmp_path_factory.mktemp(name)
+            with pytest.MonkeyPatch.context() as patch:
+                wanted = list(CASES[name][1])
+                if name == "torch" and wheelhouses():
+                    patch.setenv("UV_FIND_LINKS", wheelhouses())
+                    wanted[0] = torch_here()
+                environment = project(root, dependencies=wanted)
+                executor = connect("payoff.executors:local", root)
+                try:
+                    made[name] = Path(executor.prepare(environment, lambda _line: None)["folder"]) / "bin" / "python"
+                finally:
+                    executor.close()
+        return made[name]
+
+    return make
+
+
+@pytest.fixture
+def run(tmp_path: Path, interpreter: Callable[[str], Path], worker: Any) -> Iterator[Callable[..., tuple[str, dict[str, Any]]]]:
+    """A step in a server of its own: what it answers, and its fingerprint."""
+    kind = type(worker)
+    count = iter(range(1000))
+
+    def once(name: str, **settings: Any) -> tuple[str, dict[str, Any]]:
+        root = tmp_path / f"run{next(count)}"
+        root.mkdir()
+        (root / "pipeline.py").write_text(DATA + CASES[name][0])
+        server = kind(root, interpreter(name), PYTHONHASHSEED="0")
+        try:
+            server.send(server.task(**{"seed": 7, **settings}))
+            found = server.answer(300)["result"]
+        finally:
+            server.close()
+        assert found["ok"], found
+        return pickle.loads(Path(found["file"]).read_bytes()), found["fingerprint"]
+
+    yield once
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_two_runs_agree_bit_for_bit(name: str, run: Callable[..., tuple[str, dict[str, Any]]]) -> None:
+    first, fingerprint = run(name, threads=2)
+    again = [run(name, threads=2)[0] for _ in range(2)]
+    assert again == [first, first]
+    for library, switch in CASES[name][2].items():
+        assert switch in fingerprint["switches"][library]
+    assert fingerprint["deterministic"] is True
