@@ -173,6 +173,11 @@ def test_seeds_are_set_whenever_a_library_comes(worker: Worker) -> None:
     assert value(worker, source) != value(worker, source), "without a seed nothing is fixed"
 
 
+def test_asking_whether_a_library_is_there_leaves_its_seed(worker: Worker) -> None:
+    source = "def step():\n    import importlib.util\n    assert importlib.util.find_spec('numpy')\n    import numpy\n    return float(numpy.random.rand())\n"
+    assert value(worker, source, seed=7) == numpy.random.RandomState(7).rand()
+
+
 def test_switches_of_frameworks_are_set_when_they_are_imported(worker: Worker) -> None:
     """Modules by the names of PyTorch and TensorFlow that write down what they are told."""
     (worker.root / "torch.py").write_text(

@@ -140,19 +140,26 @@ class _Hook:
 
     def __init__(self, after):
         self.after = after
+        self.asking = set()
 
     def find_spec(self, name, path=None, target=None):
-        action = self.after.pop(name, None)
-        if action is None:
+        """The usual finders' answer. Many ask only whether a module is there: it waits until the module is executed."""
+        action = self.after.get(name)
+        if action is None or name in self.asking:
             return None
-        spec = importlib.util.find_spec(name)
+        self.asking.add(name)
+        try:
+            spec = importlib.util.find_spec(name)
+        finally:
+            self.asking.discard(name)
         if spec is None or spec.loader is None:
             return None
         execute = spec.loader.exec_module
 
         def exec_module(module):
             execute(module)
-            action(module)
+            if self.after.pop(name, None):
+                action(module)
 
         spec.loader.exec_module = exec_module
         return spec
