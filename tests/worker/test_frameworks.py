@@ -147,10 +147,10 @@ def run(tmp_path: Path, interpreter: Callable[[str], Path], worker: Any) -> Iter
     kind = type(worker)
     count = iter(range(1000))
 
-    def once(name: str, **settings: Any) -> tuple[str, dict[str, Any]]:
+    def once(name: str, source: str = "", **settings: Any) -> tuple[str, dict[str, Any]]:
         root = tmp_path / f"run{next(count)}"
         root.mkdir()
-        (root / "pipeline.py").write_text(DATA + CASES[name][0])
+        (root / "pipeline.py").write_text(DATA + (source or CASES[name][0]))
         server = kind(root, interpreter(name), PYTHONHASHSEED="0")
         try:
             server.send(server.task(**{"seed": 7, **settings}))
@@ -171,3 +171,72 @@ def test_two_runs_agree_bit_for_bit(name: str, run: Callable[..., tuple[str, dic
     for library, switch in CASES[name][2].items():
         assert switch in fingerprint["switches"][library]
     assert fingerprint["deterministic"] is True
+
+
+# -- without the switches
+
+SCATTERED = """
+def step():
+    import torch
+    where, what = torch.randint(0, 8, (2_000_000,)), torch.randn(2_000_000)
+    found = set()
+    for _ in range(100 if not torch.are_deterministic_algorithms_enabled() else 10):
+        found.add(bits(torch.zeros(8).index_put_((where,), what, accumulate=True).numpy()))
+        if len(found) > 1:
+            break
+    return len(found)
+"""
+MAPPED = """
+def step():
+    import tensorflow as tf
+    found = set()
+    for _ in range(8):
+        tf.random.set_seed(7)
+        noisy = tf.data.Dataset.range(400).map(lambda n: tf.random.uniform(()), num_parallel_calls=4)
+        found.add(bits(numpy.array([float(each) for each in noisy])))
+    return len(found)
+"""
+
+
+@pytest.mark.parametrize(("name", "source"), [("torch", SCATTERED), ("tensorflow", MAPPED)])
+def test_the_switch_is_what_makes_them_agree(name: str, source: str, run: Callable[..., tuple[Any, dict[str, Any]]]) -> None:
+    """Additions by several threads, random draws by several threads: in the order of whoever comes first."""
+    distinct, fingerprint = run(name, source=source, threads=4, deterministic=False)
+    assert distinct > 1
+    assert fingerprint["switches"][name] == ["seed"]
+    assert run(name, source=source, threads=4)[0] == 1
+
+
+def test_lightgbm_is_told_by_its_parameters(run: Callable[..., tuple[Any, dict[str, Any]]]) -> None:
+    """Its results did not differ without them in what was tried; that it got them is read from the model it wrote."""
+    source = LIGHTGBM.replace("return bits(model.fit(x, y).predict_proba(x))", "return model.fit(x, y).booster_.model_to_string()")
+    for settings, told in (({}, ("1", "1")), ({"deterministic": False}, ("0", "0"))):
+        text, _ = run("lightgbm", source=source, **settings)
+        assert re.findall(r"^\[(?:deterministic|force_row_wise): (\d)\]", text, re.MULTILINE) == [*told], text[-3000:]
+    own = source.replace("verbose=-1", "verbose=-1, force_col_wise=True, deterministic=False")
+    text, _ = run("lightgbm", source=own)
+    assert "[deterministic: 0]" in text, "what the user says stays"
+    assert "[force_row_wise: 0]" in text
+
+
+CLUSTERED = """
+def step():
+    from sklearn.cluster import KMeans
+    x, found = numpy.random.default_rng(3).normal(size=(60_000, 10)).astype("float32"), set()
+    for _ in range(8 if THREADS < 3 else 60):
+        found.add(bits(KMeans(8, n_init=1, max_iter=20, random_state=0).fit(x).cluster_centers_))
+        if len(found) > 1:
+            break
+    return len(found)
+"""
+
+
+def test_no_switch_makes_many_threads_of_kmeans_agree(run: Callable[..., tuple[Any, dict[str, Any]]]) -> None:
+    """What docs/determinism.md says: each thread adds its part when it ends. Two parts are the same sum in either order."""
+    assert run("scikit-learn", source=f"THREADS = 1{CLUSTERED}", threads=1)[0] == 1
+    assert run("scikit-learn", source=f"THREADS = 4{CLUSTERED}", threads=4)[0] > 1
+
+
+def test_no_switch_makes_numbers_of_threads_agree(run: Callable[..., tuple[Any, dict[str, Any]]]) -> None:
+    """What docs/determinism.md says of BLAS: it adds in other groups."""
+    assert run("numpy", threads=1)[0] != run("numpy", threads=2)[0]
