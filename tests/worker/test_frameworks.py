@@ -9,9 +9,11 @@ import pickle
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
 import pytest
 
 from payoff.testing.executor import connect, project
@@ -98,8 +100,8 @@ CASES = {
     "scikit-learn": (SKLEARN, ["scikit-learn"], {"numpy": "seed"}),
     "lightgbm": (LIGHTGBM, ["lightgbm", "scikit-learn", "pandas"], {"lightgbm": "deterministic"}),
     "xgboost": (XGBOOST, ["xgboost-cpu", "scikit-learn"], {"numpy": "seed"}),
-    "torch": (TORCH, ["torch", "numpy"], {"torch": "deterministic algorithms, warn only"}),
-    "tensorflow": (TENSORFLOW, ["tensorflow-cpu"], {"tensorflow": "op determinism", "keras": "seed"}),
+    "torch": (TORCH, ["torch", "numpy", "pyarrow"], {"torch": "deterministic algorithms, warn only"}),
+    "tensorflow": (TENSORFLOW, ["tensorflow-cpu", "pyarrow"], {"tensorflow": "op determinism", "keras": "seed"}),
 }  # fmt: skip
 
 
@@ -142,25 +144,34 @@ def interpreter(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Pat
 
 
 @pytest.fixture
-def run(tmp_path: Path, interpreter: Callable[[str], Path], worker: Any) -> Iterator[Callable[..., tuple[str, dict[str, Any]]]]:
-    """A step in a server of its own: what it answers, and its fingerprint."""
-    kind = type(worker)
-    count = iter(range(1000))
+def serve(tmp_path: Path, interpreter: Callable[[str], Path], worker: Any) -> Iterator[Callable[[str, str], Any]]:
+    """A server of its own in the sandbox of a case, for a `pipeline.py`."""
+    kind, servers = type(worker), []
 
-    def once(name: str, source: str = "", **settings: Any) -> tuple[str, dict[str, Any]]:
-        root = tmp_path / f"run{next(count)}"
+    def start(name: str, source: str) -> Any:
+        root = tmp_path / f"run{len(servers)}"
         root.mkdir()
-        (root / "pipeline.py").write_text(DATA + (source or CASES[name][0]))
-        server = kind(root, interpreter(name), PYTHONHASHSEED="0")
-        try:
-            server.send(server.task(**{"seed": 7, **settings}))
-            found = server.answer(300)["result"]
-        finally:
-            server.close()
+        (root / "pipeline.py").write_text(source)
+        servers.append(kind(root, interpreter(name), PYTHONHASHSEED="0"))
+        return servers[-1]
+
+    yield start
+    for each in servers:
+        each.close()
+
+
+@pytest.fixture
+def run(serve: Callable[[str, str], Any]) -> Callable[..., tuple[Any, dict[str, Any]]]:
+    """A step in a server of its own: what it answers, and its fingerprint."""
+
+    def once(name: str, source: str = "", **settings: Any) -> tuple[Any, dict[str, Any]]:
+        server = serve(name, DATA + (source or CASES[name][0]))
+        server.send(server.task(**{"seed": 7, **settings}))
+        found = server.answer(300)["result"]
         assert found["ok"], found
         return pickle.loads(Path(found["file"]).read_bytes()), found["fingerprint"]
 
-    yield once
+    return once
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -240,3 +251,97 @@ def test_no_switch_makes_many_threads_of_kmeans_agree(run: Callable[..., tuple[A
 def test_no_switch_makes_numbers_of_threads_agree(run: Callable[..., tuple[Any, dict[str, Any]]]) -> None:
     """What docs/determinism.md says of BLAS: it adds in other groups."""
     assert run("numpy", threads=1)[0] != run("numpy", threads=2)[0]
+
+
+# -- models: kept with the same bytes, opened by the library alone, scored
+
+MODELS = {
+    "scikit-learn": SKLEARN.replace("return bits(*(model.fit(x, y).predict_proba(x) for model in models))", "return [model.fit(x, y) for model in models]"),
+    "lightgbm": LIGHTGBM.replace("return bits(model.fit(x, y).predict_proba(x))", "return model.fit(x, y)"),
+    "xgboost": XGBOOST.replace("return bits(model.fit(x, y).predict_proba(x))", "return model.fit(x, y)"),
+    "torch": TORCH.replace("return bits(*(each.detach().numpy() for each in [*net.parameters(), *table.parameters()]))",
+                           "return torch.nn.Sequential(*net, torch.nn.LSTM(2, 3), table)"),
+    "tensorflow": TENSORFLOW.replace("return bits(*model.get_weights(), summed.numpy())", "return model"),
+}  # fmt: skip
+TORCH_NET = """
+def step():
+    import torch
+    net = torch.nn.Sequential(torch.nn.BatchNorm1d(2), torch.nn.Dropout(0.5), torch.nn.Linear(2, 1), torch.nn.Sigmoid())
+    with torch.no_grad():
+        net[2].weight.copy_(torch.tensor([[1.0, -1.0]]))
+        net[2].bias.zero_()
+    return net
+"""
+KERAS_NET = """
+def step():
+    import keras
+    net = keras.Sequential([keras.Input((2,)), keras.layers.Dropout(0.5), keras.layers.Dense(1, "sigmoid")])
+    net.set_weights([numpy.array([[1.0], [-1.0]]), numpy.array([0.0])])
+    return net
+"""
+KERAS_TWO = """
+def step():
+    import keras
+    a, b = keras.Input((1,), name="a"), keras.Input((1,), name="b")
+    net = keras.Model([a, b], keras.layers.Activation("softmax")(keras.layers.Concatenate()([b, a])))
+    return net
+"""
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_two_models_are_the_same_bytes(name: str, serve: Callable[[str, str], Any], interpreter: Callable[[str], Path]) -> None:
+    """Also when they are saved a second apart; and whoever has the library alone opens them."""
+    files = []
+    for _ in range(2):
+        server = serve(name, DATA + MODELS[name])
+        server.send(server.task(seed=7, threads=2))
+        found = server.answer(300)["result"]
+        assert found["ok"], found
+        files.append(Path(found["file"]))
+        time.sleep(2.1)  # an archive's times are in steps of two seconds
+    assert files[0].read_bytes() == files[1].read_bytes()
+    done = subprocess.run([interpreter(name), "-c", f"import pickle; pickle.load(open({str(files[0])!r}, 'rb'))"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "expected"),
+    [
+        ("torch", TORCH_NET, {"prediction": [0.5, 0.2689, 0.7311]}),
+        ("tensorflow", KERAS_NET, {"prediction": [0.5, 0.2689, 0.7311]}),
+        ("tensorflow", KERAS_TWO, {"p_0": [0.5, 0.7311, 0.2689], "p_1": [0.5, 0.2689, 0.7311]}),
+    ],
+)
+def test_a_net_is_scored_as_it_is(
+    name: str, source: str, expected: dict[str, list[float]], serve: Callable[[str, str], Any], tmp_path: Path
+) -> None:
+    """It takes the columns of train without the id, as numbers, and is not in training any more (dropout would show)."""
+    server = serve(name, DATA + source)
+    server.send(server.task(seed=7, output=str(tmp_path / "model")))
+    assert server.answer(300)["result"]["ok"]
+    content = pa.table({"id": [1, 2, 3], "a": [1, 2, 3], "b": [1.0, 3.0, 2.0]})
+    found = score(server, tmp_path, content)
+    assert found["ok"], found
+    assert found["extra"]["feature_names"] == (["a", "b"] if source != KERAS_TWO else ["id", "a", "b"])
+    with pa.memory_map(found["file"]) as stream:
+        said = pa.ipc.open_file(stream).read_all().to_pydict()
+    assert {key: pytest.approx(values, abs=1e-4) for key, values in expected.items()} == said
+    if source != KERAS_TWO:
+        more = score(server, tmp_path, content.append_column("c", pa.array([1, 2, 3])))["failure"]
+        assert more["kind"] == "type"
+        assert "the 3 columns of train but the id and the outcome (a, b, c)" in more["message"]
+        text = score(server, tmp_path, content.append_column("c", pa.array(["x", "y", "z"])))["failure"]
+        assert "the column 'c' has string; encode it" in text["message"]
+
+
+def score(server: Any, folder: Path, content: pa.Table) -> dict[str, Any]:
+    path = folder / f"rows{content.num_columns}.arrow"
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, content.schema) as writer:
+        writer.write_table(content)
+    inputs = [
+        {"name": "model", "path": str(folder / "model.pickle"), "form": "object"},
+        {"name": "rows", "path": str(path), "form": "pyarrow", "columns": None},
+    ]
+    server.send(server.task(kind="score", function="", inputs=inputs, options={"id": "id"}, output=str(folder / "scores")))
+    answer: dict[str, Any] = server.answer(300)["result"]
+    return answer
