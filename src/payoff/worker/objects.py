@@ -1,6 +1,6 @@
 """How an object becomes a pickle: the same object the same bytes, whichever library it is of.
 
-PyTorch writes addresses of memory into a pickle and Keras the time, so that two runs that agree bit for bit would look different. Here a
+PyTorch writes addresses of memory into a pickle, Keras them and the time, so that two runs that agree bit for bit would look different. Here a
 tensor is its numbers, and a Keras model its `.keras` archive without the time. Whatever can open the library's own pickles can open
 these: they name only NumPy's, PyTorch's and Keras' own functions.
 """
@@ -11,12 +11,13 @@ import io
 import json
 import os
 import pickle
+import re
 import sys
 
 from .tasks import Unfit, name_of
 
 _WHEN = (1980, 1, 1, 0, 0, 0)  # the first moment that an archive can tell
-_SAVED = "metadata.json"
+_SHARED = re.compile(rb'("shared_object_id": )(\d+)')
 
 
 def write(value, path):
@@ -89,11 +90,19 @@ def _archive(model):
     with zipfile.ZipFile(archive) as before, zipfile.ZipFile(whole, "w") as after:
         for entry in sorted(before.infolist(), key=lambda each: each.filename):
             content = before.read(entry)
-            if entry.filename == _SAVED:
+            if entry.filename == "metadata.json":
                 content = json.dumps({**json.loads(content), "date_saved": ""}).encode()
+            if entry.filename == "config.json":
+                content = _renumbered(content)
             after.writestr(zipfile.ZipInfo(entry.filename, _WHEN), content)
     whole.seek(0)
     return load, (whole,)
+
+
+def _renumbered(config):
+    """Keras tells by an address which parts are one and the same; a number in the order of their appearance tells it as well."""
+    numbers = {}
+    return _SHARED.sub(lambda found: found[1] + b"%d" % numbers.setdefault(found[2], len(numbers) + 1), config)
 
 
 def _unfit(value, error):
