@@ -126,7 +126,12 @@ def numbers(rows):
 
     for field in rows.schema:
         kind = field.type
-        if not (pa.types.is_boolean(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)):
+        if not (
+            pa.types.is_boolean(kind)
+            or pa.types.is_integer(kind)
+            or pa.types.is_floating(kind)
+            or pa.types.is_decimal(kind)
+        ):
             raise Unfit(
                 "type",
                 f"its model is a net, which takes numbers, and the column {field.name!r} has {kind}; "

@@ -327,7 +327,15 @@ def children_of(pid):
 
 if __name__ == "__main__":
     load_package()
-    from _payoff_worker import determinism, forms, imports, objects, queries, scoring, tasks  # so that each fork has them
+    from _payoff_worker import (
+        determinism,
+        forms,
+        imports,
+        objects,
+        queries,
+        scoring,
+        tasks,
+    )  # so that each fork has them
 
     Server(sys.argv[1]).serve()
     os._exit(0)

@@ -6,7 +6,7 @@ from payoff import log_metric, step
 
 
 @step(seed=7, threads=1)  # so few rows: more threads would wait for each other
-def model(train: pd.DataFrame, *, epochs: int = 30, width: int = 32, learning_rate: float = 0.01):
+def model(train: pd.DataFrame, *, epochs: int = 15, width: int = 16, learning_rate: float = 0.01):
     """A small net in PyTorch, on the processor. It takes the columns of `train` without the id and the outcome, in their order, as numbers.
 
     Payoff seeds PyTorch and makes it deterministic before the first line here. It scores the net as it is returned: in `eval` mode, its
