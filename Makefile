@@ -10,7 +10,7 @@ JOBS ?= $(shell n=$$(nproc); [ $$n -gt 4 ] && echo 4 || echo $$n)
 test: .make/dev .make/servers check
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
-# The tests with scikit-learn, LightGBM, XGBoost, PyTorch and TensorFlow themselves: about 0.9 GB of wheels the first time (uv keeps them).
+# The tests with scikit-learn, LightGBM, XGBoost, PyTorch and TensorFlow themselves: about 0.7 GB of wheels the first time (uv keeps them).
 frameworks: .make/dev
 	$(BIN)/python -m pytest -m frameworks -p no:xdist --durations=0
 

@@ -70,7 +70,7 @@ def test_the_example_project_runs_and_agrees_with_itself(
     assert {name: fingerprint["switches"][name] for name in switches} == switches
 
     # What MLflow's clients would call, in the sandbox, which has the library.
-    (folder,) = (path.parent for path in (root / ".payoff/mlruns").rglob("MLmodel"))
+    folder = next(path.parent for path in (root / ".payoff/mlruns").rglob("MLmodel"))
     (python,) = (root / ".payoff/environments").glob("*/bin/python")
     data = next((root / "data").glob("*.csv"))
     words = [str(folder), str(data), json.dumps(extra["feature_names"])]

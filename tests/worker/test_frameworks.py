@@ -1,6 +1,6 @@
 """Two runs of one step agree bit for bit, with the libraries themselves: each in an environment of its own that uv makes.
 
-They are off by default: the wheels are about 0.9 GB the first time (uv keeps them). `make frameworks` runs them.
+They are off by default: the wheels are about 0.7 GB the first time (uv keeps them). `make frameworks` runs them.
 """
 
 from __future__ import annotations

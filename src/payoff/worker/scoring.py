@@ -79,8 +79,7 @@ def named(model, values, classes):
 
 def torch_says(model, rows):
     """What a net says of rows of numbers: without gradients, as it is used and not as it is trained."""
-    import torch
-
+    torch = forms.need("torch", "scoring a net")
     model.eval()
     matrix = torch.from_numpy(numbers(rows))
     known = next((each for each in model.parameters() if each.is_floating_point()), None)
@@ -121,9 +120,7 @@ def taking(rows):
 
 def numbers(rows):
     """A matrix of 32-bit numbers, a column for each column."""
-    import numpy
-    import pyarrow as pa
-
+    pa, numpy = forms.need("pyarrow", "scoring a net"), forms.need("numpy", "scoring a net")
     for field in rows.schema:
         kind = field.type
         if not (
