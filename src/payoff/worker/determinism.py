@@ -25,7 +25,7 @@ THREADS = (
     "TF_NUM_INTEROP_THREADS",
 )
 
-_ours = set()  # variables that we set in this process
+_ours = {}  # variables that we set in this process -> what they were before, or None
 _told = {}  # library -> what was set in it, for the record
 
 
@@ -63,13 +63,15 @@ def _variables(seed, deterministic, threads):
     if seed is None:
         wanted.pop("TF_DETERMINISTIC_OPS", None)
     wanted.update({name: str(threads) for name in THREADS} if threads else {})
-    for name in _ours - wanted.keys():  # set for the task that was expected, not for the one that came
+    for name in _ours.keys() - wanted.keys():  # set for the task that was expected, not for the one that came
+        before = _ours.pop(name)
         os.environ.pop(name, None)
-        _ours.discard(name)
+        if before is not None:
+            os.environ[name] = before
     for name, value in wanted.items():
         if name in THREADS or name in _ours or name not in os.environ:
+            _ours.setdefault(name, os.environ.get(name))
             os.environ[name] = value
-            _ours.add(name)
 
 
 def _torch(module, seed, deterministic):
