@@ -37,16 +37,17 @@ from payoff import log_metric, step
 
 
 @step(seed=7, threads=1)
-def model(train: pd.DataFrame, *, epochs: int = 4):
+def model(train: pd.DataFrame, *, epochs: int = 12):
     import keras
 
     rows = features.known(train).to_numpy(dtype="float32")
     scale = keras.layers.Normalization()
     scale.adapt(rows)
     net = keras.Sequential([
-        keras.Input((rows.shape[1],)), scale, keras.layers.Dense(16, "relu"), keras.layers.Dropout(0.2), keras.layers.Dense(1, "sigmoid"),
+        keras.Input((rows.shape[1],)), scale, keras.layers.BatchNormalization(), keras.layers.Dense(16, "relu"),
+        keras.layers.LayerNormalization(), keras.layers.Dense(1, "sigmoid"),
     ])
-    net.compile("adam", "binary_crossentropy")
+    net.compile(keras.optimizers.AdamW(0.01), "binary_crossentropy")
     net.fit(rows, train["malignant"].to_numpy(dtype="float32"), epochs=epochs, batch_size=64, verbose=0)
     log_metric("score", float(net.predict(rows, verbose=0).astype("float64").sum()))
     return net
