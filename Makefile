@@ -5,10 +5,14 @@ BIN := $(VENV)/bin
 # Two processors at least, and not so many that the tests' own servers starve.
 JOBS ?= $(shell n=$$(nproc); [ $$n -gt 4 ] && echo 4 || echo $$n)
 
-.PHONY: test check demo bench format pins
+.PHONY: test frameworks check demo bench format pins
 
 test: .make/dev .make/servers check
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
+
+# The tests with scikit-learn, LightGBM, XGBoost, PyTorch and TensorFlow themselves: about 0.7 GB of wheels the first time (uv keeps them).
+frameworks: .make/dev
+	$(BIN)/python -m pytest -m frameworks -p no:xdist --durations=0
 
 check: .make/dev
 	$(BIN)/ruff check

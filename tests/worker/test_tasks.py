@@ -164,6 +164,32 @@ def test_threads_are_set_before_a_library_reads_them(worker: Worker) -> None:
     assert value(worker, source, threads=2) == ("2", "2")
 
 
+def test_what_is_set_is_told_and_given_up_for_a_task_that_opts_out(worker: Worker) -> None:
+    source = "import os\ndef step():\n    return os.environ.get('MKL_CBWR'), os.environ.get('TF_DETERMINISTIC_OPS')\n"
+    assert value(worker, source, seed=3) == ("AUTO", "1")
+    assert value(worker, source) == ("AUTO", None), "without a seed TensorFlow would refuse random operations"
+    assert value(worker, source, seed=3, deterministic=False) == (None, None)
+    told = worker.result("import numpy, random\ndef step(): ...\n", seed=3, threads=2)["fingerprint"]
+    assert told["deterministic"] is True
+    assert told["switches"]["numpy"] == ["seed"]
+    assert "OMP_NUM_THREADS=2" in told["switches"]["environment"]
+    told = worker.result(seed=3, deterministic=False)["fingerprint"]
+    assert (told["deterministic"], "environment" in told["switches"]) == (False, False)
+
+
+def test_a_users_own_variables_stay(tmp_path: Path, python: Path, worker: Worker) -> None:
+    """Also when a process was got ready for a task that set them."""
+    own = type(worker)(worker.root, python, PYTHONHASHSEED="0", MKL_CBWR="AVX2", OMP_NUM_THREADS="3")
+    try:
+        source = "import os\ndef step():\n    return os.environ['MKL_CBWR'], os.environ['OMP_NUM_THREADS']\n"
+        (worker.root / "pipeline.py").write_text(source)
+        own.send({"ready": own.task(id="soon", step="s", threads=1)})
+        assert value(own, source, id="soon") == ("AVX2", "3")
+        assert value(own, source, threads=2) == ("AVX2", "2")
+    finally:
+        own.close()
+
+
 def test_seeds_are_set_whenever_a_library_comes(worker: Worker) -> None:
     source = "def step():\n    import numpy, random\n    return float(numpy.random.rand()), random.random()\n"
     one = value(worker, source, seed=7)
@@ -171,6 +197,11 @@ def test_seeds_are_set_whenever_a_library_comes(worker: Worker) -> None:
     assert one != value(worker, source, seed=8)
     assert one[0] == numpy.random.RandomState(7).rand()
     assert value(worker, source) != value(worker, source), "without a seed nothing is fixed"
+
+
+def test_asking_whether_a_library_is_there_leaves_its_seed(worker: Worker) -> None:
+    source = "def step():\n    import importlib.util\n    assert importlib.util.find_spec('numpy')\n    import numpy\n    return float(numpy.random.rand())\n"
+    assert value(worker, source, seed=7) == numpy.random.RandomState(7).rand()
 
 
 def test_switches_of_frameworks_are_set_when_they_are_imported(worker: Worker) -> None:

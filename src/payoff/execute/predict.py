@@ -35,7 +35,7 @@ def rows(
             TaskInput(name="rows", form=form(step), path=str(context.file(table)), columns=features),
         ),
         output=str(context.kit.store.scratch("scores")),
-        options={"feature_columns": list(features)},
+        options={"feature_columns": list(features), "id": context.project.charter.decision.id},
     )
     result: TaskResult = yield Sandbox(task)
     if result.failure:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import collections
 import contextlib
 import itertools
+import json
 import os
+import platform
 import re
 import shutil
 import subprocess
+import sys
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,6 +29,7 @@ _RENAMED = {"gitignore": ".gitignore"}
 _SCHEMAS = ("payoff", "charter")
 INTERVIEW = "_interview"
 _BATCHES, _VALUES = 20, 10
+_LARGE = ("torch",)  # packages whose usual build brings what a machine without a graphics card has no use for
 
 
 def _quiet(_line: str) -> None:
@@ -49,6 +53,7 @@ def init(request: InitRequest, tell: Callable[[str], None] = _quiet) -> InitAnsw
     try:
         files = _write(template, folder)
         files += _write_over(folder, request.files)
+        _use_small_builds(folder, tell)
         tell("locking the environment")
         _uv(folder, "lock")
         if (folder / "make_data.py").exists():
@@ -146,6 +151,46 @@ def _write_over(folder: Path, files: dict[str, str]) -> list[str]:
         title = folder.name.replace("\\", "\\\\").replace('"', '\\"')
         (folder / name).write_text(text.replace("{{name}}", title), encoding="utf-8")
     return list(files)
+
+
+def _use_small_builds(folder: Path, tell: Callable[[str], None]) -> None:
+    """Pin what pip has on this machine as a build of its own, which uv would not look for.
+
+    PyPI's PyTorch for Linux brings several GB for graphics cards; a wheel of a local version (`2.13.0+cpu`) in a folder of pip's
+    `find-links` is what whoever set this machine up wants used. It goes into pyproject.toml, where uv, Payoff and people see it.
+    """
+    file = folder / "pyproject.toml"
+    text = file.read_text(encoding="utf-8")
+    asked = re.search(rf'^    "({"|".join(_LARGE)})[ <>=!~,.\d]*",$', text, re.MULTILINE)
+    found = _on_disk(asked[1]) if asked else None
+    if asked is None or found is None:
+        return
+    version, wheels = found
+    python = f"=={sys.version_info.major}.{sys.version_info.minor}.*"
+    text = text.replace(
+        asked[0], f'    "{asked[1]}=={version}",  # a build that pip knows on the machine of `payoff init`', 1
+    )
+    text = re.sub(
+        r"^requires-python = .*$", f'requires-python = "{python}"  # as that build', text, count=1, flags=re.MULTILINE
+    )
+    text = text.replace("[tool.uv]\n", f"[tool.uv]\nfind-links = [{json.dumps(str(wheels))}]\n", 1)
+    file.write_text(text, encoding="utf-8")
+    tell(f"{asked[1]} {version} comes from {wheels}, where pip looks too")
+
+
+def _on_disk(name: str) -> tuple[str, Path] | None:
+    """The newest wheel of a local version for this Python and processor in pip's folders, and its folder."""
+    pip = shutil.which("pip", path=os.pathsep.join([os.path.dirname(sys.executable), os.environ.get("PATH", "")]))
+    if pip is None:
+        return None
+    said = subprocess.run([pip, "config", "list"], capture_output=True, text=True, check=False).stdout
+    fits = f"-cp{sys.version_info.major}{sys.version_info.minor}-*{platform.machine()}.whl"
+    found: list[tuple[list[int], str, Path]] = []
+    for line in re.findall(r"find-links='([^']*)'", said):
+        for place in {Path(each) for each in line.replace("\\n", " ").split() if Path(each).is_absolute()}:
+            versions = [wheel.name.split("-")[1] for wheel in place.glob(f"{name}-*+*{fits}")]
+            found += [([int(n) for n in re.findall(r"\d+", each.split("+")[0])], each, place) for each in versions]
+    return max(found)[1:] if found else None
 
 
 def keep_answers(directory: str, answers: list[str]) -> str:

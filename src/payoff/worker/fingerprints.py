@@ -63,6 +63,8 @@ def fingerprint(task):
         "hash_seed": os.environ.get("PYTHONHASHSEED", ""),
         "seed": task.get("seed"),
         "threads": os.environ.get("OMP_NUM_THREADS", ""),
+        "deterministic": task.get("deterministic", True),
+        "switches": determinism.told(),
     }
     found = {"packages": packages(), "libraries": libraries(), "cpu": processor(), "gpu": graphics()}
     return {**facts, **{name: value for name, value in found.items() if value}}

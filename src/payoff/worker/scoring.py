@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import pickle
 
-from . import forms
+from . import forms, objects
 from .tasks import Unfit, name_of
+
+BATCH = 8192  # rows that a net takes at once
 
 
 def score(task):
@@ -15,9 +18,7 @@ def score(task):
     with open(given["model"]["path"], "rb") as stream:
         model = pickle.load(stream)
     rows = forms.read(given["rows"])
-    names = list(
-        getattr(model, "feature_names_in_", None) if hasattr(model, "feature_names_in_") else rows.column_names
-    )
+    names = features(model, rows, task["options"])
     missing = [name for name in names if name not in rows.column_names]
     if missing:
         raise Unfit(
@@ -26,7 +27,7 @@ def score(task):
             "train on the columns of `train` without the outcome",
         )
     frame = forms.shaped(rows.select(names), given["rows"]["form"], "train", task["output"])
-    classes, columns = predict(model, frame)
+    classes, columns = predict(model, frame, rows.select(names))
     table = pa.table(columns)
     extra = {
         "classes": classes,
@@ -42,22 +43,101 @@ def score(task):
     return {"kind": "table", "file": forms.write(table, task["output"] + ".arrow"), "extra": extra}
 
 
-def predict(model, frame):
-    """The model's classes (None where it gives a number) and the columns of its predictions."""
+def features(model, rows, options):
+    """The columns that the model takes: those it names; a net, which names none, takes all but the decision's id."""
+    if getattr(model, "feature_names_in_", None) is not None:
+        return [str(each) for each in model.feature_names_in_]
+    net = objects.is_torch(model) or (objects.is_keras(model) and len(model.inputs or ()) < 2)
+    return [name for name in rows.column_names if not (net and name == options.get("id"))]
+
+
+def predict(model, frame, rows=None):
+    """The model's classes (None where it gives a number) and the columns of its predictions; `rows` is `frame` as Arrow has it."""
     if hasattr(model, "predict_proba"):
         values = columns_of(model.predict_proba(frame))
-        classes = [plain(each) for each in getattr(model, "classes_", range(len(values)))]
-        if len(classes) != len(values):
-            raise Unfit(
-                "type", f"its model names {len(classes)} classes and predicts {len(values)} probabilities a row"
-            )
-        return classes, {f"p_{name}": floats(value) for name, value in zip(classes, values)}
+        return named(model, values, list(getattr(model, "classes_", range(len(values)))))
     if not callable(getattr(model, "predict", model)):
         raise Unfit("type", f"its model, a {name_of(model)}, has no predict_proba and no predict, and cannot be called")
-    values = columns_of(getattr(model, "predict", model)(frame))
+    if objects.is_torch(model):
+        values = columns_of(torch_says(model, rows))
+    elif objects.is_keras(model):
+        values = columns_of(keras_says(model, rows))
+    else:
+        values = columns_of(getattr(model, "predict", model)(frame))
     if len(values) == 1:
         return None, {"prediction": floats(values[0])}
-    return list(range(len(values))), {f"p_{number}": floats(value) for number, value in enumerate(values)}
+    return named(model, values, list(getattr(model, "classes_", range(len(values)))))
+
+
+def named(model, values, classes):
+    """Probabilities under the names of their classes."""
+    classes = [plain(each) for each in classes]
+    if len(classes) != len(values):
+        raise Unfit("type", f"its model names {len(classes)} classes and predicts {len(values)} probabilities a row")
+    return classes, {f"p_{name}": floats(value) for name, value in zip(classes, values)}
+
+
+def torch_says(model, rows):
+    """What a net says of rows of numbers: without gradients, as it is used and not as it is trained."""
+    torch = forms.need("torch", "scoring a net")
+    model.eval()
+    matrix = torch.from_numpy(numbers(rows))
+    known = next((each for each in model.parameters() if each.is_floating_point()), None)
+    if known is not None:
+        matrix = matrix.to(known.dtype).to(known.device)
+    with torch.no_grad(), taking(rows):
+        return torch.cat([model(some) for some in matrix.split(BATCH)])
+
+
+def keras_says(model, rows):
+    """What a Keras model says of rows: of one input all columns as numbers, of several inputs each the column of its name."""
+    inputs = [getattr(each, "name", "").partition(":")[0] for each in model.inputs or ()]
+    if len(inputs) < 2:
+        matrix = numbers(rows)
+        with taking(rows):
+            return model.predict(matrix, batch_size=BATCH, verbose=0)
+    absent = [name for name in inputs if name not in rows.column_names]
+    if absent:
+        raise Unfit("type", f"its model has an input {absent[0]!r}, and train has no such column")
+    given = {name: rows.column(name).to_numpy(zero_copy_only=False) for name in inputs}
+    return model.predict(given, batch_size=BATCH, verbose=0)
+
+
+@contextlib.contextmanager
+def taking(rows):
+    """What a net says of a matrix that does not fit is told with the columns that it was given."""
+    try:
+        yield
+    except (RuntimeError, TypeError, ValueError) as error:
+        shown = ", ".join(rows.column_names[:6]) + (", ..." if rows.num_columns > 6 else "")
+        said = (str(error).strip().splitlines() or [""])[0][:200]
+        raise Unfit(
+            "type",
+            f"its net could not take the {rows.num_columns} columns of train but the id and the outcome ({shown}), "
+            f"in this order, as numbers: {type(error).__name__}: {said}",
+        ) from error
+
+
+def numbers(rows):
+    """A matrix of 32-bit numbers, a column for each column."""
+    pa, numpy = forms.need("pyarrow", "scoring a net"), forms.need("numpy", "scoring a net")
+    for field in rows.schema:
+        kind = field.type
+        if not (
+            pa.types.is_boolean(kind)
+            or pa.types.is_integer(kind)
+            or pa.types.is_floating(kind)
+            or pa.types.is_decimal(kind)
+        ):
+            raise Unfit(
+                "type",
+                f"its model is a net, which takes numbers, and the column {field.name!r} has {kind}; "
+                "encode it in a step before, or give the model a predict_proba that takes the rows as they are",
+            )
+    matrix = numpy.empty((rows.num_rows, rows.num_columns), dtype="float32")
+    for place, column in enumerate(rows.columns):
+        matrix[:, place] = column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+    return matrix
 
 
 def columns_of(values):

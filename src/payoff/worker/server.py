@@ -332,6 +332,7 @@ if __name__ == "__main__":
         fingerprints,
         forms,
         imports,
+        objects,
         queries,
         scoring,
         tasks,

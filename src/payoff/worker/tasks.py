@@ -7,7 +7,6 @@ import importlib.util
 import json
 import mmap
 import os
-import pickle
 import sys
 import time
 
@@ -84,9 +83,6 @@ def prepare(task):
 
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     threads = task.get("threads") or task["environment"].get("threads")
-    if threads:
-        for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS"):
-            os.environ[name] = str(threads)
     os.chdir(task["root"])
     from . import imports
 
@@ -99,12 +95,12 @@ def prepare(task):
     spec.loader.exec_module(module)
     from . import determinism
 
-    determinism.install(task.get("seed"), deterministic=task.get("deterministic", True))
+    determinism.install(task.get("seed"), deterministic=task.get("deterministic", True), threads=threads)
 
 
 def call(task):
     """`call`: the step's function with its inputs in their forms."""
-    from . import forms
+    from . import forms, objects
 
     function = getattr(importlib.import_module(task["module"]), task["function"])
     inputs = {each["name"]: forms.arrive(each, task["output"]) for each in task["inputs"]}
@@ -115,7 +111,7 @@ def call(task):
         return {"kind": "table", "file": forms.write(table, task["output"] + ".arrow")}
     if wanted not in ("object", None):
         raise Unfit("type", f"its annotation promises {forms.TITLES[wanted]}, it returned {type(value).__name__}")
-    file = write_object(value, task["output"] + ".pickle")
+    file = objects.write(value, task["output"] + ".pickle")
     extra = {"own_classes": True} if names_own_modules(file, task["root"]) else {}
     return {"kind": "object", "file": file, "python_type": name_of(value), "extra": extra}
 
@@ -155,29 +151,6 @@ def score(task):
 
 
 KINDS = {"call": call, "compile": compile_query, "score": score}
-
-
-def write_object(value, path):
-    """Pickle a value; cloudpickle, where the environment has it, takes what pickle cannot."""
-    try:
-        data = pickle.dumps(value, protocol=5)
-    except Exception as error:  # pickle raises many kinds
-        try:
-            import cloudpickle
-        except ModuleNotFoundError:
-            raise Unfit(
-                "type", f"it returned a {name_of(value)}, which cannot be pickled ({type(error).__name__})"
-            ) from None
-        try:
-            data = cloudpickle.dumps(value, protocol=5)
-        except Exception:
-            raise Unfit(
-                "type", f"it returned a {name_of(value)}, which cannot be pickled ({type(error).__name__})"
-            ) from None
-    with open(path + ".part", "wb") as stream:
-        stream.write(data)
-    os.replace(path + ".part", path)
-    return path
 
 
 def name_of(value):

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _OWN = {"code", "data"}
 # Facts of a fingerprint that are factors, or said elsewhere.
-_SAID = {"environment", "packages", "seed", "hash_seed", "threads"}
+_SAID = {"environment", "packages", "seed", "hash_seed", "threads", "deterministic"}
 
 
 def diff(project: str | None, a: str, b: str) -> Diff:

@@ -27,12 +27,8 @@ if TYPE_CHECKING:
 _WORKER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "..", "worker", "server.py")
 _UNWRITTEN = 74  # the exit code of a task that could not write its result
 _GRACE = 3.0  # seconds a server has to end its tasks and itself
-_DETERMINISM = {
-    "PYTHONHASHSEED": "0",
-    "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
-    "TF_DETERMINISTIC_OPS": "1",
-    "TF_CPP_MIN_LOG_LEVEL": "2",
-}
+# What Python reads when it starts, before a task is known; the rest is the worker's (determinism.py).
+_ENVIRON = {"PYTHONHASHSEED": "0", "TF_CPP_MIN_LOG_LEVEL": "2"}
 
 
 class Server:
@@ -40,7 +36,7 @@ class Server:
 
     def __init__(self, place: Path, root: Path, variables: Mapping[str, str]) -> None:
         self.sandbox = place
-        environ = {**sandbox.clean_environ(), **_DETERMINISM, **variables}
+        environ = {**sandbox.clean_environ(), **_ENVIRON, **variables}
         environ = {name: value for name, value in environ.items() if value or name not in variables}
         self.process = subprocess.Popen(
             [str(place / "bin" / "python"), "-s", os.path.normpath(_WORKER), str(root)],

@@ -9,6 +9,7 @@ import importlib
 import json
 import os
 import pickle
+import sys
 from typing import Any
 
 
@@ -25,12 +26,29 @@ class Model:
         for name in ("predict_proba", "predict"):
             method = getattr(self.model, name, None)
             if callable(method):
-                return method(rows)
-        return self.model(rows)
+                return method(_numbers(rows), verbose=0) if self._is_keras_of_one_input() else method(rows)
+        return self._net(rows) if self._is_torch() else self.model(rows)
 
     def get_raw_model(self) -> Any:
         """The object as the step returned it."""
         return self.model
+
+    def _is_keras_of_one_input(self) -> bool:
+        keras = sys.modules.get("keras")  # opening the model imported it
+        return keras is not None and isinstance(self.model, keras.Model) and len(self.model.inputs or ()) < 2
+
+    def _is_torch(self) -> bool:
+        torch = sys.modules.get("torch")
+        return torch is not None and isinstance(self.model, torch.nn.Module)
+
+    def _net(self, rows: Any) -> Any:
+        """A PyTorch net takes a matrix of its own kind of numbers, and is not in training any more."""
+        torch = importlib.import_module("torch")
+        self.model.eval()
+        matrix = torch.from_numpy(_numbers(rows))
+        kinds = [each.dtype for each in self.model.parameters() if each.is_floating_point()]
+        with torch.no_grad():
+            return self.model(matrix.to(kinds[0]) if kinds else matrix).numpy()
 
     def _in_form(self, rows: Any) -> Any:
         if self.form == "polars" and not type(rows).__module__.startswith("polars"):
@@ -38,6 +56,12 @@ class Model:
         if self.form == "pyarrow" and not type(rows).__module__.startswith("pyarrow"):
             return importlib.import_module("pyarrow").Table.from_pandas(rows, preserve_index=False)
         return rows
+
+
+def _numbers(rows: Any) -> Any:
+    """A matrix of 32-bit numbers, the columns in the order of the signature."""
+    frame = rows.to_pandas() if hasattr(rows, "to_pandas") else rows
+    return frame.to_numpy(dtype="float32")
 
 
 def _load_pyfunc(path: str) -> Model:
