@@ -24,7 +24,7 @@ from payoff.ports.sink import Sink, check_mode, json_rows, refuse_unjson, taken,
 from payoff.ports.source import Positioned, Source
 from payoff.ports.sql.adbc import AdbcSource
 from payoff.ports.sql.source import SqlSource
-from payoff.ports.store import Store
+from payoff.ports.store import Erasing, Store
 from payoff.ports.stream import Stream
 from payoff.ports.tracker import Emitter, Tracker
 from payoff.records.artifact import Artifact, Field, Identity, Written
@@ -99,6 +99,7 @@ __all__ = [
     "Entry",
     "Environment",
     "EnvironmentUsed",
+    "Erasing",
     "Evidence",
     "Executor",
     "Failure",

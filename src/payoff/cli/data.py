@@ -17,6 +17,7 @@ QUESTIONS = {
     "history": "a table's versions",
     "lineage": "what TABLE.COLUMN is made of, and what depends on it",
     "audit": "who read which columns, when and what for ([TABLE[.COLUMN]])",
+    "expire": "what is kept for longer than labels permit; with --yes it is erased",
     "sample": "a few rows of a table, masked where its labels ask for it",
 }
 
@@ -31,6 +32,8 @@ def main(argv: list[str]) -> int:
     parser.add_argument(
         "--rows", metavar="N", type=_rows, default=10, help="rows of a sample (default: 10, at most 1000)"
     )
+    parser.add_argument("--yes", action="store_true", help="expire: erase it, for good")
+    parser.add_argument("--models", action="store_true", help="expire: models that were trained on it, too")
     options = parser.read(argv)
     _check(options)
 
@@ -67,6 +70,10 @@ def _answer(options: argparse.Namespace) -> Any:
             from payoff.flows.data.audit import audit
 
             return audit(options.project, options.name)
+        case "expire":
+            from payoff.flows.data.expire import expire
+
+            return expire(options.project, erase=options.yes, models=options.models)
         case _:
             from payoff.flows.data.sample import sample
 
@@ -81,7 +88,7 @@ def _check(options: argparse.Namespace) -> None:
             expected=did_you_mean(options.question, QUESTIONS),
             remedy="payoff data --help",
         )
-    if options.name is None and options.question not in ("ls", "audit"):
+    if options.name is None and options.question not in ("ls", "audit", "expire"):
         raise UserError(
             f"payoff data {options.question} needs a table",
             code="PO-U003",

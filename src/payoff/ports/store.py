@@ -10,6 +10,17 @@ if TYPE_CHECKING:
     from payoff.records.artifact import Artifact, Identity
 
 
+class Erasing(Protocol):
+    """What a store also does that can forget."""
+
+    def erase(self, artifact: Artifact) -> int:
+        """Remove an artifact for good; answers the bytes that it took (0: it was gone already). Others read it to its end where they have it open.
+
+        Raises `OutsideError` when it cannot be removed.
+        """
+        ...
+
+
 class Store(Protocol):
     """Content-addressed files. Safe for several processes at once; a kill at any moment leaves only whole artifacts."""
 

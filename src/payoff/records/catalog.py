@@ -63,6 +63,25 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
     columns_added: tuple[str, ...] = ()
     columns_removed: tuple[str, ...] = ()
     kept: bool = True
+    expired: str = ""
+
+
+class Expiry(msgspec.Struct, frozen=True, kw_only=True):
+    """Something kept for longer than a label permits. `what`: a table's version, predictions, or a model. `last`: the newest run that had it, which
+    finished `since`; `days`: the most that `column` (of `table`) permits; `age`: whole days since. `erased`: it is gone now.
+    """
+
+    what: Literal["table", "predictions", "model"]
+    table: str
+    version: str
+    rows: int | None
+    bytes: int
+    last: str
+    since: str
+    days: int
+    age: int
+    column: str
+    erased: bool = False
 
 
 class Link(msgspec.Struct, frozen=True, kw_only=True):

@@ -100,6 +100,18 @@ class LocalStore:
         except (OSError, UserError):
             return False
 
+    def erase(self, artifact: Artifact) -> int:
+        """Remove its file; whoever has it open or mapped reads on."""
+        path = inside(self._folder, artifact.file)
+        try:
+            size = path.stat().st_size
+            path.unlink()
+        except FileNotFoundError:
+            return 0
+        except OSError as error:
+            raise _unwritable(self._folder, error) from error
+        return size
+
     def _put(self, file: Path, relative: str) -> tuple[str, int]:
         target = self._folder / relative
         size = file.stat().st_size

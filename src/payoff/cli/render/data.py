@@ -10,7 +10,7 @@ from payoff.cli.render.amounts import when
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from payoff.records.catalog import Access, ColumnLine, Lineage, Link, Sample, TableLine, TableShown, Version
+    from payoff.records.catalog import Access, ColumnLine, Expiry, Lineage, Link, Sample, TableLine, TableShown, Version
     from payoff.records.label import Label
 
 _BARS = "▁▂▃▄▅▆▇█"
@@ -24,6 +24,7 @@ def text(question: str, answer: Any) -> str:
         "history": history,
         "lineage": lineage,
         "audit": audit,
+        "expire": expire,
         "sample": sample,
     }
     return screens[question](answer) + "\n"
@@ -84,6 +85,26 @@ def picture(bars: Sequence[float]) -> str:
     return "".join(_BARS[min(7, int(8 * bar / highest - 1e-9))] if bar else " " for bar in bars)
 
 
+def expire(found: Sequence[Expiry]) -> str:
+    """A line for each thing that is kept for too long, or was."""
+    rows = [
+        (
+            each.table if each.what == "table" else f"{each.what} of {each.last}",
+            each.version[:12],
+            f"{each.rows:,}" if each.rows is not None else "",
+            f"{each.age} days",
+            f"{each.days} days, as {each.column} asks",
+            "erased" if each.erased else "due",
+        )
+        for each in found
+    ]
+    if not rows:
+        return "nothing is kept for longer than labels permit"
+    due = sum(not each.erased for each in found)
+    more = f"\n\n{count(due, 'thing')} to erase: payoff data expire --yes" if due else ""
+    return _table(("what", "version", "rows", "kept for", "permitted", ""), rows) + more
+
+
 def history(versions: Sequence[Version]) -> str:
     """A line for each version."""
     rows = [
@@ -103,7 +124,8 @@ def history(versions: Sequence[Version]) -> str:
 
 def _changed(version: Version) -> str:
     parts = [f"+{name}" for name in version.columns_added] + [f"-{name}" for name in version.columns_removed]
-    return ", ".join(parts + ([] if version.kept else ["no longer in the store"]))
+    gone = f"erased {version.expired}" if version.expired else "no longer in the store"
+    return ", ".join(parts + ([] if version.kept else [gone]))
 
 
 def lineage(found: Lineage) -> str:

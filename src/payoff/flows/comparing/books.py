@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from payoff.ports.ledger import Ledger, Readout
     from payoff.records.run import Entry, RunRecord
 
+MADE = "made"
 Again = Literal["stale", "varying", "everything"]
 # What comes out the same whenever it is made of the same: tables that are read, held against their contracts, cut.
 _SETTLED = ("read:", "check:", "split", "set aside", "leaks")
@@ -57,6 +58,9 @@ class Books:
             return self._looks
         if event == "step" and self._again == "stale":
             return self._own.journal(project, run, event, {**body, "key": self._key(str(body["key"]))})
+        if event == "step":
+            # Not to be recalled; but whoever erases what is kept for too long has to know of it.
+            return self._own.journal(project, run, MADE, body)
         return 0
 
     def _key(self, key: str) -> str:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from payoff.flows.data.opened import Catalog
+from payoff.flows.data.expire import EVENT
+from payoff.flows.data.opened import MOST_RUNS, Catalog
 from payoff.records.catalog import Version
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ def history(project: str | None, table: str) -> Sequence[Version]:
     """The newest version first."""
     catalog = Catalog(project)
     catalog.known(table)
+    events = catalog.opened.kit.ledger.read(catalog.opened.id, event=EVENT, limit=MOST_RUNS).events
+    expired = {str(body["version"]): f"{body['at']} under {body['column']}" for _, body in events}
     versions: list[Version] = []
     before: Artifact | None = None
     for record in catalog.records:
@@ -41,6 +44,7 @@ def history(project: str | None, table: str) -> Sequence[Version]:
                 columns_added=tuple(name for name in found.columns if name not in old),
                 columns_removed=tuple(sorted(old - set(found.columns))),
                 kept=catalog.opened.kit.store.has(found),
+                expired="" if catalog.opened.kit.store.has(found) else expired.get(found.id, ""),
             )
         )
         before = found
