@@ -225,6 +225,16 @@ def test_a_factor_comes_with_what_it_needs(data: Any) -> None:
     assert len(parts) == 1 or any(f"f{cause}" in needs[int(each[1:])] for each in parts - named(cause))  # a ring
 
 
+@given(st.data())
+def test_a_hybrid_that_fails_where_neither_run_does_says_nothing(data: Any) -> None:
+    """A function and its caller changed together: one without the other is a TypeError, and no cause."""
+    number = data.draw(st.integers(3, 100))
+    cause, one, other = data.draw(st.lists(st.integers(0, number - 1), min_size=3, max_size=3, unique=True))
+    found = Machine(number, lambda taken: "TypeError" if (one in taken) != (other in taken) else 5.0 * (cause in taken)).answer()
+    assert found.verdict == "explained"
+    assert names(found) == named(cause)
+
+
 def test_what_cannot_be_switched_is_said() -> None:
     machine = Machine(9, lambda taken: 5.0 * (3 in taken), testable=lambda n: n != 5)
     found = machine.answer(recorded=(Measured(state="value", value=0.0), Measured(state="value", value=7.0)))

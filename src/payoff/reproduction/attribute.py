@@ -132,6 +132,7 @@ class _Search:
             least += 1
             self.ruler = self._ruler(a, b, least)
         if a.state == b.state == "value":
+            probes.fits = True
             if self.ruler.same(a, b):
                 return self._same(a, b)
             self._plan_repeats(len(a.values), abs(b.mean - a.mean))

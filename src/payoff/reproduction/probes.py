@@ -5,6 +5,8 @@ from __future__ import annotations
 import heapq
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from payoff.reproduction.noise import Reading
 
 if TYPE_CHECKING:
@@ -45,6 +47,8 @@ class Probes:
         self.executions = 0
         self.repeats = 0
         self.each = 1
+        # Where neither A nor B fails, a hybrid that does is one that does not fit together: it says nothing of any factor.
+        self.fits = False
         self._place = {name: at for at, name in enumerate(self.order)}
         self._needs = {name: set(asked[name]) for name in self.order}
         self._measure = measure
@@ -85,7 +89,7 @@ class Probes:
             self.repeats += len(known) > 1 or taken in {NONE, self.all}
             if known[-1].state == "unknown":
                 break
-        return _reading(known)
+        return self._reading(known)
 
     def seen(self, taken: Set) -> bool:
         """Whether a hybrid was measured."""
@@ -99,7 +103,15 @@ class Probes:
     @property
     def known(self) -> Iterator[tuple[Set, Reading]]:
         """All that was measured, in the order of measuring."""
-        return ((taken, _reading(found)) for taken, found in self._known.items() if found)
+        return ((taken, self._reading(found)) for taken, found in self._known.items() if found)
+
+    def _reading(self, known: Sequence[Measured]) -> Reading:
+        found = _reading(known)
+        return (
+            msgspec.structs.replace(found, state="unknown")
+            if self.fits and found.state in {"failed", "mixed"}
+            else found
+        )
 
 
 def _reading(known: Sequence[Measured]) -> Reading:
