@@ -35,7 +35,7 @@ FOUND = Attribution(
     verdict="explained",
     a=Measured(state="value", value=12300.0),
     b=Measured(state="value", value=9150.0),
-    noise=Noise(deviation=0.0, replicates=1),
+    noise=Noise(deviation=0.0, replicates=4),
     causes=(
         Cause(kind="package", name="scikit-learn", a="1.5.0", b="1.6.1", first_changed="1.6.0", effect=-3000.0, low=-3000.0, high=-3000.0),
         Cause(kind="parameter", name="alpha", a="0.1", b="0.2", effect=-250.0, low=-300.0, high=-200.0),

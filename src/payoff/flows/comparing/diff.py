@@ -10,10 +10,9 @@ import msgspec
 from payoff.base.errors import PayoffError
 from payoff.data import differences
 from payoff.flows.comparing import hybrids, laboratory
-from payoff.flows.comparing.place import Place
+from payoff.flows.comparing.place import Place, find_anywhere
 from payoff.flows.comparing.rebuilding import rebuild
 from payoff.flows.opening import open_past
-from payoff.flows.show import find
 from payoff.project.past import charter
 from payoff.records.answers.diff import Code, Diff, Fact, Number, Rows
 from payoff.reproduction.factors import Side, factors
@@ -35,7 +34,7 @@ _SAID = {"environment", "packages", "seed", "hash_seed", "threads", "determinist
 def diff(project: str | None, a: str, b: str) -> Diff:
     """Hold two runs against each other. What is gone (a commit, a snapshot) is said, and the rest answered all the same."""
     past = open_past(project)
-    first, last = find(past, a)[0], find(past, b)[0]
+    first, last = find_anywhere(past, a), find_anywhere(past, b)
     notes: list[str] = []
     answer = Diff(
         a=first.run,
@@ -189,7 +188,9 @@ def _rows(past: Past, table: str, old: Artifact, new: Artifact, keys: tuple[str,
 
 def _machine(first: RunRecord, last: RunRecord) -> tuple[Fact, ...]:
     """What was loaded and where it ran, per step, said once where it is the same in all of them."""
-    old, new = _facts(first), _facts(last)
+    known = [{each.name: each.fingerprint for each in record.steps} for record in (first, last)]
+    both = {step: known[0][step].keys() & known[1][step].keys() for step in known[0].keys() & known[1].keys()}
+    old, new = _facts(first, both), _facts(last, both)
     found: dict[tuple[str, str, str], list[str]] = {}
     for step in old.keys() & new.keys():
         for name in sorted(old[step].keys() | new[step].keys()):
@@ -215,7 +216,7 @@ def _facts(record: RunRecord) -> dict[str, dict[str, str]]:
     for outcome in record.steps:
         facts: dict[str, str] = {}
         for name, value in outcome.fingerprint.items():
-            if name in _SAID:
+            if name in _SAID or name not in both.get(outcome.name, ()):
                 continue
             if name == "libraries":
                 for file, library in value.items():

@@ -69,7 +69,9 @@ class Interaction(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Noise(msgspec.Struct, frozen=True, kw_only=True):
-    """How far equal runs differ: the standard deviation over `replicates` further executions of A and of B (0: equal to the last bit)."""
+    """How far equal runs differ: the standard deviation (0: equal to the last bit). `replicates` counts executions of A and of B, and repeats of
+    other hybrids.
+    """
 
     deviation: float = 0.0
     replicates: int = 0

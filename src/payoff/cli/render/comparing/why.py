@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from payoff.records.hybrids.attribution import Attribution, Cause, Factor, Interaction, Measured
 
 _BAR, _MOST, _NAMES = 28, 12, 8
+_ONCE = 2  # replicates where A and B were executed once each
 _TEN = 10.0
 _APART = 0.1  # amounts closer together than this share of the largest are shown without zero
 _GOOD = {"explained", "no-difference"}
@@ -62,7 +63,8 @@ def _head(answer: Why, found: Attribution) -> list[str]:
     name = "The model's gain a year" if answer.metric == "gain" else answer.metric
     first, last = said(found.a, answer.unit), said(found.b, answer.unit)
     if found.verdict == "no-difference":
-        return [f"No difference: {name} is {first} in A and {last} in B", _noise(found, answer.unit)]
+        head = [f"No difference: {name} is {first} in A and {last} in B", _noise(found, answer.unit)]
+        return [each for each in [*head, fold(found.reason, "") if found.reason else ""] if each]
     difference = ""
     if found.a.value is not None and found.b.value is not None:
         difference = f" ({money(found.b.value - found.a.value, answer.unit, sign=True)})"
@@ -80,6 +82,8 @@ def _verdict(found: Attribution) -> str:
 
 
 def _noise(found: Attribution, unit: str) -> str:
+    if found.noise.replicates <= _ONCE:
+        return "Executed here, each once, they give the same." if found.executions else ""
     if found.a.value is None or found.b.value is None:
         return f"Each was executed again ({count(found.noise.replicates, 'replicate')})."
     if not found.noise.deviation:
