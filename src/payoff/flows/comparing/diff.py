@@ -210,8 +210,10 @@ def _machine(first: RunRecord, last: RunRecord) -> tuple[Fact, ...]:
     )
 
 
-def _facts(record: RunRecord) -> dict[str, dict[str, str]]:
-    """Step -> name -> text, of what was really loaded; libraries by what they say of themselves, not by the digests in their files' names."""
+def _facts(record: RunRecord, both: Mapping[str, Set[str]]) -> dict[str, dict[str, str]]:
+    """step -> name -> text, of what was really loaded, as far as both records say (one of an earlier version may say less); libraries by what
+    they say of themselves, not by the digests in their files' names.
+    """
     found = {}
     for outcome in record.steps:
         facts: dict[str, str] = {}
