@@ -211,6 +211,8 @@ class _Search:
             taken = probes.whole(self._names())
             reading = probes.read(taken)
             if reading.state == "unknown":
+                # Nothing else on the path changed the outcome; only, they cannot be had without some of it.
+                self.proven = not any(each.cut for each in self.found)
                 return
             self.proven = self.ruler.same(reading, probes.read(probes.all))
             if self.proven or not self._add(jumps(probes, self.ruler, taken, probes.all)):

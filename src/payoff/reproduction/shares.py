@@ -130,15 +130,21 @@ def _in_turn(effects: _Effects, found: Sequence[Jump], factors: Mapping[str, Fac
             value = effects.read(range(at + 1))
         except Spent:
             value = None
-        if value is not None and last is not None:
-            causes.append(
-                _cause(factors, jump, value.mean - last.mean, effects.ruler.error(len(value.values), len(last.values)))
-            )
-        else:
+        before, after = (last, value) if value is not None and last is not None else _ends(effects, jump)
+        if before is None or after is None:
             causes.append(_cause(factors, jump, None))
+        else:
+            wide = effects.ruler.error(len(after.values), len(before.values))
+            causes.append(_cause(factors, jump, after.mean - before.mean, wide))
         last = value
     said = math.fsum(each.effect or 0.0 for each in causes)
     return Shares(causes=tuple(causes), remainder=difference - said, reason=reason)
+
+
+def _ends(effects: _Effects, jump: Jump) -> tuple[Reading | None, Reading | None]:
+    """The two hybrids between which the outcome changed; both were measured."""
+    before, after = effects.probes.read(jump.before), effects.probes.read(jump.after)
+    return (before if before.state == "value" else None), (after if after.state == "value" else None)
 
 
 def _cause(factors: Mapping[str, Factor], jump: Jump, effect: float | None, wide: float = 0.0) -> Cause:

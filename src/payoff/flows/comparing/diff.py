@@ -20,6 +20,7 @@ from payoff.reproduction.splicing.texts import differences as texts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from collections.abc import Set as AbstractSet
 
     from payoff.flows.comparing.rebuilding import Rebuilt
     from payoff.flows.opening import Past
@@ -210,8 +211,8 @@ def _machine(first: RunRecord, last: RunRecord) -> tuple[Fact, ...]:
     )
 
 
-def _facts(record: RunRecord, both: Mapping[str, Set[str]]) -> dict[str, dict[str, str]]:
-    """step -> name -> text, of what was really loaded, as far as both records say (one of an earlier version may say less); libraries by what
+def _facts(record: RunRecord, both: Mapping[str, AbstractSet[str]]) -> dict[str, dict[str, str]]:
+    """Step -> name -> text, of what was really loaded, as far as both records say (one of an earlier version may say less); libraries by what
     they say of themselves, not by the digests in their files' names.
     """
     found = {}

@@ -11,7 +11,7 @@ from payoff.base import hashing
 from payoff.base.clock import stopwatch
 from payoff.base.errors import UserError
 from payoff.base.text import did_you_mean
-from payoff.flows.comparing import hybrids, laboratory
+from payoff.flows.comparing import hybrids, laboratory, together
 from payoff.flows.comparing.place import FOLDER, Place, find_anywhere
 from payoff.flows.comparing.rebuilding import rebuild
 from payoff.flows.opening import open_past
@@ -92,13 +92,14 @@ class _Bench:
 
     def attribute(self, most: int | None) -> Attribution:
         """The causes, and of packages among them the first version that matters."""
+        factors = together.with_needs(self.a, self.b, self.found, self.environment)
         found = search.attribute(
-            self.found, self.measure, max_executions=most, recorded=(self.recorded(self.a), self.recorded(self.b))
+            factors, self.measure, max_executions=most, recorded=(self.recorded(self.a), self.recorded(self.b))
         )
         self.left = None if most is None else most - found.executions
         causes, executions = [], found.executions
         for cause in found.causes:
-            since, asked = self._since(cause, found)
+            since, asked = self._since(together.headed(cause, self.b, self.found), found)
             causes.append(since)
             executions += asked
         return replace(

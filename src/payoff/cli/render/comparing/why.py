@@ -153,7 +153,7 @@ def _together(each: Interaction) -> str:
 
 def name(cause: Cause) -> str:
     """`package numpy`, `code of features.scale`; several where they could not be parted."""
-    if len(cause.names) > 1:
+    if len(cause.names) > 1 and cause.name not in cause.names:
         return f"one or more of {_listed(list(cause.names))}"
     return f"{_KINDS.get(cause.kind, cause.kind)} {cause.name}"
 
