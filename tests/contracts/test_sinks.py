@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import importlib.util
 import json
@@ -329,6 +330,94 @@ class TestDelta(SinkSuite):
         self.put(self.sink(root), people())
         deltalake.DeltaTable(str(root / "lake" / "people ü")).vacuum(0, dry_run=False, enforce_retention_duration=False)
         assert self.sink(root).written() == artifact(people()).id
+
+
+class TestIceberg(SinkSuite):
+    adapter = "payoff.sinks:iceberg"
+
+    def options(self, root: Path, name: str) -> dict[str, Any]:
+        return {"into": f"shop.{name} ü", "catalog": {"type": "sql", "uri": "sqlite:///lake/all ü.db", "warehouse": "lake"}}
+
+    def other(self, root: Path, **more: Any) -> Any:
+        return connect(self.adapter, "people", root, {**self.options(root, "people"), **more})
+
+    def table(self, root: Path, name: str = "people") -> Any:
+        from pyiceberg.catalog import load_catalog
+
+        catalog = load_catalog("default", type="sql", uri=f"sqlite:///{root}/lake/all ü.db")
+        with contextlib.closing(catalog):
+            return catalog.load_table(f"shop.{name} ü")
+
+    def look(self, root: Path, name: str) -> list[dict[str, Any]]:
+        files = [task.file.file_path for task in self.table(root, name).scan().plan_files()]
+        return [row for file in files for row in pq.ParquetFile(file.removeprefix("file://")).read().to_pylist()]
+
+    def spoil(self, root: Path, name: str) -> None:
+        self.table(root, name).delete("id = 0")
+
+    def test_append_takes_each_table_once(self, root: Path) -> None:
+        one, two = people(4), people(3, salt=2)
+        for table in (one, two, one, two):
+            self.put(self.other(root, mode="append"), table)
+        assert self.holds(root, one, two)
+
+    def test_columns_are_added_by_append_and_types_that_do_not_fit_are_refused(self, root: Path) -> None:
+        self.put(self.other(root, mode="append"), people(2).select(["id"]))
+        self.put(self.other(root, mode="append"), people(3).select(["id", "text"]))
+        assert self.table(root).scan().to_arrow().select(["id", "text"]).num_rows == 5
+        with pytest.raises(UserError) as caught:
+            self.put(self.other(root, mode="append"), pa.table({"id": ["x"]}))
+        assert caught.value.code == "PO-N007"
+        assert self.table(root).scan().to_arrow().num_rows == 5
+
+    def test_a_column_may_become_another_type(self, root: Path) -> None:
+        self.put(self.sink(root), people())
+        other = pa.table({"id": ["a", None], "text": [1, 2]})
+        self.put(self.sink(root), other)
+        assert self.holds(root, other)
+
+    def test_a_table_of_somebody_else_is_left_alone(self, root: Path) -> None:
+        from pyiceberg.catalog import load_catalog
+
+        (root / "lake").mkdir()
+        catalog = load_catalog("default", type="sql", uri=f"sqlite:///{root}/lake/all ü.db", warehouse=str(root / "lake"))
+        with contextlib.closing(catalog):
+            catalog.create_namespace("shop")
+            catalog.create_table("shop.people ü", people().schema).append(people(2))
+        with pytest.raises(UserError, match="did not write"):
+            self.put(self.sink(root), people())
+        assert self.holds(root, people(2))
+        self.put(self.other(root, adopt=True), people())
+        assert self.holds(root, people())
+
+    def test_each_write_is_one_commit_and_earlier_ones_stay_readable(self, root: Path) -> None:
+        self.put(self.sink(root), people(4))
+        first = self.table(root).current_snapshot().snapshot_id
+        self.put(self.sink(root), people(6))
+        table = self.table(root)
+        assert len(table.metadata.metadata_log) == 1
+        assert table.scan(snapshot_id=first).to_arrow().num_rows == 4
+        options = self.options(root, "people")
+        source = connect("payoff.sources:iceberg", "people", root, {"table": options.pop("into"), **options})
+        with source.read() as rows:
+            assert rows.read_all().num_rows == 6
+
+    def test_instants_finer_than_it_has_are_refused(self, root: Path) -> None:
+        fine = pa.table({"at": pa.array([1_000_000_001], pa.timestamp("ns"))})
+        with pytest.raises(UserError, match="at, which is timestamp") as caught:
+            self.put(self.sink(root), fine)
+        assert caught.value.code == "PO-N001"
+
+    def test_a_partitioned_table_and_a_catalog_that_is_none_are_told(self, root: Path) -> None:
+        from pyiceberg.transforms import IdentityTransform
+
+        self.put(self.sink(root), people())
+        with self.table(root).update_spec() as update:
+            update.add_field("yes", IdentityTransform(), "yes")
+        for sink in (self.sink(root), self.other(root, catalog={"type": "unknown"}), self.other(root, into="people")):
+            with pytest.raises(UserError) as caught:
+                self.put(sink, people(5))
+            assert caught.value.code == "PO-N021"
 
 
 @pytest.fixture(scope="module")

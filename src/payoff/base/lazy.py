@@ -7,7 +7,11 @@ when there is work.
 from __future__ import annotations
 
 import importlib
-from typing import Any
+import importlib.util
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from types import ModuleType
 
 
 class Module:
@@ -25,3 +29,11 @@ class Module:
         found = getattr(importlib.import_module(self.__module), name)
         self.__dict__[name] = found
         return found
+
+
+def missing(module: ModuleType) -> str | None:
+    """The first package that a module would import later and that is not installed; None when all are. Nothing is imported for it."""
+    names = (
+        each.__dict__["_Module__module"].partition(".")[0] for each in vars(module).values() if type(each) is Module
+    )
+    return next((name for name in names if importlib.util.find_spec(name) is None), None)
