@@ -17,6 +17,7 @@ from payoff.wiring import entry_points
         ("payoff.sinks", "delta", "deltalake"),
         ("payoff.sinks", "redis", "redis"),
         ("payoff.sinks", "nats", "nats"),
+        ("payoff.sinks", "kafka", "confluent_kafka"),
         ("payoff.streams", "kafka", "confluent_kafka"),
     ],
 )
