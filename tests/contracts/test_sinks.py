@@ -7,8 +7,10 @@ import datetime as dt
 import importlib.util
 import json
 import logging
+import random
 import sqlite3
 import sys
+import time
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -689,6 +691,32 @@ class TestKafka(Log, SinkSuite):
         assert caught.value.code == "PO-N008"
         self.put(self.sink(root), table)
         assert self.holds(root, table)
+
+    @pytest.mark.slow  # each kill costs the 5 seconds after which a writer is taken for gone
+    @pytest.mark.timeout(600)
+    def test_kills_while_rows_go_out_leave_each_row_once(self, root: Path) -> None:
+        """All rows are one transaction here, and the writer is killed as soon as the first of them, or some more, are in the broker."""
+        chance, seen = random.Random(4), [0]
+        self.options = lambda root, name: {"servers": self.started[-1].servers, "topic": "shop.people", "batch": self.kill_rows}  # type: ignore[method-assign]
+        while len(seen) < 12 and seen[-1] < self.kill_rows:
+            process = self.child(root, self.kill_rows, 7)
+            more = chance.randrange(1, 900)
+            while self.high() < seen[-1] + more and process.poll() is None:
+                pass
+            process.kill()
+            process.communicate()
+            seen.append(len(self.messages()))
+        self.put(self.sink(root), people(self.kill_rows, salt=7))
+        print(f"rows there after each kill: {seen}")
+        assert self.holds(root, people(self.kill_rows, salt=7))
+        assert any(0 < each < self.kill_rows for each in seen)
+
+    def high(self) -> int:
+        """Where the partitions end, together."""
+        from confluent_kafka import TopicPartition
+
+        with self.client("Consumer", **{"group.id": "look"}) as client:
+            return sum(client.get_watermark_offsets(TopicPartition("shop.people", part), timeout=10, cached=False)[1] for part in range(4))
 
     def test_a_broker_that_is_not_there_may_come_back_and_wrong_settings_do_not(self, root: Path) -> None:
         away = {**self.options(root, "people"), "servers": f"127.0.0.1:{brokers.free_port()}", "settings": {"socket.timeout.ms": "2000"}}

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import os
 import time
-import uuid
 from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
@@ -18,12 +18,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     import confluent_kafka
-    from confluent_kafka import admin
+
+    admin: Any
 else:
     confluent_kafka, admin = lazy.Module("confluent_kafka"), lazy.Module("confluent_kafka.admin")
 
-_ANSWER = 10.0  # seconds for an answer of the broker
-_COMMIT = 60.0
+_ANSWER = 5.0  # seconds for an answer of the broker
+_COMMIT = 60.0  # seconds for what waits for several brokers
 _STALE = 5.0  # seconds after which a writer that sent nothing is taken for gone
 _WAIT = 600.0  # seconds that a writer waits for those before it
 _PLACE = 0  # the partition of the notes: all of them in one order
@@ -69,7 +70,7 @@ class Session:
         self._readers: dict[str, Any] = {}
         self._writer: Any = None
         self._speaker: Any = None
-        self._me = uuid.uuid4().hex
+        self._me = f"{os.uname().nodename}-{os.getpid()}-{id(self)}-{time.monotonic_ns()}"
         self._ends: dict[str, int] = {}
         self._claimed: dict[str, None] = {}
         self._read = 0  # up to where the notes were read for claims
@@ -133,7 +134,7 @@ class Session:
                 "transactional.id": f"payoff-{self.topic}",
             }
             self._writer = confluent_kafka.Producer(settings, logger=self._quiet)
-            self._writer.init_transactions(_ANSWER)
+            self._writer.init_transactions(_COMMIT)
             yield
         finally:
             with contextlib.suppress(confluent_kafka.KafkaException):
@@ -228,9 +229,11 @@ class Session:
     def _produce(self, topic: str, value: bytes, **more: Any) -> None:
         while True:
             try:
-                return self._writer.produce(topic, value, **more)
+                self._writer.produce(topic, value, **more)
             except BufferError:  # the client's queue is full
                 self._writer.poll(0.1)
+            else:
+                return
 
     def _delivered(self, error: Any, message: Any) -> None:
         if error is None:
@@ -247,7 +250,7 @@ class Session:
                 "enable.auto.commit": False,
                 "enable.auto.offset.store": False,
                 "enable.partition.eof": True,
-                "fetch.wait.max.ms": 100,
+                "fetch.wait.max.ms": 10,
                 "auto.offset.reset": "earliest",
                 "isolation.level": isolation,
             }
@@ -260,7 +263,8 @@ class Session:
         reader.assign([confluent_kafka.TopicPartition(topic, part, at) for part, at in places.items()])
         heard = stopwatch()
         while left:
-            for message in reader.consume(1000, 0.1):
+            first = reader.poll(0.1)  # `consume` would wait for as many as it is asked for
+            for message in [first, *reader.consume(1000, 0)] if first is not None else []:
                 heard = stopwatch()
                 error = message.error()
                 if error is None:
@@ -288,7 +292,9 @@ class Session:
             return
         made = admin.NewTopic(topic, num_partitions=partitions, replication_factor=-1, config=config)
         try:
-            admin.AdminClient(self._shared, logger=self._quiet).create_topics([made], request_timeout=_ANSWER)[topic].result()
+            admin.AdminClient(self._shared, logger=self._quiet).create_topics([made], request_timeout=_ANSWER)[
+                topic
+            ].result()
         except confluent_kafka.KafkaException as error:
             if error.args[0].name() != "TOPIC_ALREADY_EXISTS":  # another writer did at the same moment
                 raise
