@@ -58,6 +58,8 @@ ALLOWED: dict[str, set[str]] = {
     "adapters/sinks/postgresql": {"adbc_driver_manager", "adbc_driver_postgresql", "pyarrow"},
     "adapters/sinks/mysql": {"pymysql", "pyarrow"},
     "adapters/sinks/delta": {"deltalake", "pyarrow"},
+    "adapters/sinks/iceberg": {"pyiceberg", "pyarrow"},
+    "adapters/sinks/kafka": {"confluent_kafka", "msgspec", "pyarrow"},
     "adapters/sinks/redis": {"redis", "pyarrow"},
     "adapters/sinks/nats": {"nats", "pyarrow"},
     "adapters/streams/kafka": {"confluent_kafka"},

@@ -12,6 +12,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
+from payoff.base import lazy
 from payoff.base.errors import Bug, UserError, Where
 from payoff.base.text import did_you_mean
 
@@ -69,17 +70,25 @@ def load(group: str, name: str, where: Where | None = None, also: str = "") -> M
             where=where,
         )
     try:
-        return importlib.import_module(value)
+        module = importlib.import_module(value)
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("payoff"):
             raise
-        raise UserError(
-            f"{name!r} needs the Python package {error.name}, which is not installed",
-            code="PO-W003",
-            expected=f"{error.name} beside payoff",
-            remedy=f'uv pip install "payoff[{name}]"',
-            where=where,
-        ) from error
+        raise _not_installed(name, error.name or "", where) from error
+    absent = lazy.missing(module)
+    if absent is not None:
+        raise _not_installed(name, absent, where)
+    return module
+
+
+def _not_installed(name: str, package: str, where: Where | None) -> UserError:
+    return UserError(
+        f"{name!r} needs the Python package {package}, which is not installed",
+        code="PO-W003",
+        expected=f"{package} beside payoff",
+        remedy=f'uv pip install "payoff[{name}]"',
+        where=where,
+    )
 
 
 def _parse(text: str) -> dict[str, dict[str, str]]:
