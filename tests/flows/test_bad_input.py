@@ -239,3 +239,14 @@ def test_a_step_that_returns_the_wrong_type(
     line = line_of(light.root / "pipeline.py", f"def {name}(")
     light.refuses(code, *words, where=f"pipeline.py:{line}")
     light.mended_passes()
+
+
+# -- the engine
+
+
+def test_an_unknown_engine_is_answered_with_all_kinds_and_what_to_type(light: Light) -> None:
+    light.append("payoff.toml", '\n[engine]\nkind = "sparc"\n')
+    found = " ".join(light.payoff("check", code=2).split())
+    for words in ("PO-W002", "'sparc' is not a known kind of engines", "one of duckdb, spark (nearest: spark)", "payoff check"):
+        assert words in found, found
+    light.refuses("PO-W002", "'sparc'", expected="one of duckdb, spark (nearest: spark)")

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 CONFIG = "payoff.toml"
 SOURCES = "payoff.sources"
+# One section takes names of two groups: what `[engine]` names may be here, or on other machines.
+BESIDE = {"engines": "payoff.clusters"}
 # What a project uses that names nothing else: everything embedded, in the project's own folder.
 DEFAULTS = {
     "engine": "duckdb",
@@ -164,7 +166,7 @@ def gates() -> dict[str, tuple[Any, Any]]:
 
 def _options(group: str, kind: str, section: Mapping[str, Any], title: str, line: int = 0) -> tuple[Any, Any]:
     where = Where(CONFIG, line)
-    module = entry_points.load(f"payoff.{group}", kind, where)
+    module = entry_points.load(f"payoff.{group}", kind, where, also=BESIDE.get(group, ""))
     made = options.build(entry_points.attribute(module, "Options"), section, title=title, where=where)
     return entry_points.attribute(module, "connect"), made
 

@@ -66,7 +66,7 @@ def load(group: str, name: str, where: Where | None = None, also: str = "") -> M
             f"{name!r} is not a known kind of {group.partition('.')[2]}",
             code="PO-W002",
             expected=did_you_mean(name, {**names(group), **(names(also) if also else {})}),
-            remedy="write one of these as kind, or install the package that brings it",
+            remedy="write one of these as kind (or install the package that brings yours), then: payoff check",
             where=where,
         )
     try:
