@@ -11,6 +11,7 @@ from payoff.base.errors import Bug, InvalidInput, OutsideError, PayoffError, Ref
 from payoff.base.money import Money
 from payoff.ports.cluster import Cluster
 from payoff.ports.engine import Engine
+from payoff.ports.environments.keeper import Keeper
 from payoff.ports.environments.mixer import Mixer
 from payoff.ports.executor import Executor
 from payoff.ports.gate import GateSpec
@@ -59,6 +60,7 @@ from payoff.records.evidence import (
     Verdict,
 )
 from payoff.records.finding import Finding, Place
+from payoff.records.hybrids.environment import Inspection, Kept, Limits
 from payoff.records.joins.as_of import AsOf, Join
 from payoff.records.label import Label, LabelSpec, Lowering, Zone
 from payoff.records.placement import Dialect, Location, Placement, Relation
@@ -112,10 +114,13 @@ __all__ = [
     "Identity",
     "Ingested",
     "Input",
+    "Inspection",
     "Interval",
     "InvalidInput",
     "Job",
     "Join",
+    "Keeper",
+    "Kept",
     "Label",
     "LabelSpec",
     "Landing",
@@ -123,6 +128,7 @@ __all__ = [
     "Layer",
     "Leak",
     "Ledger",
+    "Limits",
     "Location",
     "Lost",
     "Lowering",

@@ -23,6 +23,7 @@ EXTEND = {
     "OutsideError", "PayoffError", "Place", "Project", "QuantitySpec", "Readout", "Refused", "Remembered", "RunRecord", "Source", "SourceSpec",
     "Cluster", "Database", "Dialect", "Location", "Placement", "Relation",  # of databases that run queries
     "SegmentSpec", "Signed", "SplitSpec", "SqlSource", "State", "Step", "StepOutcome", "Stop", "Store", "Summary", "TableCheck", "Task", "TaskInput", "TaskResult",
+    "Keeper", "Kept", "Inspection", "Limits",  # of environments
     "Registry", "Mixer", "Erasing", "Signer", "Blob", "Base", "Layer", "Member", "Start",  # of releases
     "Emitter", "Emission", "Dataset", "Job", "Parent",
     "Tracker", "Tracking", "UserError", "Valuation", "Verdict", "Where", "Zone", "silent", "AsOf", "Join", "Sink", "SinkSpec", "Written", "taken", "unfit", "check_mode", "json_rows", "refuse_unjson",
@@ -43,6 +44,7 @@ INNER = {
     "payoff.records.answers.worth": "what payoff worth answers",
     "payoff.records.answers.why": "what payoff why answers",
     "payoff.records.answers.diff": "what payoff diff answers",
+    "payoff.records.answers.environments": "what payoff environments answers",
     "payoff.records.hybrids.attribution": "what payoff why is made of",
     "payoff.records.release.release": "what payoff release signs",
     "payoff.records.wire": "how records are written",

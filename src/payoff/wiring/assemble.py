@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from payoff.ports.environments.mixer import Mixer
+    from payoff.ports.executor import Executor
     from payoff.ports.ledger import Ledger
     from payoff.ports.source import Source
     from payoff.ports.store import Store
@@ -102,6 +103,12 @@ def ledger(folder: Path) -> Ledger:
 def mixer(root: Path) -> Mixer:
     """What makes environments between two."""
     made: Mixer = _connect("mixer", {}, root)
+    return made
+
+
+def executor(root: Path) -> Executor:
+    """What runs steps, of a project that need not load."""
+    made: Executor = _connect("executor", {}, root)
     return made
 
 
