@@ -11,6 +11,8 @@ from payoff.data.lineage.relation import NOTHING, Cell, Relation, Scope, UnsureE
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from payoff.data.lineage.flow import Way
+
 # Aggregates that sqlglot knows as no class of its own, or not as an aggregate; a test compares them with the engine's list.
 AGGREGATES = {
     "any_value", "approx_count_distinct", "approx_quantile", "approx_top_k", "arbitrary", "arg_max", "arg_max_null",
@@ -54,6 +56,8 @@ class Reader:
         self.visited: set[int] = set()
         self.asked = 0  # how many subqueries of expressions were read
         self.spread = False  # whether COLUMNS(...) occurs anywhere
+        self.clauses: dict[Way, int] = {}  # what decides which rows there are, and in which order, by the clause that says so
+        self.inside: dict[Way, int] = {}  # the same of what decides inside of expressions
         self._kinds: dict[type, Callable[[exp.Expression, Scope], Cell] | None] = {}
 
     def cell(self, node: exp.Expression, scope: Scope) -> Cell:
@@ -67,6 +71,16 @@ class Reader:
     def mask(self, nodes: Iterable[exp.Expression], scope: Scope) -> int:
         """All that these depend on, explicitly or implicitly."""
         return whole(self.cell(node, scope) for node in nodes)
+
+    def clause(self, way: Way, mask: int) -> int:
+        """Remember that a clause of this kind decides by what the mask says; the mask again."""
+        self.clauses[way] = self.clauses.get(way, 0) | mask
+        return mask
+
+    def within(self, way: Way, mask: int) -> int:
+        """The same of a part of an expression."""
+        self.inside[way] = self.inside.get(way, 0) | mask
+        return mask
 
     def children(self, node: exp.Expression, scope: Scope) -> Cell:
         """An operation that computes its value of all its parts."""
@@ -156,7 +170,7 @@ class Reader:
                 if isinstance(each, exp.Expression):
                     one, two = self.cell(each, scope)
                     if name == "this":
-                        two |= one
+                        two |= self.within("conditional", one | two)
                         one = 0
                     data |= one
                     control |= two
@@ -164,12 +178,12 @@ class Reader:
 
     def _filter(self, node: exp.Expression, scope: Scope) -> Cell:
         data, control = self.cell(node.this, scope)
-        return data, control | self.mask([node.expression], scope)
+        return data, control | self.within("filter", self.mask([node.expression], scope))
 
     def _call(self, node: exp.Expression, scope: Scope) -> Cell:
         data, control = self.children(node, scope)
         if not isinstance(node, _UNORDERED) and is_aggregate(node):
-            control |= scope.order | scope.pending
+            control |= self.within("sort", scope.order) | scope.pending
         return data, control
 
     def _distinct(self, node: exp.Expression, scope: Scope) -> Cell:
@@ -195,8 +209,8 @@ class Reader:
         name = str(call.this).lower() if isinstance(call, exp.Anonymous) else call.key
         ranks = name.replace("_", "") in {each.replace("_", "") for each in _RANKS}
         if spec is not None or not (ranks or isinstance(call, _UNORDERED)):
-            control |= scope.order | scope.pending
-        return data, control | keys | bounds
+            control |= self.within("sort", scope.order) | scope.pending
+        return data, control | self.within("window", keys | bounds)
 
     def _order(self, node: exp.Expression, scope: Scope) -> Cell:
         """ORDER BY inside an aggregate; of a quantile it is the value that counts."""
@@ -204,7 +218,7 @@ class Reader:
         keys = both(*(self.cell(each, scope) for each in node.expressions))
         if node.this is None or isinstance(node.this, exp.Literal):
             return both((data, control), keys)
-        return data, control | whole([keys])
+        return data, control | self.within("sort", whole([keys]))
 
     def _lambda(self, node: exp.Expression, scope: Scope) -> Cell:
         inner = scope.within(each.name for each in node.expressions)
@@ -219,7 +233,7 @@ class Reader:
         inner = scope.within(each.name for each in words)
         data, control = both(self.cell(node.args["iterator"], scope), self.cell(node.this, inner))
         condition = node.args.get("condition")
-        return data, control | (self.mask([condition], inner) if condition is not None else 0)
+        return data, control | (self.within("filter", self.mask([condition], inner)) if condition is not None else 0)
 
     def _exists(self, node: exp.Expression, scope: Scope) -> Cell:
         if not isinstance(node.this, exp.Query):
@@ -227,7 +241,7 @@ class Reader:
         self.asked += 1
         rows = self.query(node.this, scope).rows
         scope.keys |= rows
-        return 0, rows
+        return 0, self.within("conditional", rows)
 
     def _in(self, node: exp.Expression, scope: Scope) -> Cell:
         data = control = 0
@@ -236,7 +250,7 @@ class Reader:
                 if not isinstance(each, exp.Expression):
                     continue
                 if name == "query":
-                    control |= self.mask([each], scope)
+                    control |= self.within("conditional", self.mask([each], scope))
                 else:
                     data, control = both((data, control), self.cell(each, scope))
         if node.args.get("query") is not None:
@@ -247,7 +261,7 @@ class Reader:
         self.asked += 1
         relation = self.query(node, scope)
         data, control = relation.all()
-        control |= relation.rows | relation.order
+        control |= self.within("conditional", relation.rows | relation.order)
         scope.keys |= data | control  # it is joined to the rows, which may come in another order then
         return data, control
 
