@@ -13,6 +13,7 @@ from payoff.ports.cluster import Cluster
 from payoff.ports.engine import Engine
 from payoff.ports.environments.mixer import Mixer
 from payoff.ports.executor import Executor
+from payoff.ports.format import Format, Unreadable
 from payoff.ports.gate import GateSpec
 from payoff.ports.landing import Landing
 from payoff.ports.ledger import Ledger, Readout
@@ -104,6 +105,7 @@ __all__ = [
     "Failure",
     "Field",
     "Finding",
+    "Format",
     "Gain",
     "GateSpec",
     "Git",
@@ -170,6 +172,7 @@ __all__ = [
     "TaskResult",
     "Tracker",
     "Tracking",
+    "Unreadable",
     "UserError",
     "Valuation",
     "Verdict",
