@@ -14,6 +14,7 @@ from payoff.ports.engine import Engine
 from payoff.ports.environments.keeper import Keeper
 from payoff.ports.environments.mixer import Mixer
 from payoff.ports.executor import Executor
+from payoff.ports.format import Format, Unreadable
 from payoff.ports.gate import GateSpec
 from payoff.ports.landing import Landing
 from payoff.ports.ledger import Ledger, Readout
@@ -107,6 +108,7 @@ __all__ = [
     "Failure",
     "Field",
     "Finding",
+    "Format",
     "Gain",
     "GateSpec",
     "Git",
@@ -177,6 +179,7 @@ __all__ = [
     "TaskResult",
     "Tracker",
     "Tracking",
+    "Unreadable",
     "UserError",
     "Valuation",
     "Verdict",

@@ -197,7 +197,7 @@ def _source(source: SourceSpec, root: Path, contract: Contract | None = None) ->
         return adapter
     offset = entry_points.attribute(module, "CAPABILITIES")["offset"]
     landing = _connect("landing", {}, root)
-    return streams.landed(source.table, adapter, landing, made, contract, offset=offset)
+    return streams.landed(source.table, adapter, landing, made, contract, offset=offset, root=root)
 
 
 def _sink(sink: SinkSpec, root: Path) -> Any:
