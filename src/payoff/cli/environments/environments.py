@@ -27,7 +27,7 @@ def main(argv: list[str]) -> int:
     options = _read(argv)
 
     from payoff.cli.render import document
-    from payoff.cli.render import environments as words
+    from payoff.cli.render.environments import environments as words
     from payoff.records.answers.environments import EnvironmentsAnswer
 
     answer = _answer(options)

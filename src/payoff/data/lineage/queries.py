@@ -195,7 +195,7 @@ class Queries:
     def _named_window(self, node: exp.Window, scope: Scope) -> int:
         refuse_others(node, {"this", "partition_by", "order", "spec", "alias", "over", "first"})
         parts = [*nodes(node, "partition_by"), *(e for e in (part(node, "order"), part(node, "spec")) if e is not None)]
-        keys = self.reader.within("window", self.reader.mask(parts, scope))
+        keys = self.reader.clause("window", self.reader.mask(parts, scope), inside=True)
         scope.keys |= keys
         return keys
 
