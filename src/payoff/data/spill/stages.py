@@ -61,11 +61,11 @@ class Sort(msgspec.Struct, frozen=True):
     def passes(self, key: str, count: int, bounds: str) -> tuple[str, ...]:
         """Queries whose answers, one below the other, are the sorted rows; `bounds` is the table of that query's answer."""
         name, start = column(key), f"select * from {column(self.table)} where "
-        limit = lambda n: f"(select v from {column(bounds)} where n = {n})"  # noqa: E731
+        limits = {n: f"(select v from {column(bounds)} where n = {n})" for n in range(1, count + 2)}
         ranges = []
         for n in range(1, count + 1):
-            above = f"{name} >= {limit(n)}" if n > 1 else f"{name} is not null"
-            below = f"coalesce({name} < {limit(n + 1)}, true)"
+            above = f"{name} >= {limits[n]}" if n > 1 else f"{name} is not null"
+            below = f"coalesce({name} < {limits[n + 1]}, true)"
             ranges.append(f"{start}{above} and {below} order by {self.order}")
         if self.descending:
             ranges.reverse()

@@ -23,7 +23,7 @@ _SLACK = 256 << 20  # bytes beyond the declared memory before a query is stopped
 _LITTLE = 400_000_000  # bytes up to which all of it is: DuckDB needs so many blocks at once, whatever the data
 _FLUSH = 16  # MB that are freed before they are given back
 _EVERY = 0.05  # seconds between two looks
-_PAGE = os.sysconf("SC_PAGE_SIZE")
+_PAGE: int = os.sysconf("SC_PAGE_SIZE")
 _UNITS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
 
 
@@ -120,7 +120,7 @@ def _held() -> int:
             resident, shared = (int(word) for word in stream.read().split()[1:3])
     except OSError:
         return 0
-    return (resident - shared) * _PAGE - pa.total_allocated_bytes()
+    return (resident - shared) * _PAGE - int(pa.total_allocated_bytes())
 
 
 def _give_back() -> None:
