@@ -366,7 +366,7 @@ def test_texts_of_mariadb_are_compared_by_their_code_points(in_mariadb: Here) ->
 def test_what_mariadb_does_otherwise_stays_here(in_mariadb: Here, in_duckdb: Here) -> None:
     for sql in (
         'select x / "A" as q from t', "select greatest(id, \"A\") as g from t", "select day - date '2024-01-01' as n from t", "select cast(x as bigint) as n from t",
-        "select timestamp '2024-01-01 00:00:00.5' as m, id from t", "select date_trunc('month', day) as m from t",
+        "select date_trunc('month', day) as m from t",
     ):  # fmt: skip
         with pytest.raises(Unlike):
             translate(sql, in_mariadb.kinds, in_mariadb.database.place().dialect)
@@ -374,7 +374,7 @@ def test_what_mariadb_does_otherwise_stays_here(in_mariadb: Here, in_duckdb: Her
     for column in ("f", "r", "ub", "ts", "dt"):
         with pytest.raises(Unlike, match=f"the type of column {column} stays here|decimal|unknown type"):
             in_mariadb.there(f"select {column} from odd")
-    for column in ("f", "u", "l", "r"):
+    for column in ("f", "l", "r"):  # a UUID is read as a text
         with pytest.raises(Unlike, match=f"the type of column {column} stays here"):
             in_duckdb.there(f"select {column} from odd")
 

@@ -175,8 +175,8 @@ class MySQL(SqlDatabase):
         if of.is_string(kind) and there in _PLAIN_TEXTS:
             return f"convert({name} using utf8mb4) collate {collation}"
         if of.is_date32(kind):
-            none = f"{name} < '0001-01-01' or month({name}) = 0 or day({name}) = 0"
-            return f"({name} + interval (0 * ({_TOO_LARGE} + coalesce({none}, 0))) day)"
+            none = f"({name} < '0001-01-01' or month({name}) = 0 or day({name}) = 0)"
+            return f"if({none}, makedate({_TOO_LARGE} + {none}, 1), {name})"
         return ""
 
     @contextlib.contextmanager

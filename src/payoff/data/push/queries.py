@@ -67,7 +67,7 @@ def translate(
 def _flatten(tree: exp.Expression) -> None:
     """Put the queries of WITH where their names stand, from the inside out, so that an inner name goes before an outer one."""
     for node in reversed([each for each in tree.walk() if each.args.get("with_") or each.args.get("with")]):
-        clause = node.args.get("with_") or node.args.get("with")
+        clause: exp.Expression = node.args.get("with_") or node.args["with"]
         clause.pop()
         for place, each in enumerate(clause.expressions):
             for holder in (*clause.expressions[place + 1 :], node):
