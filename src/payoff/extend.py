@@ -14,7 +14,6 @@ from payoff.ports.engine import Engine
 from payoff.ports.environments.keeper import Keeper
 from payoff.ports.environments.mixer import Mixer
 from payoff.ports.executor import Executor
-from payoff.ports.format import Format, Unreadable
 from payoff.ports.gate import GateSpec
 from payoff.ports.landing import Landing
 from payoff.ports.ledger import Ledger, Readout
@@ -28,6 +27,7 @@ from payoff.ports.sql.adbc import AdbcSource
 from payoff.ports.sql.source import SqlSource
 from payoff.ports.store import Erasing, Store
 from payoff.ports.stream import Stream
+from payoff.ports.streaming.format import Format, Unreadable
 from payoff.ports.tracker import Emitter, Tracker
 from payoff.records.artifact import Artifact, Field, Identity, Written
 from payoff.records.charter import (

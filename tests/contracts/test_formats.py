@@ -17,7 +17,7 @@ import fastavro
 import pytest
 
 from payoff.base.errors import OutsideError, UserError
-from payoff.ports.format import Unreadable
+from payoff.ports.streaming.format import Unreadable
 from payoff.testing.format import MARKED as SECRET
 from payoff.testing.format import FormatSuite, connect
 

@@ -20,13 +20,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import pytest
 
 from payoff.base.errors import PayoffError
-from payoff.ports.format import Unreadable
+from payoff.ports.streaming.format import Unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from payoff.ports.format import Format
+    from payoff.ports.streaming.format import Format
 
 MARKED = "geheim-0815"
 

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from payoff.execute.streams.decode import Decoder
-    from payoff.ports.format import Format
     from payoff.ports.landing import Landing
     from payoff.ports.stream import Stream
+    from payoff.ports.streaming.format import Format
     from payoff.records.contract import Contract
     from payoff.records.stream import StreamOptions
 

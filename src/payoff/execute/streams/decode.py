@@ -9,7 +9,7 @@ import msgspec
 
 from payoff.base import lazy
 from payoff.base.errors import UserError
-from payoff.ports.format import Unreadable
+from payoff.ports.streaming.format import Unreadable
 from payoff.records.stream import Poison
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from payoff.ports.format import Format
+    from payoff.ports.streaming.format import Format
     from payoff.records.contract import Contract
     from payoff.records.stream import Batch, StreamOptions
 else:
@@ -258,7 +258,7 @@ def _typed(field: _Field, values: list[Any]) -> pa.Array:
         else:
             continue
         if not fits:
-            raise ValueError
+            raise pa.ArrowInvalid
     if field.told and any(isinstance(value, str) for value in values):
         values = [None if value is None else str(value) for value in values]
         return pa.array(values, pa.string()).cast(kind)

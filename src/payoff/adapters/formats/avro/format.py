@@ -11,7 +11,7 @@ from payoff.adapters.formats.avro.registry import Folder, Registry, Server, Unkn
 from payoff.adapters.formats.avro.types import arrow_types
 from payoff.base import hashing, lazy
 from payoff.base.errors import UserError
-from payoff.ports.format import Unreadable
+from payoff.ports.streaming.format import Unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import base64
 import http.client
 import json
@@ -29,7 +30,7 @@ class Unknown(Exception):
     """There is no schema of that number that Avro could be read by; the text says why."""
 
 
-class Registry:
+class Registry(abc.ABC):
     """Keeps what it was answered."""
 
     def __init__(self, name: str) -> None:
@@ -57,8 +58,9 @@ class Registry:
         except Exception as error:  # whatever a schema may be that somebody registered
             raise Unknown(f"schema {number} is none that Avro can be read by ({type(error).__name__})") from None
 
+    @abc.abstractmethod
     def _found(self, number: int) -> tuple[str, dict[str, Any]]:
-        raise NotImplementedError
+        """The text of a schema, and the named types that it refers to."""
 
 
 class Folder(Registry):
