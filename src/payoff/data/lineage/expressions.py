@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 from sqlglot import exp
 
 from payoff.data.lineage.relation import NOTHING, Cell, Relation, Scope, UnsureError, both, whole
+from payoff.data.lineage.ways import Ways
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-
-    from payoff.data.lineage.flow import Way
 
 # Aggregates that sqlglot knows as no class of its own, or not as an aggregate; a test compares them with the engine's list.
 AGGREGATES = {
@@ -56,8 +55,7 @@ class Reader:
         self.visited: set[int] = set()
         self.asked = 0  # how many subqueries of expressions were read
         self.spread = False  # whether COLUMNS(...) occurs anywhere
-        self.clauses: dict[Way, int] = {}  # what decides which rows there are, and in which order, by the clause that says so
-        self.inside: dict[Way, int] = {}  # the same of what decides inside of expressions
+        self.ways = Ways()
         self._kinds: dict[type, Callable[[exp.Expression, Scope], Cell] | None] = {}
 
     def cell(self, node: exp.Expression, scope: Scope) -> Cell:
@@ -71,16 +69,6 @@ class Reader:
     def mask(self, nodes: Iterable[exp.Expression], scope: Scope) -> int:
         """All that these depend on, explicitly or implicitly."""
         return whole(self.cell(node, scope) for node in nodes)
-
-    def clause(self, way: Way, mask: int) -> int:
-        """Remember that a clause of this kind decides by what the mask says; the mask again."""
-        self.clauses[way] = self.clauses.get(way, 0) | mask
-        return mask
-
-    def within(self, way: Way, mask: int) -> int:
-        """The same of a part of an expression."""
-        self.inside[way] = self.inside.get(way, 0) | mask
-        return mask
 
     def children(self, node: exp.Expression, scope: Scope) -> Cell:
         """An operation that computes its value of all its parts."""
@@ -170,7 +158,7 @@ class Reader:
                 if isinstance(each, exp.Expression):
                     one, two = self.cell(each, scope)
                     if name == "this":
-                        two |= self.within("conditional", one | two)
+                        two |= self.ways.inside("conditional", one | two)
                         one = 0
                     data |= one
                     control |= two
@@ -178,12 +166,12 @@ class Reader:
 
     def _filter(self, node: exp.Expression, scope: Scope) -> Cell:
         data, control = self.cell(node.this, scope)
-        return data, control | self.within("filter", self.mask([node.expression], scope))
+        return data, control | self.ways.inside("filter", self.mask([node.expression], scope))
 
     def _call(self, node: exp.Expression, scope: Scope) -> Cell:
         data, control = self.children(node, scope)
         if not isinstance(node, _UNORDERED) and is_aggregate(node):
-            control |= self.within("sort", scope.order) | scope.pending
+            control |= self.ways.inside("sort", scope.order) | scope.pending
         return data, control
 
     def _distinct(self, node: exp.Expression, scope: Scope) -> Cell:
@@ -209,8 +197,8 @@ class Reader:
         name = str(call.this).lower() if isinstance(call, exp.Anonymous) else call.key
         ranks = name.replace("_", "") in {each.replace("_", "") for each in _RANKS}
         if spec is not None or not (ranks or isinstance(call, _UNORDERED)):
-            control |= self.within("sort", scope.order) | scope.pending
-        return data, control | self.within("window", keys | bounds)
+            control |= self.ways.inside("sort", scope.order) | scope.pending
+        return data, control | self.ways.inside("window", keys | bounds)
 
     def _order(self, node: exp.Expression, scope: Scope) -> Cell:
         """ORDER BY inside an aggregate; of a quantile it is the value that counts."""
@@ -218,7 +206,7 @@ class Reader:
         keys = both(*(self.cell(each, scope) for each in node.expressions))
         if node.this is None or isinstance(node.this, exp.Literal):
             return both((data, control), keys)
-        return data, control | self.within("sort", whole([keys]))
+        return data, control | self.ways.inside("sort", whole([keys]))
 
     def _lambda(self, node: exp.Expression, scope: Scope) -> Cell:
         inner = scope.within(each.name for each in node.expressions)
@@ -233,7 +221,9 @@ class Reader:
         inner = scope.within(each.name for each in words)
         data, control = both(self.cell(node.args["iterator"], scope), self.cell(node.this, inner))
         condition = node.args.get("condition")
-        return data, control | (self.within("filter", self.mask([condition], inner)) if condition is not None else 0)
+        return data, control | (
+            self.ways.inside("filter", self.mask([condition], inner)) if condition is not None else 0
+        )
 
     def _exists(self, node: exp.Expression, scope: Scope) -> Cell:
         if not isinstance(node.this, exp.Query):
@@ -241,7 +231,7 @@ class Reader:
         self.asked += 1
         rows = self.query(node.this, scope).rows
         scope.keys |= rows
-        return 0, self.within("conditional", rows)
+        return 0, self.ways.inside("conditional", rows)
 
     def _in(self, node: exp.Expression, scope: Scope) -> Cell:
         data = control = 0
@@ -250,7 +240,7 @@ class Reader:
                 if not isinstance(each, exp.Expression):
                     continue
                 if name == "query":
-                    control |= self.within("conditional", self.mask([each], scope))
+                    control |= self.ways.inside("conditional", self.mask([each], scope))
                 else:
                     data, control = both((data, control), self.cell(each, scope))
         if node.args.get("query") is not None:
@@ -261,7 +251,7 @@ class Reader:
         self.asked += 1
         relation = self.query(node, scope)
         data, control = relation.all()
-        control |= self.within("conditional", relation.rows | relation.order)
+        control |= self.ways.inside("conditional", relation.rows | relation.order)
         scope.keys |= data | control  # it is joined to the rows, which may come in another order then
         return data, control
 
