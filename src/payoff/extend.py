@@ -14,7 +14,7 @@ from payoff.ports.engine import Engine
 from payoff.ports.environments.mixer import Mixer
 from payoff.ports.executor import Executor
 from payoff.ports.gate import GateSpec
-from payoff.ports.landing import Landing
+from payoff.ports.landing import Expiring, Landing
 from payoff.ports.ledger import Ledger, Readout
 from payoff.ports.observer import Observer, silent
 from payoff.ports.pushdown import Database
@@ -102,6 +102,7 @@ __all__ = [
     "Erasing",
     "Evidence",
     "Executor",
+    "Expiring",
     "Failure",
     "Field",
     "Finding",

@@ -23,6 +23,8 @@ def main(argv: list[str]) -> int:
     from payoff.flows.show import predictions, show
 
     answer = show(options.project, options.run)
+    for warning in answer.warnings:
+        screen.err(f"warning: {warning.code} {warning.what}\n  try: {warning.try_}")
     more = {}
     if options.predictions:
         rows = predictions(options.project, answer.record.run, options.predictions)

@@ -5,18 +5,26 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from payoff.base.errors import UserError
 from payoff.flows.opening import Past, open_past
+from payoff.ports.store import was
 from payoff.records.answers.request import RunAnswer
+from payoff.records.finding import Finding
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from payoff.records.run import RunRecord
 
 
 def show(project: str | None, run: str = "latest") -> RunAnswer:
     """A run's record (by id, unique beginning of an id, or `latest`) and where to look further."""
     past = open_past(project)
-    return answer_for(past, *find(past, run))
+    record, tracking = find(past, run)
+    answer = answer_for(past, record, tracking)
+    return msgspec.structs.replace(answer, warnings=tuple(_expired(past, record)))
 
 
 def predictions(project: str | None, run: str, file: str) -> int:
@@ -53,6 +61,22 @@ def answer_for(past: Past, record: RunRecord, tracking: dict[str, Any], *, uncha
         look=address.get("command", ""),
         report=str(report) if report.exists() else "",
     )
+
+
+def _expired(past: Past, record: RunRecord) -> Iterator[Finding]:
+    """What the run had, and retention let nobody keep."""
+    store = past.kit.store
+    kept = {**record.tables, **({"predictions": record.predictions} if record.predictions is not None else {})}
+    kept |= {each.name: each.output for each in record.steps if each.output is not None and each.name not in kept}
+    for name, artifact in kept.items():
+        if not store.has(artifact) and (why := was(store, artifact)).startswith("was "):
+            yield Finding(
+                code="PO-F041",
+                severity="warning",
+                what=f"{name} of run {record.run} {why}",
+                expected="nothing else: the record and its figures stay",
+                try_=f"payoff data history {name}" if name in record.tables else "payoff runs",
+            )
 
 
 def find(past: Past, run: str) -> tuple[RunRecord, dict[str, str]]:

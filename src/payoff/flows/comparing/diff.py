@@ -13,6 +13,7 @@ from payoff.flows.comparing import hybrids, laboratory
 from payoff.flows.comparing.place import Place, find_anywhere
 from payoff.flows.comparing.rebuilding import rebuild
 from payoff.flows.opening import open_past
+from payoff.ports.store import was
 from payoff.project.past import charter
 from payoff.records.answers.diff import Code, Diff, Fact, Number, Rows
 from payoff.reproduction.factors import Side, factors
@@ -157,11 +158,11 @@ def _rows(past: Past, table: str, old: Artifact, new: Artifact, keys: tuple[str,
     a, b = ({each.name: each.type for each in artifact.fields} for artifact in (old, new))
     said = Rows(table=table, a_rows=old.rows, b_rows=new.rows, schema=differences.schema(a, b))
     store, engine = past.kit.store, past.kit.engine
-    gone = [name for name, each in (("A", old), ("B", new)) if not store.has(each)]
+    gone = [
+        f"the snapshot of {name} {was(store, each)}" for name, each in (("A", old), ("B", new)) if not store.has(each)
+    ]
     if gone:
-        return msgspec.structs.replace(
-            said, note=f"the snapshot of {' and '.join(gone)} is no longer in the store: rows cannot be compared"
-        )
+        return msgspec.structs.replace(said, note=f"{' and '.join(gone)}: rows cannot be compared")
     files = {differences.A: store.path(old), differences.B: store.path(new)}
     known = bool(keys) and all(each in a and a[each] == b.get(each) for each in keys)
 
