@@ -18,7 +18,7 @@ from payoff.base.errors import OutsideError
 from payoff.base.files import write_atomically
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 CAPABILITIES: dict[str, Any] = {}
 _MOST = 60  # versions between two that are asked for
@@ -63,7 +63,8 @@ class Locks:
             return ""
         folder.mkdir(parents=True, exist_ok=True)
         ours, theirs = _project(first), _project(second)
-        write_atomically(folder / "pyproject.toml", _pyproject(ours, theirs, versions))
+        carried = _carried(ours, lambda path: self._located(first, path))
+        write_atomically(folder / "pyproject.toml", _pyproject(ours, theirs, versions, carried))
         with contextlib.suppress(OSError):
             shutil.copy2(first / ".python-version", folder / ".python-version")
         done = self._ask(["lock", "--project", os.fspath(folder)], folder)
@@ -77,6 +78,13 @@ class Locks:
             (folder / "uv.lock").unlink()
             return f"these versions need {', '.join(f'{name} {found[name]}' for name in other[:5])} besides"
         return ""
+
+    def _located(self, first: Path, path: str) -> str:
+        """A wheelhouse or a wheel that a project names by a path of its own; what is not in git is where the user has it, not where a run was rebuilt."""
+        if "://" in path or os.path.isabs(path):
+            return path
+        found = [each for each in (self._root / path, first / path) if each.exists()]
+        return os.path.abspath(found[0] if found else first / path)
 
     def versions(self, name: str, after: str, upto: str, folder: Path) -> tuple[str, ...]:
         """The newest before one, again and again, as uv resolves it for this interpreter."""
@@ -152,7 +160,31 @@ def _versions(lock: Path) -> dict[str, str]:
     }
 
 
-def _pyproject(ours: Mapping[str, Any], theirs: Mapping[str, Any], versions: Mapping[str, str]) -> str:
+def _carried(project: Mapping[str, Any], located: Callable[[str], str]) -> dict[str, Any]:
+    """What of a project's settings says where packages come from, with paths that hold anywhere."""
+    uv = project.get("tool", {}).get("uv", {})
+    found = {name: uv[name] for name in _CARRIED if name in uv}
+    if "find-links" in found:
+        found["find-links"] = [located(each) for each in found["find-links"]]
+    for name in ("index-url", "default-index"):
+        if name in found:
+            found[name] = located(found[name])
+    if "index" in found:
+        found["index"] = [{**each, "url": located(each["url"])} for each in found["index"]]
+
+    def source(each: Any) -> Any:
+        if isinstance(each, list):
+            return [source(one) for one in each]
+        return {**each, "path": located(each["path"])} if "path" in each else each
+
+    if "sources" in found:
+        found["sources"] = {name: source(each) for name, each in found["sources"].items()}
+    return found
+
+
+def _pyproject(
+    ours: Mapping[str, Any], theirs: Mapping[str, Any], versions: Mapping[str, str], carried: Mapping[str, Any]
+) -> str:
     """A project that asks for what either asks for, each in its version."""
     asked: dict[str, str] = {}
     for project in (theirs, ours):
@@ -165,8 +197,6 @@ def _pyproject(ours: Mapping[str, Any], theirs: Mapping[str, Any], versions: Map
                 asked[name] = f"{match[1]}{match[2] or ''}{' ' + match[3].strip() if match[3] else ''}{match[4] or ''}"
     pins = [f"{name}=={version}" for name, version in versions.items() if "," not in version and version != "(dynamic)"]
     direct = {name for name, text in asked.items() if "@" in text}
-    uv = ours.get("tool", {}).get("uv", {})
-    carried = {name: uv[name] for name in _CARRIED if name in uv}
     project = ours["project"]
     lines = [
         "[project]", 'name = "hybrid"', 'version = "0"', f"requires-python = {_toml(project.get('requires-python', '>=3.10'))}",

@@ -52,7 +52,9 @@ def enter(place: Path, root: Path, command: Sequence[str], limits: Limits, tell:
         "environ": environ,
         "home": os.fspath(home),
         "hidden": [os.path.realpath(each) for each in limits.hidden],
-        "shown": [os.path.realpath(each) for each in (*limits.visible, folder, place, *_interpreter(place), _WORKER)],
+        "shown": [
+            os.path.realpath(each) for each in (*limits.visible, str(folder), str(place), *_interpreter(place), _WORKER)
+        ],
         "enclose": _encloses(folder),
     }
     if not order["enclose"]:
