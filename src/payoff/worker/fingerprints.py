@@ -274,14 +274,14 @@ def processor():
     return {**facts, "flags": hashlib.blake2b(" ".join(flags).encode(), digest_size=8).hexdigest()} if flags else facts
 
 
-def graphics():
+def graphics(folder="/proc/driver/nvidia"):
     """The driver of a graphics processor, where its module is loaded, and the models."""
     found = {}
-    with suppress(OSError), open("/proc/driver/nvidia/version", encoding="utf-8", errors="replace") as stream:
+    with suppress(OSError), open(f"{folder}/version", encoding="utf-8", errors="replace") as stream:
         words = stream.readline().split()
         found["driver"] = next((word for word in words if word[:1].isdigit()), "unknown")
-        for name in sorted(os.listdir("/proc/driver/nvidia/gpus")):
-            with open(f"/proc/driver/nvidia/gpus/{name}/information", encoding="utf-8", errors="replace") as told:
+        for name in sorted(os.listdir(f"{folder}/gpus")):
+            with open(f"{folder}/gpus/{name}/information", encoding="utf-8", errors="replace") as told:
                 model = next((line.partition(":")[2].strip() for line in told if line.startswith("Model:")), "")
                 found.setdefault("models", []).append(model)
     return found
