@@ -145,7 +145,7 @@ def test_noise_is_measured_before_it_is_believed(light: Any) -> None:
     light.change(
         "pipeline.py", "    return Fitted(slope)",
         "    import os\n    from payoff import log_metric\n    noise = int.from_bytes(os.urandom(4), 'big') / 2**32\n"
-        "    log_metric('noise', noise)\n    return Fitted(slope + noise / 1000)",
+        "    log_metric('noise', noise)\n    return Fitted(slope + noise / 1e9)",
     )  # fmt: skip
     light.run()
     answer = again(light, replicates=4)

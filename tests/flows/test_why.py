@@ -84,15 +84,15 @@ def test_a_failure_is_explained_by_the_code_that_raises(light: Any) -> None:
 
 
 def test_a_switch_in_the_environment(light: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    light.change("pipeline.py", "    return Fitted(slope)", "    import os\n    return Fitted(slope + len(os.environ.get('MKL_CBWR', '')) / 9)")
+    light.change("pipeline.py", "    return Fitted(slope)", "    import os\n    return Fitted(slope + len(os.environ.get('OMP_SCHEDULE', '')) / 9)")
     first = light.run()["run"]
-    monkeypatch.setenv("MKL_CBWR", "AVX2")
+    monkeypatch.setenv("OMP_SCHEDULE", "static")
     answer = light.run()
-    assert {each["name"]: each["because"] for each in answer["steps"] if each["state"] == "ran"}["model"] == ["system MKL_CBWR: (none) -> AVX2"]
-    for value in ("AVX2", "", "SSE4_2"):  # whatever it is where the question is asked
-        monkeypatch.setenv("MKL_CBWR", value)
+    assert {each["name"]: each["because"] for each in answer["steps"] if each["state"] == "ran"}["model"] == ["system OMP_SCHEDULE: (none) -> static"]
+    for value in ("static", "", "dynamic"):  # whatever it is where the question is asked
+        monkeypatch.setenv("OMP_SCHEDULE", value)
         found = ask(light, first, answer["run"])
-        assert [(each["kind"], each["name"], each["b"]) for each in found["causes"]] == [("system", "MKL_CBWR", "AVX2")]
+        assert [(each["kind"], each["name"], each["b"]) for each in found["causes"]] == [("system", "OMP_SCHEDULE", "static")]
         assert found["verdict"] == "explained"
 
 
