@@ -11,6 +11,7 @@ from payoff.base.errors import Bug, InvalidInput, OutsideError, PayoffError, Ref
 from payoff.base.money import Money
 from payoff.ports.cluster import Cluster
 from payoff.ports.engine import Engine
+from payoff.ports.environments.keeper import Keeper
 from payoff.ports.environments.mixer import Mixer
 from payoff.ports.executor import Executor
 from payoff.ports.gate import GateSpec
@@ -26,6 +27,7 @@ from payoff.ports.sql.adbc import AdbcSource
 from payoff.ports.sql.source import SqlSource
 from payoff.ports.store import Erasing, Store
 from payoff.ports.stream import Stream
+from payoff.ports.streaming.format import Format, Unreadable
 from payoff.ports.tracker import Emitter, Tracker
 from payoff.records.artifact import Artifact, Field, Identity, Written
 from payoff.records.charter import (
@@ -59,6 +61,7 @@ from payoff.records.evidence import (
     Verdict,
 )
 from payoff.records.finding import Finding, Place
+from payoff.records.hybrids.environment import Inspection, Kept, Limits
 from payoff.records.joins.as_of import AsOf, Join
 from payoff.records.label import Label, LabelSpec, Lowering, Zone
 from payoff.records.placement import Dialect, Location, Placement, Relation
@@ -105,6 +108,7 @@ __all__ = [
     "Failure",
     "Field",
     "Finding",
+    "Format",
     "Gain",
     "GateSpec",
     "Git",
@@ -112,10 +116,13 @@ __all__ = [
     "Identity",
     "Ingested",
     "Input",
+    "Inspection",
     "Interval",
     "InvalidInput",
     "Job",
     "Join",
+    "Keeper",
+    "Kept",
     "Label",
     "LabelSpec",
     "Landing",
@@ -123,6 +130,7 @@ __all__ = [
     "Layer",
     "Leak",
     "Ledger",
+    "Limits",
     "Location",
     "Lost",
     "Lowering",
@@ -171,6 +179,7 @@ __all__ = [
     "TaskResult",
     "Tracker",
     "Tracking",
+    "Unreadable",
     "UserError",
     "Valuation",
     "Verdict",

@@ -91,7 +91,7 @@ def test_the_file_has_the_run_and_its_steps(tmp_path: Path) -> None:
     ways = made["facets"]["columnLineage"]["fields"]["age"]["inputFields"]
     assert [(each["namespace"], each["name"], each["field"], each["transformations"]) for each in ways] == [
         ("postgresql://host:5432/shop", "customers", "age", [{"type": "DIRECT"}]),
-        ("postgresql://host:5432/shop", "customers", "region", [{"type": "INDIRECT", "subtype": "CONDITIONAL"}]),
+        ("postgresql://host:5432/shop", "customers", "region", [{"type": "INDIRECT", "subtype": "FILTER"}]),
     ]
     checks = done["inputs"][0]["inputFacets"]["dataQualityAssertions"]["assertions"]
     assert checks == [{"assertion": "unique", "success": True, "severity": "error", "column": "age"}]
@@ -125,6 +125,11 @@ def test_the_library_takes_every_event(tmp_path: Path, error: str) -> None:
         fields = {key: value for key, value in facet.items() if not key.startswith("_")}
         assert facet["_schemaURL"] == kind._get_schema(), name
         kind(**fields)
+        if name == "ColumnLineageDatasetFacet":
+            for each in fields["fields"].values():
+                for parent in each["inputFields"]:
+                    for way in parent["transformations"]:
+                        column_lineage_dataset.Transformation(**way)
 
     for event in written(tmp_path, error=error):
         run.RunEvent(

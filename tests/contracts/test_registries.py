@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from payoff.base.errors import OutsideError, UserError
-from payoff.testing.registry import RegistrySuite, blob, connect, push, small_image
+from payoff.testing.releasing.registry import RegistrySuite, blob, connect, push, small_image
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

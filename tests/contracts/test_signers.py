@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from payoff.base.errors import UserError
-from payoff.testing.signer import SignerSuite, connect
+from payoff.testing.releasing.signer import SignerSuite, connect
 
 
 def key(folder: Path, name: str, passphrase: str = "", kind: str = "ed25519") -> str:

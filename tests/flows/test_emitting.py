@@ -20,6 +20,7 @@ def events(light: Light) -> list[dict[str, Any]]:
 def test_a_run_tells_its_columns_and_no_values(light: Light) -> None:
     light.append("payoff.toml", '\n[lineage]\nkind = "openlineage"\npath = ".payoff/events.ndjson"\n')
     light.more_customers()
+    light.change("sql/examples.sql", "from customers", "from customers where tenure >= 0")
     light.run("--force")
     found = events(light)
     assert (found[0]["eventType"], found[-1]["eventType"]) == ("START", "COMPLETE")
@@ -29,6 +30,8 @@ def test_a_run_tells_its_columns_and_no_values(light: Light) -> None:
     fields = examples["facets"]["columnLineage"]["fields"]
     ways = [(each["name"], each["field"]) for each in fields["name"]["inputFields"] if each["transformations"][0]["type"] == "DIRECT"]
     assert ways == [("customers", "name")]
+    decide = [each for each in fields["name"]["inputFields"] if each["field"] == "tenure"]
+    assert [each["transformations"] for each in decide] == [[{"type": "INDIRECT", "subtype": "FILTER"}]]
     assert examples["facets"]["payoff_labels"]["classification"]["name"] == "personal"
 
 

@@ -242,3 +242,37 @@ def test_what_is_made_of_a_personal_column_is_not_shown_either(light: Light) -> 
     said = light.payoff("worth", "latest", "--html", "page.html")
     assert "third" in said + (light.root / "page.html").read_text()
     assert "geheim" not in (light.root / "page.html").read_text()
+
+
+LINEAGE = '\n[lineage]\nkind = "openlineage"\npath = ".payoff/events.ndjson"\nzone = "{}"\n'
+
+
+def secret(light: Light) -> None:
+    """A column of secrets that is read, and learned from only as a keyed hash."""
+    old = "required: true, classification: personal, logicalT"
+    light.change("contracts/customers.yaml", old, old.replace("personal", "secret"))
+    lowering = {"operator": "hash", "key": "${NAME_KEY}", "to": "internal", "steward": "Ada Lovelace"}
+    new(light, "contracts/examples.yaml", contract("examples", name={"lowering": lowering}))
+
+
+def test_lineage_does_not_name_a_secret_where_it_may_not_be(light: Light, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NAME_KEY", KEY)
+    at(light, "fra", LINEAGE.format("vir"))
+    secret(light)
+    (finding,) = findings(light)
+    assert finding["code"] == "PO-F002"
+    assert "customers.name would be named to the lineage service in zone 'vir'" in finding["what"]
+    assert finding["try"].startswith("[lineage] zone = 'fra'")
+    assert light.run(code=1)["errors"][0]["code"] == "PO-F002"
+    told = light.root / ".payoff/events.ndjson"
+    assert '"name": "name"' not in told.read_text(), "the refusal is told, and not the column"
+
+
+@pytest.mark.parametrize("change", ["at home", "in a zone that may have it", "not secret", "nobody is told"])
+def test_lineage_names_what_is_no_secret_there(light: Light, monkeypatch: pytest.MonkeyPatch, change: str) -> None:
+    monkeypatch.setenv("NAME_KEY", KEY)
+    zone = {"at home": "fra", "in a zone that may have it": "ams"}.get(change, "vir")
+    at(light, "fra", '[zones.ams]\njurisdictions = ["EU"]\n' + ("" if change == "nobody is told" else LINEAGE.format(zone)))
+    if change != "not secret":
+        secret(light)
+    assert findings(light) == []

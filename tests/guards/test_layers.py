@@ -65,6 +65,7 @@ ALLOWED: dict[str, set[str]] = {
     "adapters/streams/kafka": {"confluent_kafka"},
     "adapters/streams/nats": {"nats"},
     "adapters/streams/redis": {"redis"},
+    "adapters/formats/avro": {"fastavro"},
     "adapters/landings/local": {"msgspec", "pyarrow"},
     "adapters/engines/duckdb": {"duckdb", "pyarrow"},
     "adapters/clusters/spark": {"pyspark", "py4j", "pyarrow"},

@@ -23,11 +23,12 @@ VERBS = {
     "reproduce": "rebuild a run, execute all of it again, and say whether the same comes out",
     "diff": "what differs between two runs, in their results and in what they were made of",
     "why": "which of all that differs between two runs made the difference, executed and measured",
+    "environments": "the environments that uv locks: what is installed, whether it is what the locks say, what may go",
     "worth": "what a model could be worth before there is one, or what a run's worth hangs on",
 }
 
 # Verbs whose file is in a folder of this room.
-_FOLDERS = {"diff": "comparing", "reproduce": "comparing", "why": "comparing"}
+_FOLDERS = {"diff": "comparing", "reproduce": "comparing", "why": "comparing", "environments": "environments"}
 
 _HELP = """\
 Payoff tells you what a model is worth before you build it, proves it before you ship it, and checks it while it runs.
@@ -66,7 +67,7 @@ def main() -> int:
 
 def help_text() -> str:
     """The verbs and what they do."""
-    return _HELP.format(verbs="\n".join(f"  {verb:<11}{says}" for verb, says in VERBS.items()))
+    return _HELP.format(verbs="\n".join(f"  {verb:<13}{says}" for verb, says in VERBS.items()))
 
 
 def _dispatch(argv: list[str]) -> int:

@@ -55,8 +55,8 @@ def schema(a: Mapping[str, str], b: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def shared(a: Mapping[str, str], b: Mapping[str, str], keys: Sequence[str] = ()) -> list[str]:
-    """Columns that both have, the key left out."""
-    return [name for name in a if name in b and name not in keys]
+    """Columns that both have with the same type, the key left out: values of two types cannot be held against each other."""
+    return [name for name in a if a[name] == b.get(name) and name not in keys]
 
 
 def counts(row: Mapping[str, Any], columns: Sequence[str]) -> dict[str, int]:

@@ -95,7 +95,7 @@ def refit(context: Context, stage: Refit) -> Handler:
             _get_ready(context, step)
             result = yield Sandbox(call_task(context, stage.name, step, stage.inputs))
             if result.failure:
-                raise_failure(step, result.failure, result.log)
+                raise_failure(step, result.failure, result)
             kept = yield from keep(context, stage.name, result)
             artifact = identified(context, step, kept, result, stage.inputs)
             result = msgspec.structs.replace(result, metrics={})  # those of the run are the model's own

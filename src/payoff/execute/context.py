@@ -115,7 +115,13 @@ class Context:
     def reused(self, stage: Stage, hit: Remembered) -> StepOutcome:
         """The outcome of a stage that was done before."""
         return StepOutcome(
-            name=label(stage), state="reused", key=hit.key, output=hit.output, metrics=hit.metrics, extra=hit.extra
+            name=label(stage),
+            state="reused",
+            key=hit.key,
+            output=hit.output,
+            metrics=hit.metrics,
+            extra=hit.extra,
+            fingerprint=hit.fingerprint,
         )
 
     def done(
@@ -153,6 +159,7 @@ class Context:
             seconds=outcome.seconds,
             metrics=outcome.metrics,
             extra=outcome.extra,
+            fingerprint=outcome.fingerprint,
         )
         self.kit.ledger.journal(
             self.project.id, self.run, "step", {"subject": stage.name, **msgspec.to_builtins(remembered)}

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from payoff.base.errors import OutsideError, PayoffError, UserError, Where
+from payoff.base.errors import OutsideError, UserError, Where
 
 if TYPE_CHECKING:
     from payoff.records.project import Project, Step
-    from payoff.records.task import Failure
+    from payoff.records.task import Failure, TaskResult
 
 
 CONFIG = "payoff.toml"
@@ -40,29 +40,32 @@ def at_step(step: Step) -> At:
 
 
 class StepFailed(UserError):
-    """A step's own code failed; `failure` has its traceback."""
+    """A step's own code failed; `failure` has its traceback, `fingerprint` what was loaded when it did."""
 
     failure: Failure
+    fingerprint: dict[str, Any]
 
 
 class StepEnded(OutsideError):
     """A step's process was ended from outside; `failure` says how."""
 
     failure: Failure
+    fingerprint: dict[str, Any]
 
 
-def raise_failure(step: Step, failure: Failure, log: str, *, scoring: bool = False) -> NoReturn:
+def raise_failure(step: Step, failure: Failure, result: TaskResult, *, scoring: bool = False) -> NoReturn:
     """Raise what a task's failure means to the user; `scoring` when it was to predict."""
+    log = result.log
     where = Where(*failure.where) if failure.where else Where(step.file, step.line)
     words = _WORDS["model" if scoring and failure.kind == "type" else failure.kind]
     remedy = words[2].format(step=step.name, see=f"see {log}; " if log else "", environment=step.environment)
     what = words[1].format(step=step.name, error=failure.error, message=failure.message, signal=failure.signal)
-    error: PayoffError
+    error: StepFailed | StepEnded
     if failure.kind in {"killed", "memory", "cancelled"}:
         error = StepEnded(what, code=words[0], remedy=remedy, where=where, expected=words[3])
     else:
         error = StepFailed(what, code=words[0], remedy=remedy, where=where, expected=words[3])
-    error.failure = failure
+    error.failure, error.fingerprint = failure, result.fingerprint
     raise error
 
 

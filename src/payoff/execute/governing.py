@@ -220,6 +220,7 @@ def _uses(project: Project, facts: Facts, labelled: Labelled, only: Sequence[str
                 if trains:
                     says = f"learned by the model of {step.name}"
                     yield msgspec.structs.replace(use, kind="trained", purpose=None, says=says)
+    yield from _named(project, facts, labelled, steps)
     if not only:
         yield from _written(project, labelled, purpose)
         yield from _money(project, labelled, purpose)
@@ -302,6 +303,19 @@ def _written(project: Project, labelled: Labelled, purpose: str) -> Iterator[Use
             yield msgspec.structs.replace(
                 use, kind="used", zone=None, purpose=for_, says=f"written to sink {sink.name}"
             )
+
+
+def _named(project: Project, facts: Facts, labelled: Labelled, steps: Sequence[Step]) -> Iterator[Use]:
+    """Lineage that is told to another zone has no values in it, but names of columns: those of secrets are held against their labels."""
+    zone = project.lineage_zone if project.lineage else None
+    if zone in (None, project.zone):
+        return
+    read = [(source.table, name) for source in project.sources for name in _read(project, facts, steps, source.table)]
+    made = [(step.name, name) for step in steps for name in labelled.columns.get(step.name, ()) if name != MODEL]
+    for node in (*read, *made):
+        if labelled.label(*node).classification == "secret":
+            says = f"named to the lineage service in zone {zone!r}"
+            yield Use(kind="named", node=node, says=says, zone=zone, key="[lineage] zone")
 
 
 def _money(project: Project, labelled: Labelled, purpose: str) -> Iterator[Use]:

@@ -43,7 +43,7 @@ def verify(context: Context, step: Step, task: Task, made: Artifact) -> Generato
             )
             result: TaskResult = yield Sandbox(changed)
             if result.failure:
-                raise_failure(step, result.failure, result.log)
+                raise_failure(step, result.failure, result)
             moved = yield Work(lambda result=result, columns=columns: _moved(context, made, result.file, columns))
             if moved:
                 raise _undeclared(step, contract, moved)

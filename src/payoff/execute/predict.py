@@ -39,7 +39,7 @@ def rows(
     )
     result: TaskResult = yield Sandbox(task)
     if result.failure:
-        raise_failure(step, result.failure, result.log, scoring=True)
+        raise_failure(step, result.failure, result, scoring=True)
     artifact: Artifact = yield Work(lambda: context.keep_table(Path(result.file)))
     return result, artifact
 

@@ -157,6 +157,7 @@ class Scheduler:
             because=(f"{error.code}: {error.what}",),
             seconds=seconds,
             failure=getattr(error, "failure", None),
+            fingerprint=getattr(error, "fingerprint", {}),
         )
         self.context.tell("stage", name=shown, state="failed", seconds=seconds, because=(error.what,))
 

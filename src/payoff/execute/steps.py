@@ -70,7 +70,7 @@ def call(context: Context, stage: Call) -> Handler:
             return context.reused(stage, hit)
     result: TaskResult = yield Sandbox(call_task(context, stage.name, step, {}))
     if result.failure:
-        raise_failure(step, result.failure, result.log)
+        raise_failure(step, result.failure, result)
     artifact = yield from keep(context, step.name, result)
     yield from perturb.verify(context, step, call_task(context, stage.name, step, {}), artifact)
     while any(name not in context.artifacts for name in early):
@@ -218,7 +218,7 @@ def compile_step(
     )
     result: TaskResult = yield Sandbox(task)
     if result.failure:
-        raise_failure(step, result.failure, result.log)
+        raise_failure(step, result.failure, result)
     return result.sql
 
 

@@ -86,6 +86,7 @@ def project(reading: Reading) -> Project | None:
         engine=settings.engine,
         gateway=settings.gateway,
         lineage=settings.lineage,
+        lineage_zone=settings.lineage_zone,
     )
 
 

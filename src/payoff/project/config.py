@@ -123,7 +123,10 @@ SPEC = Section(
             "where runs are shown",
         ),
         "lineage": Section(
-            {"kind": Key("text", "which form lineage is told in", required=True)},
+            {
+                "kind": Key("text", "which form lineage is told in", required=True),
+                "zone": Key("text", "the zone where lineage is kept that is told (default: the project's)"),
+            },
             "where it is told which tables and columns are made of which (without it: nowhere)",
             free=True,
         ),
@@ -192,6 +195,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     joins: tuple[Step, ...] = ()
     sinks: tuple[SinkSpec, ...] = ()
     lineage: dict[str, Any] = {}
+    lineage_zone: str | None = None
 
 
 def read(reading: Reading) -> Config | None:
@@ -222,7 +226,8 @@ def read(reading: Reading) -> Config | None:
         gateway=places.offers(document),
         joins=tuple(joins.steps(document, reading)),
         sinks=tuple(sinks.read(document, plain)),
-        lineage=plain(table.get("lineage", {})),
+        lineage={key: each for key, each in plain(table.get("lineage", {})).items() if key != "zone"},
+        lineage_zone=table.get("lineage", {}).get("zone"),
         **places.read(document, reading),
     )
 

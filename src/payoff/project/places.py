@@ -111,7 +111,7 @@ def _texts(given: list[str] | None) -> tuple[str, ...] | None:
 def _used(table: dict[str, Any]) -> list[tuple[str, Path_]]:
     """Every name of a zone, with the place where it stands."""
     parts: list[tuple[Path_, dict[str, Any]]] = [
-        ((section,), table.get(section, {})) for section in ("project", "tracking")
+        ((section,), table.get(section, {})) for section in ("project", "tracking", "lineage")
     ]
     parts += [
         ((section, name), options)

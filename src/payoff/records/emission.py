@@ -9,11 +9,14 @@ from payoff.records.project import Git
 
 
 class Parent(msgspec.Struct, frozen=True, kw_only=True):
-    """A column that another is made of. `control`: it decides (a filter, a key, an order), and its values do not go on."""
+    """A column that another is made of. `control`: it decides (a filter, a key, an order), and its values do not go on; `ways`: how it decides
+    (join, filter, group by, sort, window, conditional).
+    """
 
     table: str
     column: str
     control: bool
+    ways: tuple[str, ...] = ()
 
 
 class Dataset(msgspec.Struct, frozen=True, kw_only=True):

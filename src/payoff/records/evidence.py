@@ -11,7 +11,10 @@ from payoff.records.task import Failure
 
 
 class StepOutcome(msgspec.Struct, frozen=True, kw_only=True):
-    """`because` holds the reasons why the step was stale (why it ran), or why it failed or was skipped."""
+    """`because` holds the reasons why the step was stale (why it ran), or why it failed or was skipped.
+
+    `fingerprint` is what was really loaded when its output was computed: of a step that was reused, in the earlier run.
+    """
 
     name: str
     state: Literal["ran", "reused", "failed", "skipped"]

@@ -155,7 +155,7 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
     """`root` is absolute. `id` names the project in the ledger. `files` maps each file that was read to its digest.
 
     `zone` is where runs run and their results are kept; `serving` are the zones where the model is meant to be served; `labels` holds
-    what is said of columns that no contract labels; nothing above `shown` stands on a screen, in a sample or a report.
+    what is said of columns that no contract labels; nothing above `shown` stands on a screen, in a sample or a report. `lineage_zone` is where lineage that is told goes; None for the project's own.
     """
 
     id: str
@@ -182,6 +182,7 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
     gateway: GatewaySpec = GatewaySpec()
     files: dict[str, str] = {}
     lineage: dict[str, Any] = {}
+    lineage_zone: str | None = None
 
     def step(self, name: str) -> Step | None:
         """The step of that name, if there is one."""

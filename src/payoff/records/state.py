@@ -10,7 +10,10 @@ from payoff.records.artifact import Artifact
 
 
 class Remembered(msgspec.Struct, frozen=True, kw_only=True):
-    """A finished step of an earlier run (or of an interrupted one). `facts` is what its key was made of, to explain a change."""
+    """A finished step of an earlier run (or of an interrupted one). `facts` is what its key was made of, to explain a change.
+
+    `fingerprint` is what was really loaded when it was computed; empty where that was before fingerprints were remembered.
+    """
 
     step: str
     key: str
@@ -20,6 +23,7 @@ class Remembered(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float = 0.0
     metrics: dict[str, float] = {}
     extra: dict[str, Any] = {}
+    fingerprint: dict[str, Any] = {}
 
 
 class State(msgspec.Struct, frozen=True, kw_only=True):

@@ -17,11 +17,15 @@ class StreamOptions:
 
     `types`: field of the JSON object -> Arrow type (`int64`, `float64`, `string`, `bool`, `date32`, `timestamp[us, tz=UTC]`, `decimal(12, 2)`, `json`: any value,
     kept as text); the table's contract says them where they are not here. `unknown`: `ignore` a field that is not declared, or `set aside` its message.
+    `format`: what messages are, `json` or another that is installed; `schema` and `registry`: where such a format has its schemas, if it has any (then `types` may be left out).
     `largest`: bytes of a message; a larger one is set aside. `set_aside_limit`: so many messages set aside are too many (none: no limit).
     `batch_rows`: most messages of one transaction. `patience`: seconds without a message after which a broker counts as down.
     """
 
     types: dict[str, str] = dataclasses.field(default_factory=dict)
+    format: str = "json"
+    schema: str = ""
+    registry: str = ""
     unknown: Literal["ignore", "set aside"] = "ignore"
     largest: int = 1 << 20
     set_aside_limit: int | None = None

@@ -54,7 +54,7 @@ def sample_emission(run: str = "r1", error: str = "") -> Emission:
     )
     parents = (
         Parent(table="customers", column="age", control=False),
-        Parent(table="customers", column="region", control=True),
+        Parent(table="customers", column="region", control=True, ways=("filter",)),
     )
     examples = Dataset(
         name="examples", version="t2", rows=2, bytes=99, fields=(("age", kind),), parents={"age": parents}

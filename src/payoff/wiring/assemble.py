@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from payoff.ports.environments.mixer import Mixer
+    from payoff.ports.executor import Executor
     from payoff.ports.ledger import Ledger
     from payoff.ports.source import Source
     from payoff.ports.store import Store
@@ -105,6 +106,12 @@ def mixer(root: Path) -> Mixer:
     return made
 
 
+def executor(root: Path) -> Executor:
+    """What runs steps, of a project that need not load."""
+    made: Executor = _connect("executor", {}, root)
+    return made
+
+
 def again(project: Project, home: Path, store: Store, variables: Mapping[str, str]) -> dict[str, Callable[[], Any]]:
     """What makes the adapters of a project that is executed again in another folder than its `home`, the ledger apart.
 
@@ -190,7 +197,7 @@ def _source(source: SourceSpec, root: Path, contract: Contract | None = None) ->
         return adapter
     offset = entry_points.attribute(module, "CAPABILITIES")["offset"]
     landing = _connect("landing", {}, root)
-    return streams.landed(source.table, adapter, landing, made, contract, offset=offset)
+    return streams.landed(source.table, adapter, landing, made, contract, offset=offset, root=root)
 
 
 def _sink(sink: SinkSpec, root: Path) -> Any:

@@ -350,3 +350,40 @@ def test_an_expression_depends_on_exactly_the_columns_in_it(text: str) -> None:
     named = {("t", each.name) for each in sqlglot.parse_one(text, dialect="duckdb").find_all(exp.Column)}
     assert flow.data == named
     assert flow.control == frozenset()
+
+
+WAYS = [
+    ("select t.a as x from t join u on t.b = u.b2", ("t", "b"), ("join",)),
+    ("select a as x from t join (select b, c as c2 from t) using (b)", ("t", "b"), ("join",)),
+    ("select a as x from t where b > 0", ("t", "b"), ("filter",)),
+    ("select a as x from t qualify b > 0", ("t", "b"), ("filter",)),
+    ("select sum(a) as x from t group by b", ("t", "b"), ("group by",)),
+    ("select sum(a) as x from t group by c having max(b) > 0", ("t", "b"), ("filter",)),
+    ("select distinct on (b) a as x from t", ("t", "b"), ("group by",)),
+    ("select a as x from t order by b limit 3", ("t", "b"), ("sort",)),
+    ("select sum(a) over (partition by b) as x from t", ("t", "b"), ("window",)),
+    ("select lag(a) over w as x from t window w as (order by b)", ("t", "b"), ("window",)),
+    ("select case when b > 0 then a end as x from t", ("t", "b"), ("conditional",)),
+    ("select sum(a) filter (b > 0) as x from t", ("t", "b"), ("filter",)),
+    ("select string_agg(a, ',' order by b) as x from t", ("t", "b"), ("sort",)),
+    ("select a as x from t where c in (select c2 from u where b2 > 0)", ("u", "b2"), ("filter",)),
+    ("select sum(a) as x from t where b > 0", ("t", "b"), ("filter",)),
+    ("with q as (select a, case when b > 0 then 1 end as f from t) select a as x from q where f = 1", ("t", "b"), ("filter",)),
+]
+
+
+@pytest.mark.parametrize(("sql", "source", "ways"), WAYS)
+def test_it_says_how_a_column_decides(sql: str, source: tuple[str, str], ways: tuple[str, ...]) -> None:
+    answer = flows(sql, {"t": ["a", "b", "c"], "u": ["b2", "c2"]})
+    flow = answer.of("x")
+    assert flow is not None
+    assert source in flow.control
+    assert source not in flow.data
+    assert answer.ways(flow, source) == ways
+    assert not answer.unsure
+
+
+def test_ways_of_one_column_are_not_those_of_another() -> None:
+    answer = flows("select case when b > 0 then a end as x, sum(a) over (order by c) as y, a as z from t where b < 9", {"t": ["a", "b", "c"]})
+    said = {flow.column: answer.ways(flow, ("t", "b")) for flow in answer.columns}
+    assert said == {"x": ("conditional", "filter"), "y": ("filter",), "z": ("filter",)}

@@ -18,7 +18,7 @@ from payoff.base.errors import OutsideError
 from payoff.base.files import write_atomically
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
 CAPABILITIES: dict[str, Any] = {}
 _MOST = 60  # versions between two that are asked for
@@ -58,6 +58,8 @@ class Locks:
     def mix(self, first: Path, second: Path, versions: Mapping[str, str], folder: Path) -> str:
         """A lock whose versions are all said; uv refuses where packages do not take each other's versions."""
         if (folder / "uv.lock").exists():
+            with contextlib.suppress(OSError):
+                os.utime(folder)  # when it was needed last
             return ""
         folder.mkdir(parents=True, exist_ok=True)
         ours, theirs = _project(first), _project(second)
@@ -99,8 +101,17 @@ class Locks:
             found.append(match[1])
         return tuple(reversed(found))
 
-    def _ask(self, words: list[str], folder: Path, said: str = "") -> subprocess.CompletedProcess[str]:
-        done = self._uv([*words, "--offline"], folder, said)
+    def lock(self, folder: Path, *, upgrade: bool = False, packages: Sequence[str] = ()) -> str:
+        """What uv would do on the command line; newer versions are not looked for in the cache alone."""
+        words = ["lock", "--project", os.fspath(folder), *(["--upgrade"] if upgrade else [])]
+        words += [word for name in packages for word in ("--upgrade-package", name)]
+        done = self._ask(words, folder, cached=not upgrade and not packages)
+        return _plain(done.stderr) if done.returncode else ""
+
+    def _ask(
+        self, words: list[str], folder: Path, said: str = "", *, cached: bool = True
+    ) -> subprocess.CompletedProcess[str]:
+        done = self._uv([*words, *(["--offline"] if cached else [])], folder, said)
         if done.returncode:
             online = self._uv(words, folder, said)
             if not online.returncode or not any(each in online.stderr for each in _UNREACHED):

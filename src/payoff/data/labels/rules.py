@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from payoff.data.labels.flow import Labelled, Node
     from payoff.records.label import Zone
 
-Kind = Literal["placed", "sink", "tracked", "trained", "served", "used"]
+Kind = Literal["placed", "sink", "tracked", "trained", "served", "used", "named"]
 Rule = Literal["zone", "clearance", "purpose", "training"]
 
 _SHOWN = 5  # of many columns

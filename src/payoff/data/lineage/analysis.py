@@ -109,9 +109,12 @@ def _exact(parsed: Parsed, tables: Mapping[str, Sequence[str]]) -> Flows:
     for number, (name, (data, control)) in enumerate(zip(result.names, result.cells, strict=True)):
         node = expressions[number] if expressions else None
         text = name if name is not None else node.sql(DIALECT) if node is not None else f"column{number}"
-        made.append(sources.flow(text, (data | lost, control | result.rows), (*_operation(node), *how)))
+        inside = sources.columns(control)
+        made.append(sources.flow(text, (data | lost, control | result.rows), (*_operation(node), *how), inside))
     return Flows(
         tuple(made),
+        clauses={way: sources.columns(mask) for way, mask in queries.reader.clauses.items()},
+        inside={way: sources.columns(mask) for way, mask in queries.reader.inside.items()},
         others=None
         if result.others is None
         else sources.flow("", (result.others[0] | lost, result.others[1] | result.rows), how),
@@ -127,12 +130,16 @@ class Sources:
         self.meaning = meaning
         self.known: dict[int, tuple[frozenset[Source], frozenset[str], frozenset[str]]] = {}
 
-    def flow(self, name: str, cell: Cell, how: tuple[str, ...]) -> Flow:
+    def columns(self, mask: int) -> frozenset[Source]:
+        """The columns of a set of bits."""
+        return self._of(mask)[0]
+
+    def flow(self, name: str, cell: Cell, how: tuple[str, ...], inside: frozenset[Source] = frozenset()) -> Flow:
         """A flow as it is told."""
         data, _, _ = self._of(cell[0])
         control, tables, ordered = self._of(cell[1])
         _, more, sorted_ = self._of(cell[0])
-        return Flow(name, data, control, how, tables | more, ordered | sorted_)
+        return Flow(name, data, control, how, tables | more, ordered | sorted_, inside)
 
     def _of(self, mask: int) -> tuple[frozenset[Source], frozenset[str], frozenset[str]]:
         if mask not in self.known:

@@ -11,6 +11,8 @@ from payoff.data.lineage.relation import NOTHING, Cell, Relation, Scope, UnsureE
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from payoff.data.lineage.flow import Way
+
 # Aggregates that sqlglot knows as no class of its own, or not as an aggregate; a test compares them with the engine's list.
 AGGREGATES = {
     "any_value", "approx_count_distinct", "approx_quantile", "approx_top_k", "arbitrary", "arg_max", "arg_max_null",
@@ -54,6 +56,10 @@ class Reader:
         self.visited: set[int] = set()
         self.asked = 0  # how many subqueries of expressions were read
         self.spread = False  # whether COLUMNS(...) occurs anywhere
+        self.clauses: dict[
+            Way, int
+        ] = {}  # what decides which rows there are, and in which order, by the clause that says so
+        self.inside: dict[Way, int] = {}  # the same of what decides inside of expressions
         self._kinds: dict[type, Callable[[exp.Expression, Scope], Cell] | None] = {}
 
     def cell(self, node: exp.Expression, scope: Scope) -> Cell:
@@ -67,6 +73,12 @@ class Reader:
     def mask(self, nodes: Iterable[exp.Expression], scope: Scope) -> int:
         """All that these depend on, explicitly or implicitly."""
         return whole(self.cell(node, scope) for node in nodes)
+
+    def clause(self, way: Way, mask: int, *, inside: bool = False) -> int:
+        """Remember that a clause of this kind (or a part of an expression, `inside`) decides by what the mask says; the mask again."""
+        known = self.inside if inside else self.clauses
+        known[way] = known.get(way, 0) | mask
+        return mask
 
     def children(self, node: exp.Expression, scope: Scope) -> Cell:
         """An operation that computes its value of all its parts."""
@@ -84,7 +96,7 @@ class Reader:
             (exp.Window, self._window), (exp.Order, self._order), (exp.WithinGroup, self.children), (exp.Lambda, self._lambda),
             (exp.Comprehension, self._comprehension), (exp.Exists, self._exists), (exp.In, self._in), (exp.Query, self._subquery),
             (exp.Values, self._subquery), (exp.Dot, self._dot), (exp.PropertyEQ, self._property), (exp.ToMap, self._map),
-            (exp.Distinct, self._distinct), (exp.Explode, self._unnest), (exp.Unnest, self._unnest), (exp.PositionalColumn, self._position), (exp.Alias, self._alias),
+            (exp.Distinct, self._distinct), (exp.Explode, self._unnest), (exp.Unnest, self._unnest), (exp.PositionalColumn, lambda _node, scope: scope.everything()), (exp.Alias, self._alias),
         ):  # fmt: skip
             if issubclass(kind, base):
                 return handler
@@ -156,7 +168,7 @@ class Reader:
                 if isinstance(each, exp.Expression):
                     one, two = self.cell(each, scope)
                     if name == "this":
-                        two |= one
+                        two |= self.clause("conditional", one | two, inside=True)
                         one = 0
                     data |= one
                     control |= two
@@ -164,12 +176,12 @@ class Reader:
 
     def _filter(self, node: exp.Expression, scope: Scope) -> Cell:
         data, control = self.cell(node.this, scope)
-        return data, control | self.mask([node.expression], scope)
+        return data, control | self.clause("filter", self.mask([node.expression], scope), inside=True)
 
     def _call(self, node: exp.Expression, scope: Scope) -> Cell:
         data, control = self.children(node, scope)
         if not isinstance(node, _UNORDERED) and is_aggregate(node):
-            control |= scope.order | scope.pending
+            control |= self.clause("sort", scope.order, inside=True) | scope.pending
         return data, control
 
     def _distinct(self, node: exp.Expression, scope: Scope) -> Cell:
@@ -195,8 +207,8 @@ class Reader:
         name = str(call.this).lower() if isinstance(call, exp.Anonymous) else call.key
         ranks = name.replace("_", "") in {each.replace("_", "") for each in _RANKS}
         if spec is not None or not (ranks or isinstance(call, _UNORDERED)):
-            control |= scope.order | scope.pending
-        return data, control | keys | bounds
+            control |= self.clause("sort", scope.order, inside=True) | scope.pending
+        return data, control | self.clause("window", keys | bounds, inside=True)
 
     def _order(self, node: exp.Expression, scope: Scope) -> Cell:
         """ORDER BY inside an aggregate; of a quantile it is the value that counts."""
@@ -204,7 +216,7 @@ class Reader:
         keys = both(*(self.cell(each, scope) for each in node.expressions))
         if node.this is None or isinstance(node.this, exp.Literal):
             return both((data, control), keys)
-        return data, control | whole([keys])
+        return data, control | self.clause("sort", whole([keys]), inside=True)
 
     def _lambda(self, node: exp.Expression, scope: Scope) -> Cell:
         inner = scope.within(each.name for each in node.expressions)
@@ -219,7 +231,9 @@ class Reader:
         inner = scope.within(each.name for each in words)
         data, control = both(self.cell(node.args["iterator"], scope), self.cell(node.this, inner))
         condition = node.args.get("condition")
-        return data, control | (self.mask([condition], inner) if condition is not None else 0)
+        return data, control | (
+            self.clause("filter", self.mask([condition], inner), inside=True) if condition is not None else 0
+        )
 
     def _exists(self, node: exp.Expression, scope: Scope) -> Cell:
         if not isinstance(node.this, exp.Query):
@@ -227,7 +241,7 @@ class Reader:
         self.asked += 1
         rows = self.query(node.this, scope).rows
         scope.keys |= rows
-        return 0, rows
+        return 0, self.within("conditional", rows)
 
     def _in(self, node: exp.Expression, scope: Scope) -> Cell:
         data = control = 0
@@ -236,7 +250,7 @@ class Reader:
                 if not isinstance(each, exp.Expression):
                     continue
                 if name == "query":
-                    control |= self.mask([each], scope)
+                    control |= self.within("conditional", self.mask([each], scope))
                 else:
                     data, control = both((data, control), self.cell(each, scope))
         if node.args.get("query") is not None:
@@ -247,7 +261,7 @@ class Reader:
         self.asked += 1
         relation = self.query(node, scope)
         data, control = relation.all()
-        control |= relation.rows | relation.order
+        control |= self.within("conditional", relation.rows | relation.order)
         scope.keys |= data | control  # it is joined to the rows, which may come in another order then
         return data, control
 
@@ -270,9 +284,6 @@ class Reader:
         cell = self.children(node, scope)
         scope.rows |= whole([cell])
         return cell
-
-    def _position(self, node: exp.Expression, scope: Scope) -> Cell:
-        return scope.everything()
 
     def _alias(self, node: exp.Expression, scope: Scope) -> Cell:
         cell = self.cell(node.this, scope)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
+# How a column decides without being in the value. Distinct rows count as groups, EXISTS and IN inside an expression as conditions.
+Way = Literal["join", "filter", "group by", "sort", "window", "conditional"]
 Source = tuple[str, str]  # (table, column)
 _NUMBERED = re.compile(r"_\d+$")
 
@@ -21,6 +23,7 @@ class Flow(msgspec.Struct, frozen=True):
     or whether the row is there: filters, join keys, conditions of CASE, group keys, orderings and limits, windows, EXISTS and IN, DISTINCT,
     set operations. `tables`: tables of which it matters which rows they have; `ordered`: tables of which it matters in which order their rows
     come. (The rows of a table that a step made depend on more columns: `data.labels` follows that.) `how`: the last operation, for messages.
+    `inside`: those of `control` that decide in the column's own expression, and not only which rows there are.
     """
 
     column: str
@@ -29,6 +32,7 @@ class Flow(msgspec.Struct, frozen=True):
     how: tuple[str, ...] = ()
     tables: frozenset[str] = frozenset()
     ordered: frozenset[str] = frozenset()
+    inside: frozenset[Source] = frozenset()
 
     @property
     def sources(self) -> frozenset[Source]:
@@ -41,7 +45,7 @@ class Flows(msgspec.Struct, frozen=True):
 
     `columns` are in the query's order. `unsure` says why everything was taken to depend on everything. `others` is the flow of any column that
     is not listed (a pivot's columns are named by the data); none where the list is whole. `rows` and `order`: what decides which rows there are,
-    and in which order they come.
+    and in which order they come. `clauses` and `inside`: the columns that decide, by how they do it, in clauses of the query and in expressions.
     """
 
     columns: tuple[Flow, ...]
@@ -49,6 +53,22 @@ class Flows(msgspec.Struct, frozen=True):
     others: Flow | None = None
     rows: Flow = Flow("")
     order: Flow = Flow("")
+    clauses: Mapping[Way, frozenset[Source]] = {}
+    inside: Mapping[Way, frozenset[Source]] = {}
+
+    def ways(self, flow: Flow, source: Source) -> tuple[Way, ...]:
+        """How a column decides over one of this query's; more ways than there are where a query inside of it uses the column in several.
+
+        A condition where nothing else is known.
+
+        >>> from payoff.data.lineage import flows
+        >>> found = flows("select case when b then a end as x, a as y from t where c > b", {"t": ["a", "b", "c"]})
+        >>> [found.ways(found.of(name), ("t", "b")) for name in "xy"]
+        [('conditional', 'filter'), ('filter',)]
+        """
+        there = [way for way, sources in self.clauses.items() if source in sources]
+        own = [way for way, sources in self.inside.items() if source in sources] if source in flow.inside else []
+        return tuple(sorted({*there, *own})) or ("conditional",)
 
     def of(self, column: str) -> Flow | None:
         """The flow of an output column, whatever the case of its name; None where the query has no such column.
@@ -116,4 +136,5 @@ def merged(name: str, flows: Sequence[Flow]) -> Flow:
         flows[0].how if flows else (),
         frozenset().union(*(flow.tables for flow in flows)),
         frozenset().union(*(flow.ordered for flow in flows)),
+        frozenset().union(*(flow.inside for flow in flows)),
     )

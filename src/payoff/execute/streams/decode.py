@@ -1,20 +1,23 @@
-"""Messages -> rows. JSON objects of declared fields; what is no such object is set aside with the reason, never with a value in it."""
+"""Messages -> rows. Objects of declared fields (JSON, or what a format makes of the bytes); what is no such object is set aside with the reason, never with a value in it."""
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
 from payoff.base import lazy
 from payoff.base.errors import UserError
+from payoff.ports.streaming.format import Unreadable
 from payoff.records.stream import Poison
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     import pyarrow as pa
 
+    from payoff.ports.streaming.format import Format
     from payoff.records.contract import Contract
     from payoff.records.stream import Batch, StreamOptions
 else:
@@ -71,10 +74,14 @@ def arrow_type(text: str) -> pa.DataType:
 
 
 class Decoder:
-    """Decodes the messages of one stream. `offset` is the Arrow type of its offsets."""
+    """Decodes the messages of one stream. `offset` is the Arrow type of its offsets; `form` makes the objects where messages are no JSON."""
 
-    def __init__(self, table: str, options: StreamOptions, types: Mapping[str, str], offset: str) -> None:
+    def __init__(
+        self, table: str, options: StreamOptions, types: Mapping[str, str], offset: str, *, form: Format | None = None
+    ) -> None:
+        self._table = table
         self._options = options
+        self._form = form
         self._fields = [_field(table, name, kind) for name, kind in types.items()]
         if not self._fields:
             raise UserError(
@@ -94,8 +101,7 @@ class Decoder:
     def decode(self, batch: Batch) -> tuple[pa.Table, tuple[Poison, ...]]:
         """The rows of a batch, in its order, and the messages that are none."""
         bad: dict[int, str] = {}
-        messages = [self._one(value, place, bad, texts=batch.texts) for place, value in enumerate(batch.values)]
-        columns = [_column(field, [getattr(m, f"f{n}") for m in messages], bad) for n, field in enumerate(self._fields)]
+        columns = self._objects_of(batch, bad) if self._form is None else self._formed(self._form, batch, bad)
         columns += [
             pa.array(batch.partitions, pa.string()),
             pa.array(batch.offsets, self.schema.field("_offset").type),
@@ -104,19 +110,54 @@ class Decoder:
         ]
         table = pa.Table.from_arrays(columns, schema=self.schema)
         if bad:
-            table = table.take(pa.array([place for place in range(len(messages)) if place not in bad], pa.int64()))
+            table = table.take(pa.array([place for place in range(len(batch.values)) if place not in bad], pa.int64()))
         return table, tuple(_poison(batch, place, reason) for place, reason in sorted(bad.items()))
+
+    def describe(self) -> dict[str, Any]:
+        """What besides the declared fields decides what messages become; nothing for JSON."""
+        return {} if self._form is None else self._form.describe()
+
+    def _objects_of(self, batch: Batch, bad: dict[int, str]) -> list[pa.Array]:
+        messages = [self._one(value, place, bad, texts=batch.texts) for place, value in enumerate(batch.values)]
+        return [_column(field, [getattr(m, f"f{n}") for m in messages], bad) for n, field in enumerate(self._fields)]
+
+    def _formed(self, form: Format, batch: Batch, bad: dict[int, str]) -> list[pa.Array]:
+        if batch.texts:
+            raise UserError(
+                f"the messages of {self._table} are fields with texts, and their format is {self._options.format}",
+                code="PO-M019",
+                expected="one field that holds the message",
+                remedy=f'add field = "NAME" to [sources.{self._table}] of payoff.toml',
+            )
+        known = {field.name for field in self._fields} if self._options.unknown == "set aside" else None
+        objects: list[Mapping[str, Any]] = []
+        for place, value in enumerate(batch.values):
+            found: Mapping[str, Any] = {}
+            try:
+                if self._fits(value, place, bad):
+                    found = form.read(value or b"")
+            except Unreadable as error:
+                bad[place] = str(error)
+            if known is not None and not found.keys() <= known:
+                bad[place] = _REASONS["unknown"]
+            objects.append({} if place in bad else found)
+        return [_given(field, [each.get(field.name) for each in objects], bad) for field in self._fields]
+
+    def _fits(self, value: bytes | None, place: int, bad: dict[int, str]) -> bool:
+        if value is None:
+            bad[place] = _REASONS["none"]
+        elif len(value) > self._options.largest:
+            bad[place] = f"it has {len(value):,} bytes, more than the {self._options.largest:,} of `largest`"
+        return place not in bad
 
     def _one(self, value: bytes | None, place: int, bad: dict[int, str], *, texts: bool) -> Any:
         try:
-            if value is None:
-                bad[place] = _REASONS["none"]
-            elif len(value) > self._options.largest:
-                bad[place] = f"it has {len(value):,} bytes, more than the {self._options.largest:,} of `largest`"
+            if not self._fits(value, place, bad):
+                pass
             elif texts:
-                return msgspec.convert(self._texts.decode(value), self._text_form, strict=False)
+                return msgspec.convert(self._texts.decode(value or b""), self._text_form, strict=False)
             else:
-                return self._objects.decode(value)
+                return self._objects.decode(value or b"")
         except RecursionError:
             bad[place] = _REASONS["deep"]
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -174,17 +215,54 @@ def _column(field: _Field, values: list[Any], bad: dict[int, str]) -> pa.Array:
         values = [_as_text(value) for value in values]
     elif field.told:
         values = [None if value is None else str(value) for value in values]
+    return _each(field, values, bad, _array)
+
+
+def _each(
+    field: _Field, values: list[Any], bad: dict[int, str], make: Callable[[_Field, list[Any]], pa.Array]
+) -> pa.Array:
+    """A column; where it cannot be made at once, the values that do not fit are found one by one."""
     try:
-        return _array(field, values)
+        return make(field, values)
     except _UNFIT:
         pass
     for place, value in enumerate(values):
         try:
-            _array(field, [value])
+            make(field, [value])
         except _UNFIT:
             bad.setdefault(place, f"{field.name} is no {field.type}")
             values[place] = None
-    return _array(field, values)
+    return make(field, values)
+
+
+def _given(field: _Field, values: list[Any], bad: dict[int, str]) -> pa.Array:
+    """A column of values that have their types already."""
+    if field.json:
+        made = [None if value is None else msgspec.json.encode(value).decode() for value in values]
+        return pa.array(made, field.type)
+    return _each(field, values, bad, _typed)
+
+
+def _typed(field: _Field, values: list[Any]) -> pa.Array:
+    """Instants stay instants, truth is no number; a text may say a time or a decimal."""
+    kind = field.type
+    of = pa.types
+    for value in values:
+        # Arrow would take these, and change them without a word.
+        if isinstance(value, bool):
+            fits = of.is_boolean(kind)
+        elif isinstance(value, float):
+            fits = not of.is_integer(kind)
+        elif isinstance(value, dt.datetime):
+            fits = of.is_timestamp(kind) and (value.tzinfo is None) == (kind.tz is None)
+        else:
+            continue
+        if not fits:
+            raise pa.ArrowInvalid("a value of another type")
+    if field.told and any(isinstance(value, str) for value in values):
+        values = [None if value is None else str(value) for value in values]
+        return pa.array(values, pa.string()).cast(kind)
+    return pa.array(values, kind)
 
 
 def _array(field: _Field, values: list[Any]) -> pa.Array:

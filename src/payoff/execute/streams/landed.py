@@ -75,7 +75,8 @@ class Landed:
     def describe(self) -> dict[str, Any]:
         """Where the stream is, and the shape its messages are given."""
         shape = hashing.of_json([[field.name, str(field.type)] for field in self.schema()])
-        return {**self._stream.describe(), "columns": shape, "unknown": self._options.unknown}
+        facts = self._decoder().describe()
+        return {**self._stream.describe(), "columns": shape, "unknown": self._options.unknown, **facts}
 
     def positions(self) -> dict[str, Any]:
         """What of the stream the last `read` answered with: the landing's transaction, its offsets, its rows."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from payoff.base.errors import PayoffError
+from payoff.data.labels.flow import ORDER, ROWS
 from payoff.records.emission import Dataset, Emission, Job, Parent
 from payoff.records.finding import Finding, from_error
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from payoff.records.project import Step
     from payoff.records.run import RunRecord
 
+_THERE = {ROWS: "filter", ORDER: "sort"}  # which rows a table has, and their order, as if it were columns of it
 _NAME = re.compile(r"[\w.-]+")
 
 
@@ -126,7 +128,18 @@ def _dataset(opened: Opened, record: RunRecord, labelled: Labelled, name: str) -
 def _parents(labelled: Labelled, table: str, column: str) -> tuple[Parent, ...]:
     values, others = labelled.parents((table, column))
     direct = [Parent(table=at[0], column=at[1], control=False) for at in sorted(values)]
-    return tuple(direct + [Parent(table=at[0], column=at[1], control=True) for at in sorted(others - values)])
+    made = labelled.made.get(table)
+    flows = made.flows if made is not None else None
+    flow = flows.of(column) if flows is not None else None
+
+    def ways(at: tuple[str, str]) -> tuple[str, ...]:
+        if at[1] in _THERE:
+            return (_THERE[at[1]],)
+        return flows.ways(flow, at) if flows is not None and flow is not None else ()
+
+    return tuple(
+        direct + [Parent(table=at[0], column=at[1], control=True, ways=ways(at)) for at in sorted(others - values)]
+    )
 
 
 def _address(opened: Opened, table: str) -> tuple[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 
@@ -25,5 +25,12 @@ class Mixer(Protocol):
         """The versions published after one and up to another, ascending; pre-releases and yanked ones are left out, `upto` is the last.
 
         `folder` is a project: its package indexes are asked.
+        """
+        ...
+
+    def lock(self, folder: Path, *, upgrade: bool = False, packages: Sequence[str] = ()) -> str:
+        """Make a project's lock say what its pyproject.toml asks for; what is locked stays where it can, unless `upgrade` (everything) or `packages` ask for newer.
+
+        Answers why there is no such lock, in one line; an empty text: it is made. Raises `OutsideError` when no package index can be reached that had to be asked.
         """
         ...

@@ -6,7 +6,7 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from payoff.records.emission import Dataset, Emission, Job
+    from payoff.records.emission import Dataset, Emission, Job, Parent
 
 PRODUCER = "urn:payoff"
 _SPEC = "https://openlineage.io/spec/2-0-2/OpenLineage.json#/$defs/RunEvent"
@@ -160,12 +160,18 @@ def _columns(dataset: Dataset, told: Emission, namespace: str) -> dict[str, Any]
                 {
                     **_place(told.datasets[each.table], told, namespace),
                     "field": each.column,
-                    "transformations": [
-                        {"type": "INDIRECT", "subtype": "CONDITIONAL"} if each.control else {"type": "DIRECT"}
-                    ],
+                    "transformations": _ways(each),
                 }
                 for each in parents
                 if each.table in told.datasets
             ]
         }
     return found
+
+
+def _ways(parent: Parent) -> list[dict[str, Any]]:
+    """The specification's words are ours in capitals."""
+    if not parent.control:
+        return [{"type": "DIRECT"}]
+    ways = parent.ways or ("conditional",)
+    return [{"type": "INDIRECT", "subtype": way.upper().replace(" ", "_")} for way in ways]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from payoff.adapters.executors.local import sandbox
+from payoff.adapters.executors.local import keeping, sandbox
 from payoff.base.errors import OutsideError
 from payoff.records.task import Failure, TaskResult
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from payoff.records.hybrids.environment import Inspection, Kept
     from payoff.records.project import Environment
     from payoff.records.task import Task
 
@@ -34,7 +35,7 @@ _ENVIRON = {"PYTHONHASHSEED": "0", "TF_CPP_MIN_LOG_LEVEL": "2"}
 class Server:
     """A running fork server."""
 
-    def __init__(self, place: Path, root: Path, variables: Mapping[str, str]) -> None:
+    def __init__(self, place: Path, door: int, root: Path, variables: Mapping[str, str]) -> None:
         self.sandbox = place
         environ = {**sandbox.clean_environ(), **_ENVIRON, **variables}
         environ = {name: value for name, value in environ.items() if value or name not in variables}
@@ -46,6 +47,7 @@ class Server:
             cwd=root,
             env=environ,
             start_new_session=True,
+            pass_fds=(door,),  # open as long as it lives, whatever becomes of this process
         )
         self.buffer = b""
         self.tasks: dict[str, Task] = {}
@@ -111,10 +113,13 @@ class LocalExecutor:
         return {"folder": str(server.sandbox)}
 
     def _serve(self, environment: Environment, tell: Callable[[str], None]) -> Server:
-        place = sandbox.make(environment, self._root, self._folder, tell)
         server = self._servers.get(environment.digest)
         if server is None:
-            server = self._servers[environment.digest] = Server(place, self._root, self._variables)
+            place, door = sandbox.hold(environment, self._root, self._folder, tell)
+            try:
+                server = self._servers[environment.digest] = Server(place, door, self._root, self._variables)
+            finally:
+                os.close(door)
         return server
 
     def submit(self, task: Task) -> None:
@@ -150,6 +155,20 @@ class LocalExecutor:
         servers, self._servers = list(self._servers.values()), {}
         for server in servers:
             server.end()
+
+    # -- see `ports.environments.keeper.Keeper`
+
+    def kept(self) -> list[Kept]:
+        """The sandboxes that are there."""
+        return keeping.kept(self._folder)
+
+    def discard(self, digest: str) -> bool:
+        """Remove one that nobody has in use."""
+        return keeping.discard(self._folder, digest)
+
+    def inspect(self, environment: Environment) -> Inspection:
+        """Hold the lock and the sandbox against what they should be."""
+        return keeping.inspect(environment, self._root, self._folder)
 
     def _receive(self, seconds: float | None) -> None:
         with selectors.DefaultSelector() as selector:

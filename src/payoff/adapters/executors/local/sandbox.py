@@ -11,14 +11,17 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from payoff.base.errors import OutsideError, UserError, Where
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from payoff.records.project import Environment
 
 READY = "payoff-ready"
+LOCK = ".lock"
 
 
 def is_ready(environment: Environment, folder: Path) -> bool:
@@ -26,24 +29,41 @@ def is_ready(environment: Environment, folder: Path) -> bool:
     return (folder / environment.digest / READY).exists()
 
 
-def make(environment: Environment, root: Path, folder: Path, tell: Callable[[str], None]) -> Path:
-    """The sandbox of an environment; made when it is not there.
+def hold(environment: Environment, root: Path, folder: Path, tell: Callable[[str], None]) -> tuple[Path, int]:
+    """The sandbox of an environment, made when it is not there, and an open file: nobody removes the sandbox while a process has it open.
 
     It is made under a lock in its final place (a virtual environment cannot be moved) and marked ready last: one without the mark
     is what a kill left, and is made again.
     """
     place = folder / environment.digest
-    if is_ready(environment, folder):
-        return place
     folder.mkdir(parents=True, exist_ok=True)
-    with _lock(folder / f"{environment.digest}.lock", tell):
-        if is_ready(environment, folder):
-            return place
-        shutil.rmtree(place, ignore_errors=True)
-        _check(environment, root)
-        _sync(environment, root, place, tell)
-        (place / READY).write_text(environment.name)
-    return place
+    door = os.open(folder / f"{environment.digest}{LOCK}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        while True:
+            _wait(door, fcntl.LOCK_SH, tell)
+            if is_ready(environment, folder):
+                with contextlib.suppress(OSError):
+                    os.utime(place / READY)  # when it was used last
+                return place, door
+            _wait(door, fcntl.LOCK_EX, tell)
+            if not is_ready(environment, folder):
+                shutil.rmtree(place, ignore_errors=True)
+                _check(environment, root)
+                _sync(environment, root, place, tell)
+                (place / READY).write_bytes(msgspec.json.encode(_facts(environment)))
+            # Between the two locks somebody may remove it: looked at again.
+    except BaseException:
+        os.close(door)
+        raise
+
+
+def _facts(environment: Environment) -> dict[str, object]:
+    return {
+        "name": environment.name,
+        "folder": environment.folder,
+        "python": environment.python,
+        "packages": len(environment.packages),
+    }
 
 
 def clean_environ() -> dict[str, str]:
@@ -54,7 +74,7 @@ def clean_environ() -> dict[str, str]:
 
 def _check(environment: Environment, root: Path) -> None:
     """Refuse a lock that does not say what pyproject.toml asks for."""
-    done = _uv(["lock", "--check", "--project", str(root / environment.folder)], root, {})
+    done = run_uv(["lock", "--check", "--project", str(root / environment.folder)], root, {})
     if done.returncode == 0:
         return
     if "needs to be updated" in done.stderr or "outdated" in done.stderr:
@@ -69,20 +89,25 @@ def _check(environment: Environment, root: Path) -> None:
 
 
 def _sync(environment: Environment, root: Path, place: Path, tell: Callable[[str], None]) -> None:
-    words = ["sync", "--frozen", "--no-install-project", "--project", str(root / environment.folder)]
-    words += ["--no-default-groups"]
-    words += [word for group in environment.groups for word in ("--group", group)]
-    words += [word for extra in environment.extras for word in ("--extra", extra)]
     tell(f"installing {len(environment.packages)} packages")
     began = time.monotonic()
-    done = _uv(words, root, {"UV_PROJECT_ENVIRONMENT": str(place)})
+    done = run_uv(sync_words(environment, root), root, {"UV_PROJECT_ENVIRONMENT": str(place)})
     if done.returncode != 0:
         shutil.rmtree(place, ignore_errors=True)
         _raise(environment, done.stderr)
     tell(f"installed in {time.monotonic() - began:.1f} s")
 
 
-def _uv(words: list[str], root: Path, more: dict[str, str]) -> subprocess.CompletedProcess[str]:
+def sync_words(environment: Environment, root: Path) -> list[str]:
+    """What uv is told to install exactly the lock; the variable UV_PROJECT_ENVIRONMENT says where."""
+    words = ["sync", "--frozen", "--no-install-project", "--project", str(root / environment.folder)]
+    words += ["--no-default-groups"]
+    words += [word for group in environment.groups for word in ("--group", group)]
+    return words + [word for extra in environment.extras for word in ("--extra", extra)]
+
+
+def run_uv(words: list[str], root: Path, more: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run uv; what it says is the answer's."""
     import uv
 
     try:
@@ -139,13 +164,10 @@ def _raise(environment: Environment, said: str) -> None:
     )
 
 
-@contextlib.contextmanager
-def _lock(path: Path, tell: Callable[[str], None]) -> Iterator[None]:
-    """One maker at a time; the lock goes with the process that holds it."""
-    with open(path, "w", encoding="utf-8") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            tell("waiting for another run that is making the same environment")
-            fcntl.flock(stream, fcntl.LOCK_EX)
-        yield
+def _wait(door: int, kind: int, tell: Callable[[str], None]) -> None:
+    """One maker at a time; the lock goes with the processes that have the file open."""
+    try:
+        fcntl.flock(door, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        tell("waiting for another run that is making the same environment")
+        fcntl.flock(door, kind)

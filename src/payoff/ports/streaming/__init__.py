@@ -1,0 +1,1 @@
+"""What streams need besides a broker: the form of their messages."""

@@ -1,0 +1,1 @@
+"""Contract suites of what releases need."""
