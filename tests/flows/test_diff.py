@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sqlite3
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -48,7 +50,9 @@ def test_all_that_differs_and_nothing_else(twice: Any) -> None:
 
 def test_a_run_and_itself(light: Any) -> None:
     run = light.first["run"]
-    assert light.payoff("diff", run, run).endswith("Nothing differs.\n")
+    said = light.payoff("diff", run, run)
+    assert "Nothing differs." in said
+    assert said.endswith("A and B are the same run.\n")
 
 
 def test_rows_that_changed_are_counted_by_column(light: Any) -> None:
@@ -99,3 +103,62 @@ def test_the_machine(light: Any, monkeypatch: Any) -> None:
 
 def test_wrong_input(light: Any) -> None:
     assert "20010101" in light.payoff("diff", "20010101-000000-zzzz", code=2)
+
+
+def loaded(light: Any, run: str) -> dict[str, dict[str, Any]]:
+    """Step -> what was loaded when it was computed, as the record has it."""
+    with contextlib.closing(sqlite3.connect(light.root / ".payoff/ledger.db")) as ledger:
+        (body,) = ledger.execute("select body from entries where run = ?", (run,)).fetchone()
+    return {each["name"]: each.get("fingerprint", {}) for each in json.loads(body)["steps"]}
+
+
+def test_a_step_that_was_reused_has_the_fingerprint_of_then(light: Any) -> None:
+    """With nothing but a cost changed, the charter differs and no machine."""
+    text = (light.root / "charter.toml").read_text()
+    cost = next(line for line in text.splitlines() if line.startswith("run_per_year"))
+    light.change("charter.toml", cost, "run_per_year = 1")
+    again = light.run()
+    assert {each["state"] for each in again["steps"] if each["name"] in ("rates", "model")} == {"reused"}
+    then = loaded(light, light.first["run"])
+    assert then["model"]["cpu"]["model"]
+    assert loaded(light, again["run"]) == then
+    found = ask(light, light.first["run"], again["run"])
+    assert [each["id"] for each in found["factors"]] == ["charter:costs.run_per_year"]
+    assert [each["name"] for each in found["results"]][0] == "gain"
+    assert found["code"] == found["data"] == found["machine"] == found["outcome"] == found["notes"] == []
+
+
+def test_a_variable_of_the_shell_makes_steps_stale_and_says_so(light: Any, monkeypatch: Any) -> None:
+    """The short way of an unchanged project notices it, too."""
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "Sandybridge")
+    again = light.run()
+    assert again["run"] != light.first["run"]
+    model = next(each for each in again["steps"] if each["name"] == "model")
+    assert (model["state"], model["because"]) == ("ran", ["system OPENBLAS_CORETYPE: (none) -> Sandybridge"])
+    assert loaded(light, again["run"])["model"]["environment"] == {"OPENBLAS_CORETYPE": "Sandybridge"}
+    found = ask(light, light.first["run"], again["run"])
+    assert [(each["id"], each["a"], each["b"]) for each in found["factors"]] == [
+        ("system:env:OPENBLAS_CORETYPE", "", "Sandybridge")
+    ]
+    assert "OPENBLAS_CORETYPE" in light.payoff("diff", light.first["run"])
+
+
+def test_a_column_of_another_type_is_told_and_the_others_compared(light: Any) -> None:
+    """Values of two types cannot be held against each other; one that is no number is shown nowhere."""
+    lines = (light.root / "data/customers.csv").read_text().splitlines()
+    place = lines[0].split(",").index("late_payments")
+    changed = [lines[0]]
+    for number, line in enumerate(lines[1:]):
+        fields = line.split(",")
+        if number == 3:
+            fields[place] = "geheim"
+        if number == 5:
+            fields[1] = str(int(fields[1]) + 1)
+        changed.append(",".join(fields))
+    light.write("data/customers.csv", "\n".join(changed) + "\n")
+    light.run(code=None)
+    answer = ask(light, light.first["run"])
+    (table,) = answer["data"]
+    assert table["schema"] == ["late_payments: int64 -> string"]
+    assert (table["changed"], table["columns"]) == (1, {lines[0].split(",")[1]: 1})
+    light.payoff("diff", light.first["run"])

@@ -215,6 +215,61 @@ def test_an_aggregate_is_lower_only_when_it_is_proven(light: Light, made: str, h
     assert [each["code"] for each in findings(light)] == ([] if holds else ["PO-F010"])
 
 
+# -- the budget of epsilon
+
+
+def noisy(light: Light, budget: float | None, epsilon: float = 1.0) -> None:
+    value = {"operator": "noise", "key": "${NAME_KEY}", "epsilon": epsilon, "low": 0, "high": 500, "to": "internal", "steward": "Ada"}
+    said = json.loads(contract("values", worth={"lowering": value}))
+    if budget is not None:
+        said["schema"][0]["customProperties"] = [{"property": "epsilon", "value": budget}]
+    new(light, "contracts/values.yaml", json.dumps(said))
+    new(light, "sql/values.sql", "select customer_id, lifetime_value as worth from customers\n")
+
+
+def test_versions_with_noise_are_paid_for_until_the_budget_is_spent(light: Light, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NAME_KEY", KEY)
+    noisy(light, 2.0)
+    assert findings(light) == []
+    only = ("--only", "values")
+    light.run(*only)
+    light.run(*only, "--force")  # the same content: the same noise, for nothing
+    assert "1 of 2 left" in light.payoff("data", "show", "values")
+    light.more_customers()
+    light.run(*only)
+    shown = json.loads(light.payoff("data", "show", "values", "--json"))["show"]["noise"]
+    assert shown == {"epsilon": 2.0, "spent": 2.0, "versions": 2, "each": 1.0}
+    kept = {path for path in (light.root / ".payoff/store/tables").rglob("*") if path.is_file()}
+    light.more_customers(start=9501)
+    (error,) = light.run(*only, code=1)["errors"]
+    assert error["code"] == "PO-F030"
+    assert "0 left" in error["what"]
+    fresh = {path for path in (light.root / ".payoff/store/tables").rglob("*") if path.is_file()} - kept
+    assert all("worth" not in pa.ipc.open_file(path.read_bytes()).schema.names for path in fresh), "nobody can read it"
+    said = json.loads(light.payoff("data", "audit", "values", "--json"))["audit"]
+    told = [(each["how"], each["refused"]) for each in reversed(said) if each["how"].startswith("noise")]
+    assert told == [
+        ("noise, epsilon 1 (1 of 2 left)", ""), ("noise, epsilon 0 (1 of 2 left)", ""), ("noise, epsilon 1 (0 of 2 left)", ""),
+        ("noise, epsilon 1 (0 of 2 left)", "PO-F030"),
+    ]  # fmt: skip
+    light.mend()
+    light.run(*only, "--force")  # the first version, once more
+    noisy(light, 3.0)
+    light.more_customers(start=9501)
+    light.run(*only)  # the steward raised the budget
+
+
+def test_noise_without_a_budget_is_told_and_goes_on(light: Light, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NAME_KEY", KEY)
+    noisy(light, None)
+    (finding,) = findings(light)
+    assert (finding["code"], finding["severity"]) == ("PO-F031", "warning")
+    light.run("--only", "values")
+    assert "epsilon 1 spent by 1 version, no budget" in light.payoff("data", "show", "values")
+    noisy(light, 0.5)
+    assert [(each["code"], each["severity"]) for each in findings(light)] == [("PO-F030", "error")]
+
+
 # -- what functions make
 
 

@@ -15,6 +15,7 @@ from payoff.base.errors import OutsideError
 from payoff.execute import perturb
 from payoff.execute.context import Context, Sandbox, Work, fields
 from payoff.execute.failures import at_source, at_step, raise_failure
+from payoff.execute.privacy import spending
 from payoff.execute.pushdown import cluster
 from payoff.plan import graph, keys
 from payoff.records.artifact import Artifact, Field
@@ -156,6 +157,11 @@ def query(
     files = {name: context.file(of) for name, of in names.items()}
     output = context.kit.store.scratch(step.name)
 
+    def kept(file: Path) -> Artifact:
+        identity = context.kit.engine.identify(file)
+        spending.pay(context, step, identity.name)
+        return context.kit.store.put_table(file, identity)
+
     def work() -> Artifact:
         with at_step(step):
             asked = lowered(context, step, sql, lambda query: context.kit.engine.query(query, files).schema)
@@ -165,8 +171,8 @@ def query(
             elif wanted != asked:  # in an order that is the same wherever the query ran
                 ordered = context.kit.store.scratch(step.name)
                 context.kit.engine.transform("select * from answer order by all", {"answer": output}, ordered)
-                return context.keep_table(ordered)
-        return context.keep_table(output)
+                return kept(ordered)
+        return kept(output)
 
     artifact = yield Work(work)
     return sql, artifact

@@ -27,6 +27,7 @@ class Ledger(Protocol):
 
         Events: `started`, `step` (body is a `Remembered`), `look` (subject: the holdout's identity; once per `model`, in whichever run),
         `access` (subject: a table; the body is a `catalog.Access`; the run is empty where it was none),
+        `epsilon` (subject: a table; the body is a `catalog.Told`), `expired` (subject: a version; the body is a `catalog.Expiry`),
         `tracked` (subject: the run; body has the tracker's `uri` and `run_id`).
         """
         ...

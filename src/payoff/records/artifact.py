@@ -6,6 +6,8 @@ from typing import Literal
 
 import msgspec
 
+from payoff.base import hashing
+
 
 class Field(msgspec.Struct, frozen=True):
     """A column's name and its Arrow type as text (`int64`, `string`, `timestamp[us, tz=UTC]`)."""
@@ -49,3 +51,8 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     hash: str
     rows: int
     fields: tuple[Field, ...]
+
+    @property
+    def name(self) -> str:
+        """One digest for all of it."""
+        return hashing.of_json([self.hash, self.rows, [[field.name, field.type] for field in self.fields]])

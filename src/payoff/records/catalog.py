@@ -48,6 +48,7 @@ class TableShown(msgspec.Struct, frozen=True, kw_only=True):
 
     table: TableLine
     columns: tuple[ColumnLine, ...]
+    noise: Budget | None = None
 
 
 class Version(msgspec.Struct, frozen=True, kw_only=True):
@@ -122,6 +123,29 @@ class Access(msgspec.Struct, frozen=True, kw_only=True):
     rows: int | None = None
     commit: str | None = None
     refused: str = ""
+
+
+class Told(msgspec.Struct, frozen=True, kw_only=True):
+    """A version of a table that was made with noise in some columns. `epsilon`: of those columns together; `budget`: of all versions of the table, as its contract
+    said then (None: it said nothing).
+    """
+
+    at: str
+    run: str
+    table: str
+    version: str
+    columns: tuple[str, ...]
+    epsilon: float
+    budget: float | None = None
+
+
+class Budget(msgspec.Struct, frozen=True, kw_only=True):
+    """How much noise has told of a table: `versions` cost `spent` of `epsilon` (None: no budget); the next one will cost `each`."""
+
+    epsilon: float | None
+    spent: float
+    versions: int
+    each: float
 
 
 class Sample(msgspec.Struct, frozen=True, kw_only=True):

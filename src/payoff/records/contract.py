@@ -97,7 +97,10 @@ class TableCheck(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Contract(msgspec.Struct, frozen=True, kw_only=True):
-    """What a table promises: its columns, and checks over the whole of it. From an ODCS v3 file."""
+    """What a table promises: its columns, and checks over the whole of it. From an ODCS v3 file.
+
+    `epsilon`: the most that all versions of the table may tell about a row through noise; None where it is not said.
+    """
 
     table: str
     file: str
@@ -106,6 +109,7 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True):
     checks: tuple[TableCheck, ...] = ()
     description: str = ""
     digest: str = ""
+    epsilon: float | None = None
 
     def column(self, name: str) -> Column | None:
         """The promise about a column, if there is one."""

@@ -18,7 +18,14 @@ if TYPE_CHECKING:
 # Keys of a charter that no number hangs on: what people read, and what they accept.
 _WORDS = ("objective.", "accept.", "stop.", "signed.", "decision.question")
 _SAYS = (".says", ".means")
-_HERE = "a processor cannot be switched: execute `payoff reproduce` of both on a machine of the other kind"
+_HERE = "it cannot be tested here: execute `payoff reproduce` of both on a machine of the other kind"
+_INSTEAD = {
+    "blas kernel": "it cannot be tested here as it came with the processor: run once more with OPENBLAS_CORETYPE set to A's, and it is a factor",
+    "threads": "nobody chose it, the processors did: set threads of the step (or OMP_NUM_THREADS) and run once more, and it is a factor",
+    "interpreter": "the lock says which Python will do, not which is taken: pin it to the digit in .python-version, and it is a factor",
+}
+_COUNTS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "OMP_THREAD_LIMIT")
+_POOLS = {"openblas", "mkl", "blis", "openmp"}
 
 
 class Side(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,7 +40,8 @@ def factors(a: Side, b: Side) -> tuple[Factor, ...]:
     """What differs, most specific first: parameters, seeds and settings, data, code, charter, packages, system.
 
     Ids: `parameter:STEP.NAME`, `seed:STEP`, `system:threads:STEP`, `system:deterministic:STEP`, `system:env:VARIABLE`, `data:TABLE`,
-    `code:QUALIFIED.NAME`, `charter:KEY`, `package:ENVIRONMENT:NAME`, `system:python:ENVIRONMENT`, `hardware:cpu`.
+    `code:QUALIFIED.NAME`, `charter:KEY`, `package:ENVIRONMENT:NAME`, `system:python:ENVIRONMENT`; and what cannot be tested on one machine:
+    `hardware:cpu`, `hardware:cpu features`, `hardware:blas kernel`, `hardware:threads`, `hardware:gpu`, `hardware:interpreter`.
     """
     found = [
         *_parameters(a, b),
@@ -122,7 +130,7 @@ def _variables(a: Side, b: Side) -> Iterator[Factor]:
 
 
 def switches(record: RunRecord) -> dict[str, str]:
-    """The environment variables that numbers hang on, as the run's steps had them: a step that was reused has no fingerprint, but was made under the run's."""
+    """The environment variables that numbers hang on, as the run's steps had them: those of a step that was reused are the run's, too."""
     found = {name: str(record.system[name]) for name in known.NAMES if name in record.system}
     for outcome in record.steps:
         said = outcome.fingerprint.get("environment")
@@ -228,30 +236,65 @@ def _twice(a: Side, b: Side, used: set[str], name: str) -> bool:
 
 def _machine(a: Side, b: Side) -> Iterator[Factor]:
     first, last = machine(a.record), machine(b.record)
-    for name in sorted(first.keys() | last.keys()):
-        old, new = first.get(name, ""), last.get(name, "")
-        if old and new and old != new:
-            yield Factor(
-                id=f"hardware:{name}",
-                kind="hardware",
-                name=name,
-                a=old,
-                b=new,
-                group="hardware",
-                testable=False,
-                reason=_HERE,
-            )
+    apart = {name for name in first.keys() & last.keys() if first[name] != last[name]}
+    if not {"cpu", "cpu features"} & apart:
+        apart.discard("blas kernel")  # on equal processors it is a variable or a package that chose another
+    if _chosen(a, b, "threads", _COUNTS):
+        apart.discard("threads")
+    if any((e := b.project.environment(each.name)) and e.python != each.python for each in a.project.environments):
+        apart.discard("interpreter")
+    for name in sorted(apart):
+        yield Factor(
+            id=f"hardware:{name}",
+            kind="hardware",
+            name=name,
+            a=first[name],
+            b=last[name],
+            group="hardware",
+            testable=False,
+            reason=_INSTEAD.get(name, _HERE),
+        )
+
+
+def _chosen(a: Side, b: Side, word: str, variables: tuple[str, ...]) -> bool:
+    """Whether a setting of a step, or a variable, says something else in the one than in the other: then that is the factor."""
+    steps = ((each, b.project.step(each.name)) for each in a.project.steps)
+    first, last = switches(a.record), switches(b.record)
+    return any(other and getattr(step, word) != getattr(other, word) for step, other in steps) or any(
+        first.get(name) != last.get(name) for name in variables
+    )
 
 
 def machine(record: RunRecord) -> dict[str, str]:
-    """What is known of the machine of a run that nobody can switch: kind of system, libc, processor, graphics processor and driver."""
-    found = {str(name): str(value) for name, value in record.system.items() if name in {"system", "machine", "libc"}}
+    """What is known of where a run's steps were computed, that nobody can switch: kind of system, libc, interpreter, processor, what the
+    numerical libraries made of it, graphics processor and driver. What was not looked at is not there.
+    """
+    found: dict[str, set[str]] = {
+        str(name): {str(value)} for name, value in record.system.items() if name in {"system", "machine", "libc"}
+    }
     for outcome in record.steps:
-        for name in ("cpu", "gpu"):
-            said = outcome.fingerprint.get(name)
-            if said:
-                found[name] = str(said.get("model", said)) if isinstance(said, dict) else str(said)
-    return found
+        for name, text in _seen(outcome.fingerprint):
+            found.setdefault(name, set()).add(text)
+    return {name: "; ".join(sorted(texts)) for name, texts in found.items()}
+
+
+def _seen(fingerprint: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """What a step's fingerprint says of its machine."""
+    if python := fingerprint.get("python"):
+        yield "interpreter", str(python)
+    if cpu := fingerprint.get("cpu"):
+        yield "cpu", str(cpu.get("model", ""))
+        yield "cpu features", ", ".join(cpu.get("features", ()))
+    gpu = fingerprint.get("gpu")
+    if gpu is not None:
+        yield "gpu", ", ".join(gpu.get("models", ())) or "none"
+        if driver := gpu.get("driver"):
+            yield "gpu driver", str(driver)
+    for library in (fingerprint.get("libraries") or {}).values():
+        if kernel := library.get("kernel"):
+            yield "blas kernel", str(kernel)
+        if library.get("kind") in _POOLS and library.get("threads"):
+            yield "threads", str(library["threads"])
 
 
 def _text(value: Any) -> str:

@@ -14,6 +14,8 @@ from contextlib import suppress
 from . import determinism
 
 LARGEST = 4 << 20  # bytes of a package's list of files that are looked through
+# Packages with names unlike those of their modules, whose lists of files are looked into first: a guess, not a claim.
+LIKELY = {"scikit-learn", "pillow", "pyyaml", "opencv-python", "beautifulsoup4", "imbalanced-learn", "protobuf"}
 # Shared libraries that compute: what one is called, and what the name of its file has in it (the first that fits counts).
 KINDS = (
     ("openblas", ("openblas",)),
@@ -103,7 +105,9 @@ def packages():
                 wanted.discard(top)
     parts = {part.lower().strip("_") for top in wanted for part in top.split("/")}
     # Those whose names are alike come first: `python-dateutil` for `dateutil`.
-    others.sort(key=lambda other: not any(part in other[0].replace("-", "_") for part in parts))
+    others.sort(
+        key=lambda other: other[0] not in LIKELY and not any(part in other[0].replace("-", "_") for part in parts)
+    )
     for tells in (_top_level, _record):
         for called, version, folder in others:
             if wanted and called not in found and (tops := tells(folder, wanted)):
@@ -274,14 +278,14 @@ def processor():
     return {**facts, "flags": hashlib.blake2b(" ".join(flags).encode(), digest_size=8).hexdigest()} if flags else facts
 
 
-def graphics():
+def graphics(folder="/proc/driver/nvidia"):
     """The driver of a graphics processor, where its module is loaded, and the models."""
     found = {}
-    with suppress(OSError), open("/proc/driver/nvidia/version", encoding="utf-8", errors="replace") as stream:
+    with suppress(OSError), open(f"{folder}/version", encoding="utf-8", errors="replace") as stream:
         words = stream.readline().split()
         found["driver"] = next((word for word in words if word[:1].isdigit()), "unknown")
-        for name in sorted(os.listdir("/proc/driver/nvidia/gpus")):
-            with open(f"/proc/driver/nvidia/gpus/{name}/information", encoding="utf-8", errors="replace") as told:
+        for name in sorted(os.listdir(f"{folder}/gpus")):
+            with open(f"{folder}/gpus/{name}/information", encoding="utf-8", errors="replace") as told:
                 model = next((line.partition(":")[2].strip() for line in told if line.startswith("Model:")), "")
                 found.setdefault("models", []).append(model)
     return found

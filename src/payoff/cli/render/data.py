@@ -10,7 +10,18 @@ from payoff.cli.render.amounts import when
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from payoff.records.catalog import Access, ColumnLine, Expiry, Lineage, Link, Sample, TableLine, TableShown, Version
+    from payoff.records.catalog import (
+        Access,
+        Budget,
+        ColumnLine,
+        Expiry,
+        Lineage,
+        Link,
+        Sample,
+        TableLine,
+        TableShown,
+        Version,
+    )
     from payoff.records.label import Label
 
 _BARS = "▁▂▃▄▅▆▇█"
@@ -70,7 +81,16 @@ def show(shown: TableShown) -> str:
         for each in shown.columns
     ]
     listed = _table(("column", "type", "label", "missing", "distinct", "range", "values", "promises"), rows)
-    return f"{head}\n{promised}; zone {table.zone}\n\n{listed}"
+    return f"{head}\n{promised}; zone {table.zone}{_noise(shown.noise)}\n\n{listed}"
+
+
+def _noise(told: Budget | None) -> str:
+    if told is None:
+        return ""
+    budget = (
+        "no budget" if told.epsilon is None else f"{max(0.0, told.epsilon - told.spent):g} of {told.epsilon:g} left"
+    )
+    return f"\nnoise: epsilon {told.spent:g} spent by {count(told.versions, 'version')}, {budget}; a new version costs {told.each:g}"
 
 
 def picture(bars: Sequence[float]) -> str:

@@ -92,8 +92,10 @@ def _noise(name: str, lowering: Lowering, key: str) -> str:
 
     It comes out of a keyed hash of the row: the same row has the same noise in every run, so that running again shows nothing more.
     """
+    # Noise of another column or another scale is drawn anew: two that hang together would cancel out.
+    drawn = value(f"{name}|{lowering.epsilon:.17g}|{lowering.low:.17g}|{lowering.high:.17g}|")
     # 52 bits, and half a step off both ends: never 0, so that the logarithm is finite.
-    bits = f"cast('0x' || left({_keyed('cast(lowered_ as varchar)', key)}, 13) as bigint)"
+    bits = f"cast('0x' || left({_keyed(f'{drawn} || cast(lowered_ as varchar)', key)}, 13) as bigint)"
     uniform = f"(({bits} + 0.5) / 4503599627370496.0 - 0.5)"
     low, high = f"{lowering.low:.17g}", f"{lowering.high:.17g}"
     scale = f"{((lowering.high or 0.0) - (lowering.low or 0.0)) / lowering.epsilon:.17g}"

@@ -96,7 +96,7 @@ def _exact(parsed: Parsed, tables: Mapping[str, Sequence[str]]) -> Flows:
     result = queries.query(parsed.tree, None)
     if not parsed.columns <= queries.reader.visited:
         raise UnsureError("a part of the query was not looked at")
-    sources = Sources(queries.names.meaning)
+    sources, ways = Sources(queries.names.meaning), queries.reader.ways
     lost = 0  # columns whose names are in the text but not in the tree: the parser dropped them, wherever they were
     for relation in queries.names.relations.values():
         for name, cell in zip(relation.names, relation.cells, strict=True):
@@ -113,8 +113,8 @@ def _exact(parsed: Parsed, tables: Mapping[str, Sequence[str]]) -> Flows:
         made.append(sources.flow(text, (data | lost, control | result.rows), (*_operation(node), *how), inside))
     return Flows(
         tuple(made),
-        clauses={way: sources.columns(mask) for way, mask in queries.reader.clauses.items()},
-        inside={way: sources.columns(mask) for way, mask in queries.reader.inside.items()},
+        clauses={way: sources.columns(mask) for way, mask in ways.clauses.items()},
+        inside={way: sources.columns(mask) for way, mask in ways.expressions.items()},
         others=None
         if result.others is None
         else sources.flow("", (result.others[0] | lost, result.others[1] | result.rows), how),

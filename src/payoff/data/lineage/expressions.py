@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 from sqlglot import exp
 
 from payoff.data.lineage.relation import NOTHING, Cell, Relation, Scope, UnsureError, both, whole
+from payoff.data.lineage.ways import Ways
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-
-    from payoff.data.lineage.flow import Way
 
 # Aggregates that sqlglot knows as no class of its own, or not as an aggregate; a test compares them with the engine's list.
 AGGREGATES = {
@@ -56,10 +55,7 @@ class Reader:
         self.visited: set[int] = set()
         self.asked = 0  # how many subqueries of expressions were read
         self.spread = False  # whether COLUMNS(...) occurs anywhere
-        self.clauses: dict[
-            Way, int
-        ] = {}  # what decides which rows there are, and in which order, by the clause that says so
-        self.inside: dict[Way, int] = {}  # the same of what decides inside of expressions
+        self.ways = Ways()
         self._kinds: dict[type, Callable[[exp.Expression, Scope], Cell] | None] = {}
 
     def cell(self, node: exp.Expression, scope: Scope) -> Cell:
@@ -73,12 +69,6 @@ class Reader:
     def mask(self, nodes: Iterable[exp.Expression], scope: Scope) -> int:
         """All that these depend on, explicitly or implicitly."""
         return whole(self.cell(node, scope) for node in nodes)
-
-    def clause(self, way: Way, mask: int, *, inside: bool = False) -> int:
-        """Remember that a clause of this kind (or a part of an expression, `inside`) decides by what the mask says; the mask again."""
-        known = self.inside if inside else self.clauses
-        known[way] = known.get(way, 0) | mask
-        return mask
 
     def children(self, node: exp.Expression, scope: Scope) -> Cell:
         """An operation that computes its value of all its parts."""
@@ -96,7 +86,7 @@ class Reader:
             (exp.Window, self._window), (exp.Order, self._order), (exp.WithinGroup, self.children), (exp.Lambda, self._lambda),
             (exp.Comprehension, self._comprehension), (exp.Exists, self._exists), (exp.In, self._in), (exp.Query, self._subquery),
             (exp.Values, self._subquery), (exp.Dot, self._dot), (exp.PropertyEQ, self._property), (exp.ToMap, self._map),
-            (exp.Distinct, self._distinct), (exp.Explode, self._unnest), (exp.Unnest, self._unnest), (exp.PositionalColumn, lambda _node, scope: scope.everything()), (exp.Alias, self._alias),
+            (exp.Distinct, self._distinct), (exp.Explode, self._unnest), (exp.Unnest, self._unnest), (exp.PositionalColumn, self._position), (exp.Alias, self._alias),
         ):  # fmt: skip
             if issubclass(kind, base):
                 return handler
@@ -168,7 +158,7 @@ class Reader:
                 if isinstance(each, exp.Expression):
                     one, two = self.cell(each, scope)
                     if name == "this":
-                        two |= self.clause("conditional", one | two, inside=True)
+                        two |= self.ways.inside("conditional", one | two)
                         one = 0
                     data |= one
                     control |= two
@@ -176,12 +166,12 @@ class Reader:
 
     def _filter(self, node: exp.Expression, scope: Scope) -> Cell:
         data, control = self.cell(node.this, scope)
-        return data, control | self.clause("filter", self.mask([node.expression], scope), inside=True)
+        return data, control | self.ways.inside("filter", self.mask([node.expression], scope))
 
     def _call(self, node: exp.Expression, scope: Scope) -> Cell:
         data, control = self.children(node, scope)
         if not isinstance(node, _UNORDERED) and is_aggregate(node):
-            control |= self.clause("sort", scope.order, inside=True) | scope.pending
+            control |= self.ways.inside("sort", scope.order) | scope.pending
         return data, control
 
     def _distinct(self, node: exp.Expression, scope: Scope) -> Cell:
@@ -207,8 +197,8 @@ class Reader:
         name = str(call.this).lower() if isinstance(call, exp.Anonymous) else call.key
         ranks = name.replace("_", "") in {each.replace("_", "") for each in _RANKS}
         if spec is not None or not (ranks or isinstance(call, _UNORDERED)):
-            control |= self.clause("sort", scope.order, inside=True) | scope.pending
-        return data, control | self.clause("window", keys | bounds, inside=True)
+            control |= self.ways.inside("sort", scope.order) | scope.pending
+        return data, control | self.ways.inside("window", keys | bounds)
 
     def _order(self, node: exp.Expression, scope: Scope) -> Cell:
         """ORDER BY inside an aggregate; of a quantile it is the value that counts."""
@@ -216,7 +206,7 @@ class Reader:
         keys = both(*(self.cell(each, scope) for each in node.expressions))
         if node.this is None or isinstance(node.this, exp.Literal):
             return both((data, control), keys)
-        return data, control | self.clause("sort", whole([keys]), inside=True)
+        return data, control | self.ways.inside("sort", whole([keys]))
 
     def _lambda(self, node: exp.Expression, scope: Scope) -> Cell:
         inner = scope.within(each.name for each in node.expressions)
@@ -232,7 +222,7 @@ class Reader:
         data, control = both(self.cell(node.args["iterator"], scope), self.cell(node.this, inner))
         condition = node.args.get("condition")
         return data, control | (
-            self.clause("filter", self.mask([condition], inner), inside=True) if condition is not None else 0
+            self.ways.inside("filter", self.mask([condition], inner)) if condition is not None else 0
         )
 
     def _exists(self, node: exp.Expression, scope: Scope) -> Cell:
@@ -241,7 +231,7 @@ class Reader:
         self.asked += 1
         rows = self.query(node.this, scope).rows
         scope.keys |= rows
-        return 0, self.within("conditional", rows)
+        return 0, self.ways.inside("conditional", rows)
 
     def _in(self, node: exp.Expression, scope: Scope) -> Cell:
         data = control = 0
@@ -250,7 +240,7 @@ class Reader:
                 if not isinstance(each, exp.Expression):
                     continue
                 if name == "query":
-                    control |= self.within("conditional", self.mask([each], scope))
+                    control |= self.ways.inside("conditional", self.mask([each], scope))
                 else:
                     data, control = both((data, control), self.cell(each, scope))
         if node.args.get("query") is not None:
@@ -261,7 +251,7 @@ class Reader:
         self.asked += 1
         relation = self.query(node, scope)
         data, control = relation.all()
-        control |= self.within("conditional", relation.rows | relation.order)
+        control |= self.ways.inside("conditional", relation.rows | relation.order)
         scope.keys |= data | control  # it is joined to the rows, which may come in another order then
         return data, control
 
@@ -284,6 +274,9 @@ class Reader:
         cell = self.children(node, scope)
         scope.rows |= whole([cell])
         return cell
+
+    def _position(self, node: exp.Expression, scope: Scope) -> Cell:
+        return scope.everything()
 
     def _alias(self, node: exp.Expression, scope: Scope) -> Cell:
         cell = self.cell(node.this, scope)

@@ -59,7 +59,7 @@ def _pivot(node: exp.Pivot, table: Relation, reader: Reader, scope: Scope) -> Re
         if table.others is not None:
             names.append(None)
             cells.append(table.others)
-    keys = reader.clause("group by", keys | whole(cells)) | scope.rows
+    keys = reader.ways.clause("group by", keys | whole(cells)) | scope.rows
     others = values[0], values[1] | keys | table.order
     return Relation(names, cells, keys, table.order | keys, others, clash=False)
 

@@ -96,7 +96,7 @@ class Queries:
     def _combined(self, node: exp.SetOperation, left: Relation, right: Relation) -> Relation:
         rows, order = left.rows | right.rows, left.order | right.order
         if node.args.get("distinct") or not isinstance(node, exp.Union):
-            keys = self.reader.clause("group by", whole([left.all(), right.all()]))
+            keys = self.reader.ways.clause("group by", whole([left.all(), right.all()]))
             rows |= keys
             order |= keys
         if (
@@ -133,15 +133,15 @@ class Queries:
             keys = 0
             for each in order.expressions:
                 refuse_others(each, {"this", "desc", "nulls_first"})
-                keys |= self.reader.clause("sort", self._key(each.this, scope, result))
+                keys |= self.reader.ways.clause("sort", self._key(each.this, scope, result))
             scope.rows |= keys
             scope.order |= keys
         limits = [
             each for each in (part(node, "limit"), part(node, "offset"), part(node, "sample")) if each is not None
         ]
         if limits:
-            scope.rows |= self.reader.clause("sort", scope.order) | scope.pending
-            scope.rows |= self.reader.clause("filter", self.reader.mask(limits, scope))
+            scope.rows |= self.reader.ways.clause("sort", scope.order) | scope.pending
+            scope.rows |= self.reader.ways.clause("filter", self.reader.mask(limits, scope))
 
     def _key(self, node: exp.Expression, scope: Scope, result: Relation) -> int:
         """What a term of ORDER BY, GROUP BY or DISTINCT ON depends on: it may be a column's number, or ALL."""
@@ -178,12 +178,12 @@ class Queries:
         result = listed(node.expressions, self.reader, scope)
         where = part(node, "where")
         if where is not None:
-            scope.rows |= self.reader.clause("filter", self.reader.mask([where], scope))
+            scope.rows |= self.reader.ways.clause("filter", self.reader.mask([where], scope))
         scope.late = True
         self._grouped(node, scope, result)
         for clause in (part(node, "having"), part(node, "qualify")):
             if clause is not None:
-                scope.rows |= self.reader.clause("filter", self.reader.mask([clause], scope))
+                scope.rows |= self.reader.ways.clause("filter", self.reader.mask([clause], scope))
         if one_row:
             result.cells = [(data, control | scope.rows) for data, control in result.cells]
             scope.rows = scope.order = 0
@@ -195,7 +195,7 @@ class Queries:
     def _named_window(self, node: exp.Window, scope: Scope) -> int:
         refuse_others(node, {"this", "partition_by", "order", "spec", "alias", "over", "first"})
         parts = [*nodes(node, "partition_by"), *(e for e in (part(node, "order"), part(node, "spec")) if e is not None)]
-        keys = self.reader.clause("window", self.reader.mask(parts, scope), inside=True)
+        keys = self.reader.ways.inside("window", self.reader.mask(parts, scope))
         scope.keys |= keys
         return keys
 
@@ -234,7 +234,7 @@ class Queries:
         for kind in ("expressions", "rollup", "cube", "grouping_sets"):
             for each in nodes(group, kind):
                 keys |= self._key(each, scope, result)
-        scope.rows |= self.reader.clause("group by", keys)
+        scope.rows |= self.reader.ways.clause("group by", keys)
         scope.order |= keys
 
     def _distinct(self, node: exp.Select, scope: Scope, result: Relation) -> None:
@@ -251,7 +251,7 @@ class Queries:
             order = part(node, "order")
             if order is not None:
                 keys |= self.reader.mask((each.this for each in order.expressions), scope)
-        scope.rows |= self.reader.clause("group by", keys)
+        scope.rows |= self.reader.ways.clause("group by", keys)
         scope.order |= keys
 
     def _settled(self, scope: Scope, result: Relation) -> Relation:

@@ -201,7 +201,7 @@ class Tables:
             self._using(each.lower(), target, start, keep=not (method == "ASOF" or side in {"RIGHT", "FULL"}))
         on = part(node, "on")
         if on is not None:
-            keys = self.reader.clause("join", self.reader.mask([on], target))
+            keys = self.reader.ways.clause("join", self.reader.mask([on], target))
             target.rows |= keys
             target.order |= keys
         scope.rows, scope.order = target.rows, target.order
@@ -225,7 +225,7 @@ class Tables:
         left = scope.joined.get(name) or both(*cells[0])
         right = both(*cells[1])
         scope.joined[name] = left if keep else both(left, right)
-        keys = self.reader.clause("join", whole([left, right]))
+        keys = self.reader.ways.clause("join", whole([left, right]))
         scope.rows |= keys
         scope.order |= keys
 

@@ -56,6 +56,10 @@ class Books:
         """Write down a finished step; looks are not counted."""
         if event == "look":
             return self._looks
+        if (
+            event == "epsilon"
+        ):  # what is executed here and noised is held against a budget, too: apart from the project's
+            return self._own.journal(project, run, event, body)
         if event == "step" and self._again == "stale":
             return self._own.journal(project, run, event, {**body, "key": self._key(str(body["key"]))})
         if event == "step":

@@ -29,13 +29,16 @@ if TYPE_CHECKING:
 
 _OWN = {"code", "data"}
 # Facts of a fingerprint that are factors, or said elsewhere.
-_SAID = {"environment", "packages", "seed", "hash_seed", "threads", "deterministic"}
+_BY_FILE = {"cuda", "system"}  # libraries that have little in common but their kind
+_SAID = {"environment", "libc", "packages", "seed", "hash_seed", "threads", "deterministic"}
 
 
 def diff(project: str | None, a: str, b: str) -> Diff:
     """Hold two runs against each other. What is gone (a commit, a snapshot) is said, and the rest answered all the same."""
     past = open_past(project)
     first, last = find_anywhere(past, a), find_anywhere(past, b)
+    if first.run == last.run:
+        return Diff(a=first.run, b=last.run, notes=("A and B are the same run.",))
     notes: list[str] = []
     answer = Diff(
         a=first.run,
@@ -192,7 +195,7 @@ def _machine(first: RunRecord, last: RunRecord) -> tuple[Fact, ...]:
     known = [{each.name: each.fingerprint for each in record.steps} for record in (first, last)]
     both = {step: known[0][step].keys() & known[1][step].keys() for step in known[0].keys() & known[1].keys()}
     old, new = _facts(first, both), _facts(last, both)
-    found: dict[tuple[str, str, str], list[str]] = {}
+    found = _loaded(first, last)
     for step in old.keys() & new.keys():
         for name in sorted(old[step].keys() | new[step].keys()):
             pair = (old[step].get(name, ""), new[step].get(name, ""))
@@ -222,15 +225,44 @@ def _facts(record: RunRecord, both: Mapping[str, AbstractSet[str]]) -> dict[str,
             if name in _SAID or name not in both.get(outcome.name, ()):
                 continue
             if name == "libraries":
-                for file, library in value.items():
-                    facts |= {
-                        f"{library['kind']} {key}": _text(each) for key, each in library.items() if key != "kind"
-                    } or {library["kind"]: file}
+                facts |= _libraries(value)
             elif isinstance(value, dict):
                 facts |= {f"{name} {key}": _text(each) for key, each in value.items()}
             else:
                 facts[name] = _text(value)
         found[outcome.name] = facts
+    return found
+
+
+def _libraries(libraries: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """What libraries of a kind say, all of them together (NumPy and SciPy bring an OpenBLAS each); the files of those that do not say a version."""
+    found: dict[str, set[str]] = {}
+    for file, library in libraries.items():
+        kind = str(library["kind"])
+        stem = file.partition(".so")[0].partition("-")[0]
+        name = stem if kind in _BY_FILE else kind
+        for key, value in library.items():
+            if key != "kind":
+                found.setdefault(f"{name} {key}", set()).add(_text(value))
+        if not {"config", "version"} & library.keys():
+            found.setdefault(f"library {stem}", set()).add(file)
+    return {name: "; ".join(sorted(texts)) for name, texts in found.items()}
+
+
+def _loaded(first: RunRecord, last: RunRecord) -> dict[tuple[str, str, str], list[str]]:
+    """Packages of which another version was loaded, though the locks do not say so: somebody changed a sandbox by hand."""
+    locked = [
+        {(name, version) for each in record.environments for name, version in each.packages.items()}
+        for record in (first, last)
+    ]
+    other = {outcome.name: outcome.fingerprint.get("packages", {}) for outcome in last.steps}
+    found: dict[tuple[str, str, str], list[str]] = {}
+    for outcome in first.steps:
+        theirs = other.get(outcome.name, {})
+        for name, version in outcome.fingerprint.get("packages", {}).items():
+            pair = ((name, version), (name, theirs.get(name, version)))
+            if pair[0] != pair[1] and not all(each in known for each, known in zip(pair, locked, strict=True)):
+                found.setdefault((f"loaded {name}, not as locked", version, theirs[name]), []).append(outcome.name)
     return found
 
 

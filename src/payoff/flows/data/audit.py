@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from payoff.base.clock import now
+from payoff.data.labels import epsilon
 from payoff.flows.data.opened import MOST_RUNS, Catalog
 from payoff.flows.watching import who
 from payoff.records.catalog import Access
@@ -14,6 +15,7 @@ from payoff.records.catalog import Access
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from payoff.records.catalog import Told
     from payoff.records.run import RunRecord
 
 
@@ -29,6 +31,7 @@ def audit(project: str | None, name: str | None = None) -> Sequence[Access]:
     found = [access for record in catalog.records for access in _of(catalog, record)]
     events = catalog.opened.kit.ledger.read(catalog.opened.id, event="access", limit=10 * MOST_RUNS).events
     found += [msgspec.convert({k: v for k, v in body.items() if k != "subject"}, Access) for _, body in events]
+    found += _noise(catalog)
     wanted = [each for each in found if (not table or each.table == table) and (not column or column in each.columns)]
     return tuple(sorted(wanted, key=lambda each: each.at, reverse=True))
 
@@ -51,6 +54,29 @@ def by_hand(catalog: Catalog, table: str, columns: Sequence[str], how: str, rows
         zone=catalog.project.zone,
         rows=rows,
     )
+
+
+def _noise(catalog: Catalog) -> Iterable[Access]:
+    """What was made with noise, and what it cost of its table's budget."""
+    by = {record.run: record.by for record in catalog.records}
+    tables: dict[str, list[Told]] = {}
+    for each in catalog.told(""):
+        tables.setdefault(each.table, []).append(each)
+    for events in tables.values():
+        for spent in epsilon.spent(events):
+            told = spent.told
+            rest = max(0.0, (told.budget or 0.0) - spent.total)
+            left = "no budget" if told.budget is None else f"{rest:g} of {told.budget:g} left"
+            yield Access(
+                at=told.at,
+                who=by.get(told.run, ""),
+                table=told.table,
+                columns=told.columns,
+                how=f"noise, epsilon {spent.epsilon:g} ({left})",
+                run=told.run,
+                zone=catalog.project.zone,
+                refused="" if spent.let else "PO-F030",
+            )
 
 
 def _of(catalog: Catalog, record: RunRecord) -> Iterable[Access]:

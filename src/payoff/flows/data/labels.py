@@ -51,6 +51,15 @@ def found(context: Context, places: Mapping[str, Placement]) -> list[Finding]:
     return governing.findings(context.project, facts_of(context, places))
 
 
+def budgets(project: Project) -> list[Finding]:
+    """What is wrong with budgets of epsilon, for `payoff check`."""
+    if not any(each.operator == "noise" for contract in project.contracts for each in contract.applied.values()):
+        return []
+    from payoff.data.labels import epsilon
+
+    return list(epsilon.findings(project.contracts))
+
+
 def facts_of(context: Context, places: Mapping[str, Placement] | None = None) -> Facts:
     """What the check of labels needs to know. Where lazy steps run is said by the plan, or by `places`."""
     from payoff.execute.governing import Facts

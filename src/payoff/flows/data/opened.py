@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from payoff.base.errors import UserError
 from payoff.base.text import did_you_mean
+from payoff.data.labels import epsilon
 from payoff.execute import ahead, governing
 from payoff.flows import parameters
 from payoff.flows.data import labels
 from payoff.flows.opening import open_project
 from payoff.plan.graph import TRAIN
 from payoff.plan.stages import Plan
+from payoff.records.catalog import Told
 from payoff.records.label import CLASSIFICATIONS
 
 if TYPE_CHECKING:
@@ -23,6 +27,7 @@ if TYPE_CHECKING:
     from payoff.records.run import RunRecord
 
 MOST_RUNS = 1000
+MOST_EVENTS = 1_000_000_000  # all that there are
 
 
 class Catalog:
@@ -82,6 +87,12 @@ class Catalog:
             ]
             self._records = tuple(ledger.read(project, name).entries[-1].record for name in reversed(names))
         return self._records
+
+    def told(self, table: str) -> list[Told]:
+        """The versions of a table that were made with noise, and those that its budget did not let be made, the oldest first."""
+        events = self.opened.kit.ledger.read(self.opened.id, event=epsilon.EVENT, limit=MOST_EVENTS).events
+        found = (msgspec.convert(body, Told) for _, body in events)
+        return [each for each in found if not table or each.table == table]
 
     def shows(self, label: Label) -> bool:
         """True when values under this label may stand on a screen, in a sample or a report: at most `[labels] shown`."""

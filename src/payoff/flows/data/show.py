@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from payoff.data.labels import epsilon
 from payoff.data.names import column as quoted
 from payoff.flows.data.ls import line
 from payoff.flows.data.opened import Catalog
-from payoff.records.catalog import ColumnLine, TableShown
+from payoff.records.catalog import Budget, ColumnLine, TableShown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,7 +33,22 @@ def show(project: str | None, table: str) -> TableShown:
         columns = [_column(catalog, table, name, "", None) for name in names]
     else:
         columns = _profiled(catalog, table, *newest)
-    return TableShown(table=line(catalog, table), columns=tuple(columns))
+    return TableShown(table=line(catalog, table), columns=tuple(columns), noise=_noise(catalog, table))
+
+
+def _noise(catalog: Catalog, table: str) -> Budget | None:
+    """How much of the table's budget of epsilon is spent."""
+    contract = catalog.project.contract(table)
+    events = catalog.told(table)
+    if contract is None or not (events or epsilon.cost(contract)):
+        return None
+    spent = [each for each in epsilon.spent(events) if each.let]
+    return Budget(
+        epsilon=contract.epsilon,
+        spent=spent[-1].total if spent else 0.0,
+        versions=sum(each.epsilon > 0 for each in spent),
+        each=epsilon.cost(contract),
+    )
 
 
 def _profiled(catalog: Catalog, table: str, record: RunRecord, artifact: Artifact) -> list[ColumnLine]:

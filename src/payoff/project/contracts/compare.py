@@ -87,6 +87,9 @@ def changes(before: Contract, after: Contract) -> Iterator[Change]:
                 yield Change("breaking", f"{what} ({column.name})", now.line)
             for what in _loosened(column, now):
                 yield Change("loosened", f"{what} ({column.name})", now.line)
+    if before.epsilon is not None and (after.epsilon is None or after.epsilon > before.epsilon):
+        now_ = "there is none any more" if after.epsilon is None else f"it is {after.epsilon:g}"
+        yield Change("loosened", f"the budget of epsilon was {before.epsilon:g}, and {now_}")
     kept = {(check.kind, check.name): check for check in after.checks}
     for check in before.checks:
         still = kept.get((check.kind, check.name))

@@ -85,8 +85,21 @@ class _File:
             columns=self._related(table, name, columns, path),
             checks=tuple(checks),
             description=table.get("description", ""),
+            epsilon=self._epsilon(table, path),
         )
         self.contracts.append(msgspec.structs.replace(contract, digest=digest(contract)))
+
+    def _epsilon(self, table: dict[str, Any], path: Path_) -> float | None:
+        """The custom property `epsilon` of a table: its budget."""
+        for index, custom in enumerate(table.get("customProperties", ())):
+            value = custom["value"]
+            if custom["property"] != "epsilon":
+                continue
+            if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < float("inf"):
+                return float(value)
+            what, here = f"epsilon of {table['name']} is no budget", (*path, "customProperties", index)
+            self.notes.find(Problem("PO-P075", "error", what, "a number above 0", "value"), here)
+        return None
 
     def _rules(self, table: dict[str, Any], name: str, path: Path_) -> Iterator[TableCheck]:
         for index, rule in enumerate(table.get("quality", ())):
@@ -161,6 +174,7 @@ def _seconds(level: dict[str, Any]) -> float | None:
 def digest(contract: Contract) -> str:
     """The digest of what a contract says, wherever its lines stand."""
     plain = msgspec.to_builtins(contract)
+    del plain["epsilon"]  # rows are not held against it
     for part in (plain, *plain["columns"], *plain["checks"]):
         for key in ("line", "file", "digest"):
             part.pop(key, None)

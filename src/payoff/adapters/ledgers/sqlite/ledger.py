@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 CAPABILITIES: dict[str, Any] = {"remote": False, "concurrent": True, "append_only": True, "hash_chained": True}
 BUSY_SECONDS = 30.0
 _CHUNK = 500  # SQLite's oldest limit of parameters in a statement is 999
-_DURABLE = ("look", "access")  # what must be known of even after the power failed
+_DURABLE = ("look", "access", "epsilon", "expired")  # what must be known of even after the power failed
 _T = TypeVar("_T")
 
 

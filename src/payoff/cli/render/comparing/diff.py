@@ -31,7 +31,13 @@ def text(answer: Diff) -> str:
         _facts("Machine and libraries", answer.machine),
     ]
     if not any(parts[1:]):
-        parts.append(["Nothing differs." if not answer.notes else "Nothing differs of what could be compared."])
+        parts.append(
+            [
+                "Nothing differs."
+                if not answer.notes or answer.a == answer.b
+                else "Nothing differs of what could be compared."
+            ]
+        )
     elif not any(parts[2:3]) and not answer.outcome:
         parts.insert(1, ["The results are the same."])
     parts.append([fold(note, "") for note in answer.notes])
@@ -104,6 +110,16 @@ def _facts(title: str, facts: tuple[Fact, ...]) -> list[str]:
 def _pairs(title: str, rows: list[tuple[str, str, str]]) -> list[str]:
     if not rows:
         return []
+    shown = [(name, *_apart(a, b)) for name, a, b in rows]
     return table(
-        (title, "A", "B"), [(name, cut(a or "(none)", _WIDE), cut(b or "(none)", _WIDE)) for name, a, b in rows]
+        (title, "A", "B"), [(name, cut(a or "(none)", _WIDE), cut(b or "(none)", _WIDE)) for name, a, b in shown]
     )
+
+
+def _apart(a: str, b: str) -> tuple[str, str]:
+    """Two texts; of long ones only the words that the other does not have, so that what differs is not what is cut off."""
+    if max(len(a), len(b)) <= _WIDE or not a or not b:
+        return a, b
+    words = [text.replace(";", " ").replace(",", " ").split() for text in (a, b)]
+    only = [[each for each in own if each not in other] for own, other in (words, words[::-1])]
+    return (" ".join(only[0]) or "(less)", " ".join(only[1]) or "(less)") if any(only) else (a, b)
