@@ -24,11 +24,18 @@ VERBS = {
     "diff": "what differs between two runs, in their results and in what they were made of",
     "why": "which of all that differs between two runs made the difference, executed and measured",
     "environments": "the environments that uv locks: what is installed, whether it is what the locks say, what may go",
+    "sandbox": "Python, Jupyter or any command in a locked environment, with the project's tables, nothing written outside",
     "worth": "what a model could be worth before there is one, or what a run's worth hangs on",
 }
 
 # Verbs whose file is in a folder of this room.
-_FOLDERS = {"diff": "comparing", "reproduce": "comparing", "why": "comparing", "environments": "environments"}
+_FOLDERS = {
+    "diff": "comparing",
+    "reproduce": "comparing",
+    "why": "comparing",
+    "environments": "environments",
+    "sandbox": "environments",
+}
 
 _HELP = """\
 Payoff tells you what a model is worth before you build it, proves it before you ship it, and checks it while it runs.
