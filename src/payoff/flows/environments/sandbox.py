@@ -2,31 +2,39 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from payoff.base.errors import PayoffError, UserError
+import msgspec
+
+from payoff.base.errors import PayoffError, UserError, Where
 from payoff.base.ids import new_run_id
 from payoff.base.text import count, did_you_mean
 from payoff.data import split
+from payoff.data.names import column
 from payoff.flows.data import audit
 from payoff.flows.data.opened import Catalog
 from payoff.flows.data.sample import masking
 from payoff.flows.environments import known
 from payoff.plan.graph import TRAIN
+from payoff.records.artifact import Artifact
 from payoff.records.hybrids.environment import Limits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from payoff.records.artifact import Artifact
+    from payoff.ports.environments.keeper import Keeper
     from payoff.records.project import Environment
+    from payoff.records.run import RunRecord
 
 SESSIONS = Path(".payoff", "sandbox")
 WORK = "work"
+LINK = "project"  # made after the lock: a session without it is one that begins, or that has ended
 
 
 def sandbox(
@@ -36,24 +44,57 @@ def sandbox(
     *,
     environment: str = "default",
     tables: Sequence[str] = (),
+    network: bool = True,
 ) -> int:
     """Run a command (none: Python) in an environment; answers its exit code. `tables` (default: all) are those it has.
 
     What the command leaves in its folder stays there, in a folder of the session's own; all else of the session goes when it ends.
     """
     catalog = Catalog(project)
+    root = catalog.opened.root
     chosen = _environment(catalog, environment)
-    keeper = known.keeper(catalog.opened.root)
-    base = catalog.opened.root / SESSIONS
-    _clean(base)
-    session = base / f"{os.getpid()}-{new_run_id()}"
-    (session / WORK).mkdir(parents=True)
-    (session / WORK / "project").symlink_to(catalog.opened.root)
-    try:
+    keeper = known.keeper(root)
+    _exact(keeper, chosen)
+    clean(root)
+    with _session(root / SESSIONS, tell) as session:
+        (session / WORK / LINK).symlink_to(root)
         _tables(catalog, tables, session / "tables", tell)
-        return keeper.enter(chosen, command, _limits(catalog, session), tell)
+        limits = Limits(folder=os.fspath(session), hidden=_hidden(catalog), visible=(os.fspath(root),), network=network)
+        return keeper.enter(chosen, command, limits, tell)
+
+
+def clean(root: Path) -> int:
+    """Remove what sessions left that were killed (nobody holds their lock); answers how many there were."""
+    base = root / SESSIONS
+    begun = [each for each in base.iterdir() if (each / WORK / LINK).is_symlink()] if base.is_dir() else []
+    return sum(_abandoned(each) for each in begun)
+
+
+def _abandoned(session: Path) -> bool:
+    with contextlib.suppress(OSError):  # somebody holds it, or it is gone
+        door = os.open(session, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(door, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            end(session)
+        finally:
+            os.close(door)
+        return True
+    return False
+
+
+@contextlib.contextmanager
+def _session(base: Path, tell: Callable[[str], None]) -> Iterator[Path]:
+    """A folder for one session, locked while this process lives."""
+    session = base / new_run_id()
+    (session / WORK).mkdir(parents=True)
+    door = os.open(session, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(door, fcntl.LOCK_EX)
+        yield session
     finally:
-        if kept := end(session):
+        kept = end(session)
+        os.close(door)
+        if kept:
             tell(f"what the command left stays in {os.path.relpath(kept)}")
 
 
@@ -62,9 +103,7 @@ def end(session: Path) -> Path | None:
     for name in ("tables", "lib"):
         shutil.rmtree(session / name, ignore_errors=True)
     work = session / WORK
-    left = (
-        [each for each in os.listdir(work) if not each.startswith(".") and each != "project"] if work.is_dir() else []
-    )
+    left = [each for each in os.listdir(work) if not each.startswith(".") and each != LINK] if work.is_dir() else []
     if not left:
         shutil.rmtree(session, ignore_errors=True)
         return None
@@ -76,14 +115,6 @@ def end(session: Path) -> Path | None:
     return work
 
 
-def _clean(base: Path) -> None:
-    """What sessions left that were killed."""
-    for name in os.listdir(base) if base.is_dir() else ():
-        pid = name.partition("-")[0]
-        if pid.isdigit() and not os.path.exists(f"/proc/{pid}"):
-            end(base / name)
-
-
 def _environment(catalog: Catalog, name: str) -> Environment:
     found = catalog.project.environment(name)
     if found is None:
@@ -92,24 +123,64 @@ def _environment(catalog: Catalog, name: str) -> Environment:
     return found
 
 
-def _limits(catalog: Catalog, session: Path) -> Limits:
-    """Hidden are all that runs keep, the sources' files, and the user's home; the project is there, if it is in one of them."""
-    root = catalog.opened.root
-    home = os.path.expanduser("~")
-    files = [os.fspath(path) for source in catalog.project.sources for path in _files(root, source.options)]
-    hidden = (os.fspath(root / ".payoff"), *files, *([home] if os.path.isdir(home) and home != "/" else []))
-    return Limits(folder=os.fspath(session), hidden=hidden, visible=(os.fspath(root),))
+def _exact(keeper: Keeper, environment: Environment) -> None:
+    """Refuse an environment that is not what its lock says, or whose lock is not what pyproject.toml asks for."""
+    found = keeper.inspect(environment)
+    if found.lock == "stale":
+        file = Path(environment.folder, "uv.lock")
+        raise UserError(
+            f"the lock of environment {environment.name} does not match its pyproject.toml",
+            code="PO-X001",
+            expected="a uv.lock made from the pyproject.toml beside it",
+            remedy=f"payoff environments lock {environment.name}, then commit {file}",
+            where=Where(os.fspath(file)),
+        )
+    if found.installed == "changed":
+        raise UserError(
+            f"what is installed for environment {environment.name} is not what its lock says: {found.said}",
+            code="PO-X024",
+            expected="packages that nobody changed since they were installed",
+            remedy=f"rm -r .payoff/environments/{environment.digest}; the next command installs it again",
+        )
 
 
-def _files(root: Path, options: dict[str, object]) -> list[Path]:
-    """What of a source's options is a file or folder of the project; of a pattern, the folder that it is in."""
-    found = []
+def _hidden(catalog: Catalog) -> tuple[str, ...]:
+    """All that runs keep, the sources' files, what git keeps of them, passwords in `.env`, and the user's home. The project is there, also if it is in one of them."""
+    root, project = catalog.opened.root, catalog.project
+    hidden = [root / ".payoff", root / ".env", Path.home()]
+    options = (
+        *(source.options for source in project.sources),
+        *(sink.options for sink in project.sinks),
+        project.store,
+    )
+    hidden += [path for each in options for path in _files(root, each)]
+    hidden += _history(root)
+    return tuple(os.fspath(path) for path in hidden if path.parent != path)
+
+
+def _files(root: Path, options: Mapping[str, object]) -> list[Path]:
+    """What of some options is a file or folder; of a pattern, the folder that it is in, or where that has the project, the files."""
+    found: list[Path] = []
     for value in options.values():
-        plain = str(value).partition("*")[0] if isinstance(value, str) else ""
-        path = root / (plain if plain == value else os.path.dirname(plain))
-        if plain and path.exists() and path != root and root in path.parents:
-            found.append(path)
+        if not isinstance(value, str) or not value or "://" in value.removeprefix("file://"):
+            continue
+        path = Path(os.path.normpath(root / value.removeprefix("file://")))
+        folder = next((each for each in (path, *path.parents) if "*" not in os.fspath(each)), path)
+        if folder != root and folder not in root.parents:
+            found += [folder] if folder.exists() else []
+        elif folder != path:
+            found += folder.glob(os.fspath(path.relative_to(folder)))
     return found
+
+
+def _history(root: Path) -> list[Path]:
+    """The folder of git that the project is in, and of a worktree the repository's: tables that were committed are in it."""
+    mark = next((each / ".git" for each in (root, *root.parents) if (each / ".git").exists()), None)
+    if mark is None or mark.is_dir():
+        return [mark] if mark else []
+    named = mark.read_text(encoding="utf-8").partition("gitdir:")[2].strip()
+    folder = Path(os.path.normpath(mark.parent / named))
+    return [mark, folder.parents[1] if folder.parent.name == "worktrees" else folder]
 
 
 def _tables(catalog: Catalog, wanted: Sequence[str], folder: Path, tell: Callable[[str], None]) -> None:
@@ -140,15 +211,35 @@ def _tables(catalog: Catalog, wanted: Sequence[str], folder: Path, tell: Callabl
 
 def _table(catalog: Catalog, name: str, artifact: Artifact, folder: Path) -> str:
     engine, store = catalog.opened.kit.engine, catalog.opened.kit.store
-    charter = catalog.project.charter
     columns, masked = masking(catalog, name, artifact)
-    cut = name != TRAIN and charter.split.on in artifact.columns
-    where = f" where not {split.held(charter)}" if cut else ""
+    cut, away = _cut(catalog, name, artifact)
+    where = f" where {cut}" if cut else ""
     shown = [each for each in artifact.columns if each not in masked]
     audit.write_down(catalog, audit.by_hand(catalog, name, shown, "sandbox", artifact.rows or 0))
-    engine.transform(f"select {columns} from t{where}", {"t": store.path(artifact)}, folder / f"{name}.arrow")
+    engine.transform(f"select {columns} from t{where}", {"t": store.path(artifact), **away}, folder / f"{name}.arrow")
     rows = engine.query("select count(*) as n from t", {"t": folder / f"{name}.arrow"}).to_pylist()[0]["n"]
     said = [count(rows, "row"), count(len(artifact.columns), "column")]
     said += [f"masked: {', '.join(masked)}"] if masked else []
     said += ["without the rows that are held out"] if cut and rows < (artifact.rows or 0) else []
     return ", ".join(said)
+
+
+def _cut(catalog: Catalog, name: str, artifact: Artifact) -> tuple[str, dict[str, Path]]:
+    """The condition that keeps held-out rows away, and the tables that it needs besides: by the split's column, or by the ids that the newest run held out."""
+    charter = catalog.project.charter
+    if name == TRAIN:
+        return "", {}
+    if charter.split.on in artifact.columns:
+        return f"not {split.held(charter)}", {}
+    held = next((each for each in map(_held, reversed(catalog.records)) if each is not None), None)
+    if held is None or charter.decision.id not in artifact.columns or not catalog.opened.kit.store.has(held):
+        return "", {}
+    id_ = column(charter.decision.id)
+    return f"({id_} is null or {id_} not in (select {id_} from h where {id_} is not null))", {
+        "h": catalog.opened.kit.store.path(held)
+    }
+
+
+def _held(record: RunRecord) -> Artifact | None:
+    kept = next((stage.extra.get("holdout") for stage in record.stages if stage.name == "split"), None)
+    return msgspec.convert(kept, Artifact) if kept else None

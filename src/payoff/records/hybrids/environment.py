@@ -41,8 +41,10 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
     `folder` has `tables` (Arrow IPC files, and `tables.json`: name -> a few words about it) and `work`, where the command begins and which alone it can write to. `hidden` are folders and files that
     it does not see, `visible` folders inside of those that it sees all the same; everything else it can read.
+    Without `network` it reaches no other program but its own, also not on this machine.
     """
 
     folder: str
     hidden: tuple[str, ...] = ()
     visible: tuple[str, ...] = ()
+    network: bool = True

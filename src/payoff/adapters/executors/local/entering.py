@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from payoff.base.errors import UserError
+from payoff.base.errors import OutsideError, UserError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -48,16 +48,27 @@ def enter(place: Path, root: Path, command: Sequence[str], limits: Limits, tell:
     _write(folder / "lib" / "payoff_tables.py", _TABLES.format(init=f"{_WORKER}/__init__.py", worker=_WORKER, **names))
     _write(home / ".ipython/profile_default/startup/00-tables.py", _CELLS.format(**names))
     order: dict[str, Any] = {
+        "parent": os.getpid(),
         "argv": _argv(place, command, environ, _PROMPT.format(**names)),
         "environ": environ,
         "home": os.fspath(home),
         "hidden": [os.path.realpath(each) for each in limits.hidden],
         "shown": [
-            os.path.realpath(each) for each in (*limits.visible, str(folder), str(place), *_interpreter(place), _WORKER)
+            *_interpreter(place),
+            *(os.path.realpath(each) for each in (*limits.visible, os.fspath(folder), os.fspath(place), _WORKER)),
         ],
-        "enclose": _encloses(folder),
+        "network": limits.network,
+        "enclose": _encloses(folder, network=limits.network),
+        "remove": [os.fspath(folder / name) for name in ("tables", "lib", "order.json")],
     }
     if not order["enclose"]:
+        if not limits.network:
+            raise OutsideError(
+                "this machine allows no user namespaces, so that no command can be kept from the network",
+                code="PO-X027",
+                expected="user namespaces (sysctl kernel.unprivileged_userns_clone, user.max_user_namespaces)",
+                remedy="allow them, or payoff sandbox without --no-network",
+            )
         tell(
             "this machine allows no user namespaces: nothing keeps the command from writing elsewhere, or from reading the project's own files and store; "
             "its home, its temporary folder and its variables are apart all the same"
@@ -77,9 +88,15 @@ def _run(order: dict[str, Any], folder: Path) -> int:
     return done.returncode if done.returncode >= 0 else 128 - done.returncode
 
 
-def _encloses(folder: Path) -> bool:
+def _encloses(folder: Path, *, network: bool) -> bool:
     """Whether this machine lets a command be enclosed: tried with one that does nothing."""
-    order = {"argv": ["/bin/sh", "-c", "exit 77"], "environ": {}, "home": os.fspath(folder), "hidden": [], "shown": [], "enclose": True}  # fmt: skip
+    order: dict[str, Any] = {
+        "argv": ["/bin/sh", "-c", "exit 77"],
+        "environ": {},
+        "home": os.fspath(folder),
+        "enclose": True,
+    }
+    order |= {"hidden": [], "shown": [], "remove": [], "network": network, "parent": os.getpid()}
     file = folder / "order.json"
     file.write_text(json.dumps(order), encoding="utf-8")
     done = subprocess.run([sys.executable, "-I", _JAIL, os.fspath(file)], check=False, capture_output=True)
@@ -88,7 +105,13 @@ def _encloses(folder: Path) -> bool:
 
 def _argv(place: Path, command: Sequence[str], environ: dict[str, str], prompt: str) -> list[str]:
     if not command:
-        return [os.fspath(place / "bin" / "python"), "-s", "-c", prompt]
+        cells = place / "bin" / "ipython"
+        typed = sys.stdin is not None and sys.stdin.isatty()
+        return (
+            [os.fspath(cells)]
+            if typed and cells.exists()
+            else [os.fspath(place / "bin" / "python"), "-s", "-c", prompt]
+        )
     found = shutil.which(command[0], path=environ["PATH"])
     if found is None:
         raise UserError(
@@ -119,9 +142,13 @@ def _environ(place: Path, home: Path, lib: Path) -> dict[str, str]:
 
 
 def _interpreter(place: Path) -> list[str]:
-    """Where the sandbox's Python itself is."""
-    binary = os.path.realpath(place / "bin" / "python")
-    return [os.path.dirname(os.path.dirname(binary))]
+    """Where the sandbox's Python itself is, and each folder on the way of links there: one of them may be in a folder that is hidden."""
+    found: list[str] = []
+    binary = os.fspath(place / "bin" / "python")
+    while os.path.islink(binary):
+        binary = os.path.normpath(os.path.join(os.path.dirname(binary), os.readlink(binary)))
+        found.append(os.path.dirname(os.path.dirname(binary)))
+    return [*found, os.path.dirname(os.path.dirname(os.path.realpath(binary)))]
 
 
 def _write(file: Path, text: str) -> None:

@@ -1,21 +1,27 @@
 """Runs a command that can write to one folder only; started as a program of its own, with the standard library.
 
 User namespaces of Linux do it without any rights: everything is mounted read-only, some folders are covered by empty ones, and the command has no capability to
-undo it. The first argument names a file with one JSON document: `argv`, `environ`, `home`, `shown`, `hidden`, `enclose`.
+undo it. The first argument names a file with one JSON document: `argv`, `environ`, `home`, `shown`, `hidden`, `network`,
+`enclose`, `remove` (what goes when whoever asked for it is killed).
 """
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
+import fcntl
 import json
 import os
+import shutil
 import signal
+import socket
+import struct
 import sys
 from pathlib import Path
 from typing import Any
 
-_NEWNS, _NEWUSER, _NEWPID = 0x00020000, 0x10000000, 0x20000000
+_NEWNS, _NEWIPC, _NEWUSER, _NEWPID, _NEWNET = 0x00020000, 0x08000000, 0x10000000, 0x20000000, 0x40000000
+_SIOCSIFFLAGS, _IFF_UP = 0x8914, 1
 _BIND, _REC, _PRIVATE = 4096, 16384, 1 << 18
 _MOUNT_SETATTR, _AT_FDCWD, _AT_RECURSIVE, _RDONLY = 442, -100, 0x8000, 1
 _PDEATHSIG, _NO_NEW_PRIVS, _CAPBSET_DROP, _SECUREBITS, _NOROOT = 1, 38, 24, 28, 3
@@ -28,17 +34,41 @@ class _Attributes(ctypes.Structure):
 
 
 def main(order: dict[str, Any]) -> int:
-    """Run the command; answers its exit code."""
+    """Run the command; answers its exit code. When whoever asked for it dies, so does the command, and what it had goes."""
     for number in (signal.SIGINT, signal.SIGQUIT):  # the command's business
         signal.signal(number, signal.SIG_IGN)
-    _libc.prctl(_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if not order["enclose"]:
-        return _wait(_start(order, apart=False))
-    if not enclose():
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+    begun = os.fork()
+    if begun == 0:
+        _die_with_parent()
+        os._exit(_enclosed(order) if order["enclose"] else _wait(_start(order, apart=False)))
+
+    def stop(*_: object) -> None:
+        os.kill(begun, signal.SIGKILL)  # and its own with it, the first of which ends all others
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(begun, 0)
+        for path in order["remove"]:
+            if os.path.isdir(path):
+                shutil.rmtree(path, ignore_errors=True)
+            elif os.path.exists(path):
+                os.unlink(path)
+        os._exit(128 + signal.SIGTERM)
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, stop)
+    _libc.prctl(_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    if os.getppid() != order["parent"]:  # it died before
+        stop()
+    return _wait(begun)
+
+
+def _enclosed(order: dict[str, Any]) -> int:
+    if not enclose(network=order["network"]):
         return 126
     first = os.fork()
     if first == 0:  # the first process of its own numbering: when it ends, all that is left of the command does
-        _libc.prctl(_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        _die_with_parent()
         try:
             restrict(order)
         except OSError as error:
@@ -50,14 +80,21 @@ def main(order: dict[str, Any]) -> int:
     return _wait(first)
 
 
-def enclose() -> bool:
+def _die_with_parent() -> None:
+    _libc.prctl(_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+
+
+def enclose(*, network: bool) -> bool:
     """Namespaces of its own; False where this machine does not allow them."""
     user, group = os.geteuid(), os.getegid()
-    if _libc.unshare(_NEWUSER | _NEWNS | _NEWPID) != 0:
+    if _libc.unshare(_NEWUSER | _NEWNS | _NEWPID | _NEWIPC | (0 if network else _NEWNET)) != 0:
         return False
     Path("/proc/self/setgroups").write_text("deny", encoding="ascii")
     Path("/proc/self/uid_map").write_text(f"{user} {user} 1", encoding="ascii")
     Path("/proc/self/gid_map").write_text(f"{group} {group} 1", encoding="ascii")
+    if not network:
+        with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as door:
+            fcntl.ioctl(door, _SIOCSIFFLAGS, struct.pack("16sH14s", b"lo", _IFF_UP, b""))  # its own loopback
     return True
 
 
@@ -91,7 +128,7 @@ def _start(order: dict[str, Any], *, apart: bool) -> int:
         for number in (signal.SIGINT, signal.SIGQUIT):
             signal.signal(number, signal.SIG_DFL)
         if not apart:
-            _libc.prctl(_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+            _die_with_parent()
         _libc.prctl(_NO_NEW_PRIVS, 1, 0, 0, 0)
         if apart:
             _libc.prctl(_SECUREBITS, _NOROOT, 0, 0, 0)  # root's command is no more than root's command
