@@ -120,8 +120,8 @@ class Said:
 
 
 def tree(root: Path) -> dict[str, tuple[int, int]]:
-    """All files of the project, its store included, but the ledger and the environments."""
-    files = (path for path in root.rglob("*") if path.is_file() and "environments" not in path.parts)
+    """All files of the project, its store included, but the ledger, the environments, and git's objects, which Payoff has git look at when a project is loaded."""
+    files = (path for path in root.rglob("*") if path.is_file() and not {"environments", "objects"} & set(path.parts))
     facts = {str(path.relative_to(root)): path.stat() for path in files}
     return {name: (each.st_mtime_ns, each.st_size) for name, each in facts.items() if name not in LEDGER}
 
