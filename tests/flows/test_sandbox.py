@@ -120,8 +120,9 @@ class Said:
 
 
 def tree(root: Path) -> dict[str, tuple[int, int]]:
-    """All files of the project, its store included, but the ledger, the environments, and git's objects, which Payoff has git look at when a project is loaded."""
-    files = (path for path in root.rglob("*") if path.is_file() and not {"environments", "objects"} & set(path.parts))
+    """All files of the project, its store included, but the ledger, the environments, and what Payoff has of a project that it loads (git's objects are looked at)."""
+    away = {"environments", "objects", "cache"}
+    files = (path for path in root.rglob("*") if path.is_file() and not away & set(path.parts))
     facts = {str(path.relative_to(root)): path.stat() for path in files}
     return {name: (each.st_mtime_ns, each.st_size) for name, each in facts.items() if name not in LEDGER}
 
@@ -243,7 +244,7 @@ def test_a_prompt(root: Path) -> None:
         until(b">>> ")
         os.write(ours, b"def rows(): return customers.num_rows\n\nprint('n', rows() > 10)\n")
         until(b"n True")
-        os.write(ours, b"import time; print('beg' + 'un', flush=True); time.sleep(600)\n")
+        os.write(ours, b"import time; print('beg' + 'un', flush=True); [time.sleep(0.01) for _ in range(60_000)]\n")
         until(b"begun")
         os.write(ours, b"\x03")
         until(b"KeyboardInterrupt")
@@ -336,6 +337,16 @@ def test_the_network_is_there_unless_it_is_not_wanted(enter: Callable[..., Said]
         )
         enter("python", "-c", program, tables=["rates"])
         assert "ConnectionRefusedError" in enter("python", "-c", program, tables=["rates"], network=False, code=1).err
+
+
+@enclosed
+def test_services_of_the_machine_are_not_reached(tmp_path: Path, enter: Callable[..., Said]) -> None:
+    """A socket that any program may use would be written to also where the disk is read-only."""
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tmp_path / "s"))
+        server.listen()
+        program = f"import socket; socket.socket(socket.AF_UNIX).connect({str(tmp_path / 's')!r})"
+        assert "FileNotFoundError" in enter("python", "-c", program, tables=["rates"], code=1).err
 
 
 def test_what_cannot_be_done(root: Path) -> None:

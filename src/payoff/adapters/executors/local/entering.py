@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 _JAIL = os.path.join(os.path.dirname(os.path.abspath(__file__)), "jail.py")
 _WORKER = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "..", "worker"))
 _PASSED = ("TERM", "COLORTERM", "LANG", "LANGUAGE", "TZ", "COLUMNS", "LINES", "NO_COLOR")
+# Hidden: sockets of services, which can be written to on a read-only disk, and files of other programs.
+_PLACES = tuple(f"/{name}" for name in ("run", "tmp", "var/tmp"))
 _SYSTEM = ("/usr/local/bin", "/usr/bin", "/bin")
 # The module that has the tables: our files in the sandbox are the package `_payoff_worker`, in the way of no module of the user's.
 _TABLES = """\
@@ -52,10 +54,11 @@ def enter(place: Path, root: Path, command: Sequence[str], limits: Limits, tell:
         "argv": _argv(place, command, environ, _PROMPT.format(**names)),
         "environ": environ,
         "home": os.fspath(home),
-        "hidden": [os.path.realpath(each) for each in limits.hidden],
+        "hidden": [os.path.realpath(each) for each in (*limits.hidden, *_PLACES)],
         "shown": [
             *_interpreter(place),
-            *(os.path.realpath(each) for each in (*limits.visible, os.fspath(folder), os.fspath(place), _WORKER)),
+            *_names(),
+            *(os.path.realpath(each) for each in (*limits.visible, os.fspath(folder), os.fspath(place), os.path.dirname(_WORKER))),
         ],
         "network": limits.network,
         "enclose": _encloses(folder, network=limits.network),
@@ -139,6 +142,12 @@ def _environ(place: Path, home: Path, lib: Path) -> dict[str, str]:
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONHASHSEED": "0",
     }
+
+
+def _names() -> list[str]:
+    """The folder that says which server knows the names of machines, where it is one that is hidden."""
+    folder = os.path.dirname(os.path.realpath("/etc/resolv.conf"))
+    return [folder] if folder.startswith("/run/") else []
 
 
 def _interpreter(place: Path) -> list[str]:
