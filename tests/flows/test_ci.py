@@ -65,15 +65,17 @@ def test_a_loss_is_red_and_a_gain_is_not(clean: Any) -> None:
     assert git(clean, "symbolic-ref", "--short", "HEAD")  # the branch that was there is there again
 
 
-def test_what_a_label_forbids_is_red_with_the_reason(clean: Any) -> None:
-    """A column turns out to be a secret, which no model may learn: nothing runs."""
+def test_a_column_that_leaks_is_red_with_the_reason(clean: Any) -> None:
+    """A column that is a secret is given to the model: nothing runs, and its way is shown."""
+    clean.change("contracts/customers.yaml", "required: true, classification: personal, logicalT", "required: true, classification: secret, logicalT")
+    commit(clean, "sql/examples.sql", "churned, name", "churned")
     main = git(clean, "rev-parse", "HEAD")
     before = len(clean.runs())
-    commit(clean, "contracts/customers.yaml", "required: true, classification: personal", "required: true, classification: secret")
+    commit(clean, "sql/examples.sql", "churned", "churned, name")
     said = judge(clean, main, code=2)
     assert "payoff check refuses this change" in said
-    assert "customers.name" in said
-    assert "PO-F" in said
+    assert "PO-F004" in said
+    assert "customers.name is secret" in said
     assert len(clean.runs()) == before
 
 

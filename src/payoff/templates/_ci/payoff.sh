@@ -19,7 +19,7 @@ fi
 say() { # the comment of a change that did not get to its money: a title, and the file with what was said
   {
     printf '<!-- payoff -->\n\n## ✗ Payoff: %s\n\n' "$1"
-    sed 's/^/    /' "$2"
+    sed -e '/^In plain words/,$d' -e 's/^/    /' "$2"
   } >"$comment"
   cat "$2" >&2
 }
