@@ -13,14 +13,14 @@ from payoff.base.errors import UserError
 from payoff.base.text import did_you_mean
 from payoff.flows.comparing import hybrids, laboratory, together
 from payoff.flows.comparing.place import FOLDER, Place, find_anywhere
-from payoff.flows.comparing.rebuilding import rebuild
+from payoff.flows.comparing.rebuilding import rebuild, sides
 from payoff.flows.opening import open_past
 from payoff.ports.observer import silent
-from payoff.project.past import charter, locks
+from payoff.project.past import locks
 from payoff.records.answers.why import Expected, Why
 from payoff.records.hybrids.attribution import Measured
 from payoff.reproduction import attribute as search
-from payoff.reproduction.factors import Side, factors
+from payoff.reproduction.factors import factors
 from payoff.reproduction.noise import SMALL
 from payoff.reproduction.splicing.splice import Unfit
 from payoff.reproduction.versions import first_changed
@@ -54,7 +54,7 @@ def why(request: WhyRequest, tell: Observer = silent, announce: Announce = lambd
     _known_metric(metric, first, last)
     with Place(past) as place:
         a, b = rebuild(place, first), rebuild(place, last)
-        found = factors(*(Side(record=each.record, project=each.project, charter=_charter(each)) for each in (a, b)))
+        found = factors(*sides(place, a, b))
         expected = _expected(found, first, last)
         answer = Why(
             a=first.run,
@@ -225,10 +225,6 @@ def _ascending(factor: Factor) -> tuple[str, str]:
         return [int(each) for each in parts]
 
     return (factor.a, factor.b) if numbers(factor.a) <= numbers(factor.b) else (factor.b, factor.a)
-
-
-def _charter(side: Rebuilt) -> dict[str, object]:
-    return charter.leaves((side.root / hybrids.CHARTER).read_text(encoding="utf-8"))
 
 
 def _expected(found: tuple[Factor, ...], first: RunRecord, last: RunRecord) -> Expected:
