@@ -32,12 +32,12 @@ def wheel(folder: Path, name: str, version: str, *needs: str) -> None:
         file.writestr(f"{info}/RECORD", f"{name}.py,,\n{info}/METADATA,,\n{info}/WHEEL,,\n{info}/RECORD,,\n")
 
 
-def project(folder: Path, wheels: Path, *asked: str, more: str = "") -> Path:
+def project(folder: Path, wheels: Path, *asked: str, more: str = "", links: str = "") -> Path:
     folder.mkdir()
     pins = ", ".join(f'"{each}"' for each in asked)
     (folder / "pyproject.toml").write_text(
         f'[project]\nname = "x"\nversion = "0"\nrequires-python = ">=3.10"\ndependencies = [{pins}]\n'
-        f'[tool.uv]\npackage = false\nno-index = true\nfind-links = ["{wheels}"]\n{more}'
+        f'[tool.uv]\npackage = false\nno-index = true\nfind-links = [{links}"{wheels}"]\n{more}'
     )
     subprocess.run([uv.find_uv_bin(), "lock", "-q", "--project", str(folder)], check=True, cwd=folder)
     return folder
@@ -202,3 +202,42 @@ def test_a_machine_without_a_network(index: Index, tmp_path: Path) -> None:
         mixer.mix(first, second, {"alpha": "1.2", "beta": "1.0"}, tmp_path / "uncached")
     assert caught.value.code == "PO-X020"
     assert not os.path.exists(tmp_path / "uncached/uv.lock")
+
+
+def test_places_that_only_the_second_takes_packages_from(wheels: Path, tmp_path: Path) -> None:
+    """And a package that one of the two wants in spite of what others say of it."""
+    wheel(tmp_path / "more", "gamma", "1.0", "alpha<2")
+    first = project(tmp_path / "a", wheels, "alpha==1.0")
+    second = project(
+        tmp_path / "b", wheels, "alpha==2.0", "gamma==1.0",
+        more='override-dependencies = ["alpha==2.0"]\nconstraint-dependencies = ["beta<1"]\n',
+        links=f'"{tmp_path / "more"}", ',
+    )  # fmt: skip
+    mixer: Any = connect("payoff.mixers:locks", tmp_path)
+    assert mixer.mix(first, second, {"alpha": "2.0", "gamma": "1.0"}, tmp_path / "mixed/one") == ""
+    assert mixer.mix(first, second, {"alpha": "1.2", "gamma": "1.0"}, tmp_path / "mixed/two") == ""
+    assert sorted(each.name for each in (tmp_path / "mixed").iterdir()) == ["one", "two"]
+
+
+def test_what_says_nothing_of_packages_is_no_answer(wheels: Path, tmp_path: Path) -> None:
+    """A setting that uv does not take makes no version guilty; nothing is left of the attempt."""
+    first, second = project(tmp_path / "a", wheels, "alpha==1.0"), project(tmp_path / "b", wheels, "alpha==2.0")
+    file = first / "pyproject.toml"
+    file.write_text(file.read_text() + 'index-strategy = "nonsense"\n')
+    mixer: Any = connect("payoff.mixers:locks", tmp_path)
+    with pytest.raises(OutsideError) as caught:
+        mixer.mix(first, second, {"alpha": "2.0"}, tmp_path / "mixed/one")
+    assert caught.value.code == "PO-X040"
+    assert list((tmp_path / "mixed").iterdir()) == []
+
+
+def test_local_versions_and_many_of_them(tmp_path: Path) -> None:
+    """`+cpu` is no bound; the oldest of very many are there too."""
+    wheels = tmp_path / "many"
+    for version in ("1.0+cpu", *(f"1.{n}" for n in range(1, 70)), "2.0+cpu"):
+        wheel(wheels, "alpha", version)
+    first = project(tmp_path / "a", wheels, "alpha==1.0+cpu")
+    found = connect("payoff.mixers:locks", tmp_path).versions("alpha", "1.0+cpu", "2.0+cpu", first)
+    assert found[:2] == ("1.1", "1.2")
+    assert found[-1] == "2.0+cpu"
+    assert len(found) == 70
