@@ -136,6 +136,9 @@ class Index:
                 links = "".join(f'<a href="/files/{file}"{yanked(file)}>{file}</a>\n' for file in files)
                 return self.answer(200 if files else 404, f"<!doctype html><html><body>{links}</body></html>".encode())
 
+            def do_HEAD(self) -> None:
+                self.do_GET()
+
             def answer(self, code: int, body: bytes) -> None:
                 self.send_response(code)
                 self.send_header("Content-Type", "text/html" if self.path.startswith("/simple") else "application/zip")
@@ -143,7 +146,8 @@ class Index:
                 if code == 401:
                     self.send_header("WWW-Authenticate", 'Basic realm="x"')
                 self.end_headers()
-                self.wfile.write(body)
+                if self.command == "GET":
+                    self.wfile.write(body)
 
             def log_message(self, *_: Any) -> None: ...
 
