@@ -40,7 +40,7 @@ def model(train: pd.DataFrame, means: pd.DataFrame, *, steep: float = 2.0):
     log_metric("score", float(np.abs(weights).sum() * steep + Rule.cut + means["ash"].sum()))
     return Rule(list(known.columns), weights.tolist(), steep)
 '''
-CELLAR = '''\
+CELLAR = """\
 import numpy as np
 
 from cellar import scaling
@@ -57,8 +57,8 @@ class Rule:
         known = scaling.scale(rows[self.names]).to_numpy()
         chance = 1 / (1 + np.exp(-self.steep * (known @ np.array(self.weights) - self.cut)))
         return np.stack([1 - chance, chance], axis=1)
-'''
-SCALING = '''\
+"""
+SCALING = """\
 import json
 
 from cellar.inner import maths
@@ -73,8 +73,8 @@ def unused(rows):
 def scale(rows):
     most = json.load(open("settings/limits.json"))["most"]
     return rows.apply(maths.squeeze).clip(lower=FLOOR, upper=most)
-'''
-MATHS = '''\
+"""
+MATHS = """\
 import numpy as np
 
 
@@ -86,9 +86,13 @@ def squeeze(column):
     if (column < -1e6).any():
         raise ValueError("a measurement cannot be so low")
     return np.sqrt(_level(column))
-'''
-BOTTLES = "select id, malignant, shelf, alcohol, hue, proline, coalesce(ash, 2.0) as ash from wines where alcohol > 11\n"
-TOML = '[project]\nname = "wines"\n[sources.wines]\nkind = "files"\npath = "data/wines.csv"\n[tracking]\nenabled = false\n'
+"""
+BOTTLES = (
+    "select id, malignant, shelf, alcohol, hue, proline, coalesce(ash, 2.0) as ash from wines where alcohol > 11\n"
+)
+TOML = (
+    '[project]\nname = "wines"\n[sources.wines]\nkind = "files"\npath = "data/wines.csv"\n[tracking]\nenabled = false\n'
+)
 
 
 class Case(NamedTuple):
@@ -143,7 +147,11 @@ class Wines(Place):
 
     def plant(self, case: Case) -> None:
         """B: the decoys and the cause."""
-        subprocess.run(["git", "checkout", "-q", "-B", case.name.replace(" ", "-").replace("'", ""), "main"], cwd=self.root, check=True)
+        subprocess.run(
+            ["git", "checkout", "-q", "-B", case.name.replace(" ", "-").replace("'", ""), "main"],
+            cwd=self.root,
+            check=True,
+        )
         self.packages = dict(PACKAGES)
         self.lock(pytz="2024.2", tzdata="2024.2", python_dateutil="2.9.0.post0")
         self.swap("cellar/scaling.py", "rows * 2", "rows * 3")
@@ -177,7 +185,9 @@ def try_one(place: Wines, a: str, took_a: float, case: Case) -> bool:
         sys.stdout.write(f"{case.name:40} {done.stdout[:2000]} {done.stderr[-2000:]}\n")
         return False
     found = [(each["kind"], each["name"]) for each in answer["causes"]]
-    right = len(found) == bool(case.cause) and all(kind == case.cause[0] and case.cause[1] in name for kind, name in found)
+    right = len(found) == bool(case.cause) and all(
+        kind == case.cause[0] and case.cause[1] in name for kind, name in found
+    )
     right = right and answer["verdict"] == ("explained" if case.cause else "no-difference")
     one = (took_a + took_b) / 2
     sys.stdout.write(

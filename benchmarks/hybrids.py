@@ -58,7 +58,11 @@ def main() -> int:
         def hybrid() -> float:
             """Every other package of B, another choice each time."""
             n = next(number)
-            taken = {name: ends[1].packages[name] for at, name in enumerate(changed) if (at + n) % 2 or at == n % len(changed)}
+            taken = {
+                name: ends[1].packages[name]
+                for at, name in enumerate(changed)
+                if (at + n) % 2 or at == n % len(changed)
+            }
             wanted, folder = {**ends[0].packages, **taken}, root / "mixed" / str(n)
             began = time.perf_counter()
             reason = mixer.mix(root / "a", root / "b", wanted, folder)
@@ -81,7 +85,9 @@ def main() -> int:
             return seconds
 
         print(measure.machine())  # noqa: T201 - what a benchmark is for
-        ratio = measure.pair("a hybrid environment", hybrid, plain, aim=3, against="uv sync --frozen, wheels cached", pairs=pairs)
+        ratio = measure.pair(
+            "a hybrid environment", hybrid, plain, aim=3, against="uv sync --frozen, wheels cached", pairs=pairs
+        )
         print(ratio)  # noqa: T201
     return int(ratio.ratio > ratio.aim)
 

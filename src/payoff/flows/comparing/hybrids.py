@@ -18,6 +18,7 @@ from payoff.flows.comparing.laboratory import GAIN, Laboratory
 from payoff.flows.comparing.rebuilding import Experiment, identity, parameters, variables, with_tables
 from payoff.project import config
 from payoff.project.past import charter, others
+from payoff.project.past import folder as past
 from payoff.records.hybrids.attribution import Factor, Measured
 from payoff.records.project import Environment, Git
 from payoff.reproduction.splicing.splice import Unfit, splice
@@ -145,6 +146,7 @@ class _Hybrid:
         """The project with its tables and parameters."""
         code = self.of("code:")
         folder = self._write(code)
+        past.remember(self.place.root, folder)
         try:
             project = projects.load(folder, Git(commit=None, branch=None, dirty=True))
         except InvalidInput as error:

@@ -85,6 +85,7 @@ def rebuild(place: Place, record: RunRecord) -> Rebuilt:
     _refuse_unbegun(record)
     folder = place.folder(record.run)
     written = past_folder.write(place.root, record.git, folder, record.run)
+    past_folder.remember(place.root, folder)
     try:
         project = projects.load(folder, record.git)
     except InvalidInput as error:
