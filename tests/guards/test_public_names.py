@@ -14,7 +14,7 @@ import payoff
 from payoff import extend
 
 HOUSE = Path(payoff.__file__).parent
-PUBLIC = {"__version__", "columns", "log_metric", "step"}
+PUBLIC = {"__version__", "as_of", "columns", "facts", "log_metric", "step"}
 # To take a name out of here is to break somebody's adapter: deprecate it first.
 EXTEND = {
     "Accept", "AdbcSource", "Artifact", "Bug", "Calibration", "CapacitySpec", "Cell", "Charter", "CheckResult", "Column", "CommonSolution", "Contract", "Costs", "Decision",

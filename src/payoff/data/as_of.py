@@ -54,8 +54,8 @@ def check(join: Join, shapes: Mapping[str, Sequence[Field]]) -> None:
                 f"the join {join.name} would have two columns named {twice[0]}: {join.rows} has it already",
                 code="PO-D061",
                 expected="names that the rows do not have",
-                remedy=f'write prefix = "{facts.table}_" in [joins.{join.name}.as_of.{facts.table}], then: payoff check',
-                where=Where("payoff.toml", facts.line),
+                remedy=f'write prefix = "{facts.table}_" for the facts of {facts.table} in {join.file}:{facts.line}, then: payoff check',
+                where=Where(join.file, facts.line),
             )
 
 
@@ -66,8 +66,8 @@ def _there(join: Join, table: str, names: Sequence[str], columns: Mapping[str, s
                 f"the join {join.name} names the column {name}, which {table} does not have",
                 code="PO-D060",
                 expected=did_you_mean(name, columns),
-                remedy=f"correct the name in payoff.toml:{line}, then: payoff check",
-                where=Where("payoff.toml", line),
+                remedy=f"correct the name in {join.file}:{line}, then: payoff check",
+                where=Where(join.file, line),
             )
 
 
@@ -81,8 +81,8 @@ def _kind(join: Join, table: str, name: str, kind: str, line: int) -> str:
         f"the join {join.name} takes {name} of {table} as a time, but it is {kind}",
         code="PO-D062",
         expected="a date, or a timestamp (with a time zone: in microseconds at the finest, which is all that the engine keeps of an instant)",
-        remedy=f"cast {name} where {table} is made, or name another column in payoff.toml:{line}",
-        where=Where("payoff.toml", line),
+        remedy=f"cast {name} where {table} is made, or name another column in {join.file}:{line}",
+        where=Where(join.file, line),
     )
 
 
@@ -93,5 +93,5 @@ def _unlike(join: Join, facts: AsOf, name: str, found: str, at: str) -> UserErro
         code="PO-D063",
         expected="times of one kind: only somebody who knows the data can say at which moment a date begins, or in which zone a clock was read",
         remedy=f"make a table in sql/ that says it, as select * replace ({cast} as {name}) from {facts.table}, and join that",
-        where=Where("payoff.toml", facts.line),
+        where=Where(join.file, facts.line),
     )

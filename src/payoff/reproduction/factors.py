@@ -170,7 +170,7 @@ def _code(a: Side, b: Side) -> Iterator[Factor]:
             b=new[:8],
             group=f"code of {name.rpartition('.')[0] or name}",
             testable=not joined,
-            reason="a join declared in payoff.toml changes with all of it" if joined else "",
+            reason="a declared join changes with all of it" if joined else "",
         )
 
 
