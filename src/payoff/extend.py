@@ -22,7 +22,7 @@ from payoff.ports.pushdown import Database
 from payoff.ports.releasing.registry import Registry
 from payoff.ports.releasing.signer import Signer
 from payoff.ports.sink import Sink, check_mode, json_rows, refuse_unjson, taken, unfit
-from payoff.ports.source import Positioned, Source
+from payoff.ports.source import Labelling, Positioned, Source
 from payoff.ports.sql.adbc import AdbcSource
 from payoff.ports.sql.source import SqlSource
 from payoff.ports.store import Erasing, Store
@@ -125,6 +125,7 @@ __all__ = [
     "Kept",
     "Label",
     "LabelSpec",
+    "Labelling",
     "Landing",
     "LandingState",
     "Layer",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from payoff.base.errors import UserError, Where
 from payoff.base.text import did_you_mean
+from payoff.data.lineage.flow import Flow, Flows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,6 +31,27 @@ def query(join: Join, shapes: Mapping[str, Sequence[Field]]) -> str:
     """
     check(join, shapes)
     return join.sql(tuple(field.name for field in shapes[join.rows]))
+
+
+def flows(join: Join, columns: Sequence[str]) -> Flows:
+    """What its columns depend on, by its rule and not by its query: the rows and `columns` are those of `join.rows`, whatever the facts are.
+
+    Which fact is taken, the times and the keys of both tables decide; between facts of the same times, all the columns that are taken.
+    """
+    own = [Flow(name, frozenset({(join.rows, name)}), tables=frozenset({join.rows})) for name in columns]
+    taken = []
+    for facts in join.as_of:
+        times = [name for name in (facts.valid, facts.known) if name]
+        deciding = {(facts.table, name) for name in (*times, *(right for _, right in facts.by), *facts.columns)}
+        deciding |= {(join.rows, name) for name in (join.at, *(left for left, _ in facts.by))}
+        for name in facts.columns:
+            data = (facts.table, name)
+            control = frozenset(deciding - {data})
+            tables = frozenset({join.rows, facts.table})
+            taken.append(Flow(facts.prefix + name, frozenset({data}), control, ("asof join",), tables))
+    every: frozenset[tuple[str, str]] = frozenset().union(*(flow.control for flow in taken))
+    rows, order = Flow("", tables=frozenset({join.rows})), Flow("", ordered=frozenset({join.rows}))
+    return Flows((*own, *taken), rows=rows, order=order, clauses={"join": every})
 
 
 def check(join: Join, shapes: Mapping[str, Sequence[Field]]) -> None:

@@ -45,7 +45,7 @@ def check(project: str | None, against: str | None = None) -> list[Finding]:
         findings += _queries(loaded, kit, schemas) if not lacking else []
         findings += _money(loaded, schemas)
         findings += labels.budgets(loaded)
-        if labels.restricted(loaded) and not any(finding.severity == "error" for finding in findings):
+        if labels.restricted(loaded, kit) and not any(finding.severity == "error" for finding in findings):
             findings += _labels(loaded, kit)
     return findings
 

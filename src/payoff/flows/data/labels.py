@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 def look(opened: Opened, plan: Plan, state: State, request: RunRequest) -> tuple[Context | None, PayoffError | None]:
     """What is known of the run's queries before it, and why it may not begin; both None for a project that restricts nothing."""
-    if not restricted(opened.project):
+    if not restricted(opened.project, opened.kit):
         return None, None
     from payoff.execute import ahead, governing  # bring sqlglot, and few projects come to this
 
@@ -72,11 +72,13 @@ def facts_of(context: Context, places: Mapping[str, Placement] | None = None) ->
     }
     there = places or pushed
     elsewhere = {name: each.zone or home for name, each in there.items() if each.place is not None}
-    return Facts(schemas=context.schemas, compiled=context.compiled, elsewhere=elsewhere)
+    return Facts(schemas=context.schemas, compiled=context.compiled, elsewhere=elsewhere, given=context.given)
 
 
-def restricted(project: Project) -> bool:
+def restricted(project: Project, kit: Kit) -> bool:
     """True when some rule could forbid something; most projects have none, and pay nothing."""
+    if any(kit.capable(source.table, "labels") for source in project.sources):
+        return True  # they may bring labels along
     if any(zone.clearance != "secret" for zone in project.zones) or any(sink.clearance for sink in project.sinks):
         return True
     default = project.labels
