@@ -84,15 +84,17 @@ def refuse(found: Sequence[Finding]) -> None:
 
 
 def inherited(
-    project: Project, columns: Mapping[str, Sequence[str]], queries: Mapping[str, str]
+    project: Project,
+    columns: Mapping[str, Sequence[str]],
+    queries: Mapping[str, str],
+    given: Mapping[str, Mapping[str, Label]] | None = None,
 ) -> tuple[Contract, ...]:
     """The project's contracts, and one more for each table that steps (or the split) made: its columns with the classifications that they
-    inherit. `columns` are those of the tables made so far, `queries` the lazy steps'.
+    inherit. `columns` are those of the tables made so far, `queries` the lazy steps', `given` the labels that came with sources.
     """
-    if not any(column.personal for contract in project.contracts for column in contract.columns):
+    if not given and not any(column.personal for contract in project.contracts for column in contract.columns):
         return project.contracts
-    schemas = {table: Names(tuple(names)) for table, names in columns.items()}
-    labelled = label(project, Facts(schemas=schemas, compiled=queries))
+    labelled = label(project, Facts(schemas=_schemas(columns), compiled=queries, given=given or {}))
     made = [table for table in labelled.columns if project.source(table) is None and table in columns]
     return project.contracts + tuple(
         Contract(
@@ -109,7 +111,29 @@ def inherited(
 
 def of_record(project: Project, record: RunRecord) -> tuple[Contract, ...]:
     """The same from what a run recorded."""
-    return inherited(project, *recorded(record))
+    return inherited(project, *recorded(record), came(project, record))
+
+
+def came(project: Project, record: RunRecord) -> dict[str, dict[str, Label]]:
+    """The labels that held for a run's sources, as far as they are more than what contracts say by themselves."""
+    return {table: labels for table, labels in record.labels.items() if project.source(table) is not None}
+
+
+def lasting(
+    project: Project, record: RunRecord, given: Mapping[str, Mapping[str, Label]]
+) -> dict[str, dict[str, Label]]:
+    """What is to be kept with a run's tables: the labels of their columns, those apart that forbid nothing."""
+    columns, queries = recorded(record)
+    labelled = label(project, Facts(schemas=_schemas(columns), compiled=queries, given=given))
+    found: dict[str, dict[str, Label]] = {}
+    for table, names in columns.items():
+        limits = {name: labelled.label(table, name) for name in (*names, *THERE)}
+        found[table] = {name: each for name, each in limits.items() if each.limits}
+    return {table: limits for table, limits in found.items() if limits}
+
+
+def _schemas(columns: Mapping[str, Sequence[str]]) -> dict[str, Names]:
+    return {table: Names(tuple(names)) for table, names in columns.items()}
 
 
 def recorded(record: RunRecord) -> tuple[dict[str, tuple[str, ...]], dict[str, str]]:

@@ -6,20 +6,45 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from payoff.base.errors import UserError
-from payoff.flows.opening import Past, open_past
+from payoff.flows.opening import Opened, Past, open_past
 from payoff.records.answers.request import RunAnswer
 
 if TYPE_CHECKING:
     from payoff.records.run import RunRecord
 
 
-def show(project: str | None, run: str = "latest") -> RunAnswer:
-    """A run's record (by id, unique beginning of an id, or `latest`) and where to look further."""
+def show(project: str | None, run: str = "latest", reader: str | None = None) -> RunAnswer:
+    """A run's record (by id, unique beginning of an id, or `latest`) and where to look further, as a reader may see it."""
     past = open_past(project)
-    return answer_for(past, *find(past, run))
+    record, tracking = find(past, run)
+    return answer_for(past, seen(past, record, reader), tracking)
 
 
-def predictions(project: str | None, run: str, file: str) -> int:
+def seen(past: Past, record: RunRecord, reader: str | None) -> RunRecord:
+    """The record as a reader may see it; without one, as the reader may for whom the project shows things."""
+    if not isinstance(past, Opened):
+        _refuse_unknown(past, reader)
+        return record
+    if reader is None and not past.project.readers:
+        return record
+    from payoff.flows.data import readers  # brings sqlglot, and few projects name readers
+
+    return readers.shown(past.project, record, readers.reader_of(past.project, reader))
+
+
+def _refuse_unknown(past: Past, reader: str | None) -> None:
+    """Who may see what cannot be known of a project that does not load."""
+    text = (past.root / "payoff.toml").read_text(encoding="utf-8")
+    if reader is not None or "[readers." in text:
+        raise UserError(
+            "the project does not load, so that nobody knows what its readers may see",
+            code="PO-R105",
+            expected="a project that loads",
+            remedy="payoff check, and correct what it says",
+        )
+
+
+def predictions(project: str | None, run: str, file: str, reader: str | None = None) -> int:
     """Write the scored holdout rows of a run as Parquet; answers how many.
 
     Columns: `id`, `outcome`, one `p_<outcome>` per outcome, `action`, one `payoff_<action>` per action: the payoff of that action
@@ -37,8 +62,24 @@ def predictions(project: str | None, run: str, file: str) -> int:
     source = past.kit.store.path(record.predictions)
     target = Path(file)
     target.parent.mkdir(parents=True, exist_ok=True)
-    past.kit.engine.transform("select * from predictions", {"predictions": source}, target)
+    past.kit.engine.transform(
+        f"select {_columns(past, record, reader)} from predictions", {"predictions": source}, target
+    )
     return record.predictions.rows or 0
+
+
+def _columns(past: Past, record: RunRecord, reader: str | None) -> str:
+    """Those that may be seen."""
+    if not isinstance(past, Opened):
+        _refuse_unknown(past, reader)
+        return "*"
+    if reader is None and not past.project.readers:
+        return "*"
+    from payoff.data.names import column as quoted
+    from payoff.flows.data import readers
+
+    who = readers.reader_of(past.project, reader)
+    return "*" if who is None else ", ".join(quoted(name) for name in readers.columns_shown(past.project, record, who))
 
 
 def answer_for(past: Past, record: RunRecord, tracking: dict[str, Any], *, unchanged: bool = False) -> RunAnswer:

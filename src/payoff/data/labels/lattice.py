@@ -40,11 +40,6 @@ def join(labels: Iterable[Label]) -> Label:
     )
 
 
-def _wider(own: frozenset[str] | None, given: frozenset[str] | None) -> bool:
-    """Whether a limit leaves more than another."""
-    return given is not None and (own is None or not own <= given)
-
-
 def _listed(names: frozenset[str] | None) -> str:
     return "any" if names is None else " or ".join(sorted(names)) or "none"
 
@@ -88,17 +83,17 @@ class Labels:
         own = self.label(spec)
         if given is None:
             return None
-        pairs = [
-            (spec.classification, own.level < given.level, f"{own.classification}", given.classification),
-            (spec.residency, _wider(own.zones, given.zones), *(f"in {_listed(each)}" for each in (own.zones, given.zones))),
-            (spec.purposes, _wider(own.purposes, given.purposes), *(f"for {_listed(each)}" for each in (own.purposes, given.purposes))),
-            (
-                spec.retention,
-                given.retention is not None and (own.retention or 0) > given.retention,
-                *(f"kept for {each.retention} days" for each in (own, given)),
-            ),
-        ]  # fmt: skip
-        found = [(mine, theirs) for said, less, mine, theirs in pairs if said is not None and less]
+        found = []
+        if spec.classification is not None and own.level < given.level:
+            found.append((str(own.classification), str(given.classification)))
+        for said, mine, theirs, word in (
+            (spec.residency, own.zones, given.zones, "in"),
+            (spec.purposes, own.purposes, given.purposes, "for"),
+        ):
+            if said is not None and theirs is not None and (mine is None or not mine <= theirs):
+                found.append((f"{word} {_listed(mine)}", f"{word} {_listed(theirs)}"))
+        if spec.retention is not None and given.retention is not None and spec.retention > given.retention:
+            found.append((f"kept for {spec.retention} days", f"kept for {given.retention} days"))
         return (", ".join(mine for mine, _ in found), ", ".join(theirs for _, theirs in found)) if found else None
 
     def declared(self, table: str, column: str) -> Label:

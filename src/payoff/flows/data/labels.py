@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from payoff.base.errors import PayoffError
 from payoff.execute.context import Context
 from payoff.plan.stages import Inline, Transform
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from payoff.records.finding import Finding
     from payoff.records.placement import Placement
     from payoff.records.project import Project
+    from payoff.records.run import RunRecord
 
 
 def look(opened: Opened, plan: Plan, state: State, request: RunRequest) -> tuple[Context | None, PayoffError | None]:
@@ -73,6 +76,23 @@ def facts_of(context: Context, places: Mapping[str, Placement] | None = None) ->
     there = places or pushed
     elsewhere = {name: each.zone or home for name, each in there.items() if each.place is not None}
     return Facts(schemas=context.schemas, compiled=context.compiled, elsewhere=elsewhere, given=context.given)
+
+
+def kept(project: Project, record: RunRecord, seen: Context | None) -> RunRecord:
+    """The record with the labels of its tables' columns: what is kept of them goes by these, too, when contracts no longer speak of a column."""
+    given = seen.given if seen is not None else {}
+    spoken = [column.label for contract in project.contracts for column in contract.columns]
+    if not given and not any(
+        each.retention
+        or each.residency
+        or each.purposes
+        or (each.classification or "public") not in ("public", "internal")
+        for each in (*spoken, project.labels)
+    ):
+        return record
+    from payoff.execute import governing  # brings sqlglot, which such a run had
+
+    return replace(record, labels=governing.lasting(project, record, given))
 
 
 def restricted(project: Project, kit: Kit) -> bool:
