@@ -60,7 +60,7 @@ def columns_shown(project: Project, record: RunRecord, reader: Audience) -> tupl
     if not found:
         raise Refused(
             f"{reader.name} may see nothing of the predictions of run {record.run}",
-            code="PO-F040",
+            code="PO-F050",
             expected="columns whose labels permit it: predictions have those of all that the model learned from",
             remedy=f"{_ASK}, or have the steward lower the labels in a query (docs/labels.md)",
         )
@@ -148,6 +148,7 @@ class _View:
             stages=stages,
             checks=checks,
             valuation=value,
+            holdout_rows=whole.holdout_rows if seen else 0,
             verdicts=tuple(self._verdict(each, seen=seen) for each in whole.verdicts),
             metrics={name: figure for name, figure in whole.metrics.items() if name not in gone},
             errors=tuple(self._error(each, steps) for each in whole.errors),
