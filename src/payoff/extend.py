@@ -15,7 +15,7 @@ from payoff.ports.environments.keeper import Keeper
 from payoff.ports.environments.mixer import Mixer
 from payoff.ports.executor import Executor
 from payoff.ports.gate import GateSpec
-from payoff.ports.landing import Landing
+from payoff.ports.landing import Expiring, Landing
 from payoff.ports.ledger import Ledger, Readout
 from payoff.ports.observer import Observer, silent
 from payoff.ports.pushdown import Database
@@ -105,6 +105,7 @@ __all__ = [
     "Erasing",
     "Evidence",
     "Executor",
+    "Expiring",
     "Failure",
     "Field",
     "Finding",

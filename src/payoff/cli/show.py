@@ -30,6 +30,8 @@ def main(argv: list[str]) -> int:
     from payoff.flows.show import predictions, show
 
     answer = show(options.project, options.run, options.reader)
+    for warning in answer.warnings:
+        screen.err(f"warning: {warning.code} {warning.what}\n  try: {warning.try_}")
     more: dict[str, Any] = {}
     if options.predictions:
         rows = predictions(options.project, answer.record.run, options.predictions, options.reader)

@@ -69,7 +69,7 @@ def _run(
         earlier = recording.earlier(opened, plan)
         waiting = any(stage.state != "reuse" for stage in plan.deferred)
         if earlier and not (waiting and earlier[0].status == "passed"):
-            warned = _told(opened, None)
+            warned = _told(opened, None) + _overdue(opened)
             if not watching.ages(opened) and not warned:
                 unchanged.began(str(opened.root), stamps)
             visible = visible_to(opened, earlier[0], None)
@@ -98,7 +98,7 @@ def _run(
     visible = visible_to(opened, record, None)
     recording.write_report(opened, visible, report)
     tracking = recording.track(opened, tracker, record, patient=request.patient)
-    warned = _told(opened, record)
+    warned = _told(opened, record) + _overdue(opened)
     if record.status != "failed" and not warned and not request.only and not watching.ages(opened):
         unchanged.began(str(opened.root), stamps)
     else:
@@ -115,6 +115,16 @@ def _told(opened: Opened, record: RunRecord | None) -> tuple[Finding, ...]:
     from payoff.flows.data import emitting
 
     return emitting.catch_up(opened) if record is None else emitting.emit(opened, record)
+
+
+def _overdue(opened: Opened) -> tuple[Finding, ...]:
+    """A warning of what is kept for too long."""
+    if not watching.limited(opened.project):
+        return ()
+    from payoff.flows.data import expire
+    from payoff.flows.data import opened as catalogs
+
+    return expire.warnings(catalogs.Catalog(opened))
 
 
 def _stopped(opened: Opened, request: RunRequest) -> Refused | None:

@@ -5,11 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from payoff.base.errors import UserError
 from payoff.flows.opening import Opened, Past, open_past
+from payoff.ports.store import was
 from payoff.records.answers.request import RunAnswer
+from payoff.records.finding import Finding
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from payoff.records.run import RunRecord
 
 
@@ -17,7 +23,8 @@ def show(project: str | None, run: str = "latest", reader: str | None = None) ->
     """A run's record (by id, unique beginning of an id, or `latest`) and where to look further, as a reader may see it."""
     past = open_past(project)
     record, tracking = find(past, run)
-    return answer_for(past, seen(past, record, reader), tracking)
+    answer = answer_for(past, seen(past, record, reader), tracking)
+    return msgspec.structs.replace(answer, warnings=tuple(_expired(past, record)))
 
 
 def seen(past: Past, record: RunRecord, reader: str | None) -> RunRecord:
@@ -94,6 +101,22 @@ def answer_for(past: Past, record: RunRecord, tracking: dict[str, Any], *, uncha
         look=address.get("command", ""),
         report=str(report) if report.exists() else "",
     )
+
+
+def _expired(past: Past, record: RunRecord) -> Iterator[Finding]:
+    """What the run had, and retention let nobody keep."""
+    store = past.kit.store
+    kept = {**record.tables, **({"predictions": record.predictions} if record.predictions is not None else {})}
+    kept |= {each.name: each.output for each in record.steps if each.output is not None and each.name not in kept}
+    for name, artifact in kept.items():
+        if not store.has(artifact) and (why := was(store, artifact)).startswith("was "):
+            yield Finding(
+                code="PO-F041",
+                severity="warning",
+                what=f"{name} of run {record.run} {why}",
+                expected="nothing else: the record and its figures stay",
+                try_=f"payoff data history {name}" if name in record.tables else "payoff runs",
+            )
 
 
 def find(past: Past, run: str) -> tuple[RunRecord, dict[str, str]]:
