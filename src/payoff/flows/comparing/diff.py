@@ -10,6 +10,7 @@ import msgspec
 from payoff.base.errors import PayoffError
 from payoff.data import differences
 from payoff.flows.comparing import hybrids, laboratory
+from payoff.flows.comparing.paid import paid
 from payoff.flows.comparing.place import Place, find_anywhere
 from payoff.flows.comparing.rebuilding import rebuild
 from payoff.flows.opening import open_past
@@ -46,6 +47,9 @@ def diff(project: str | None, a: str, b: str) -> Diff:
         outcome=_outcome(first, last),
         results=_results(first, last),
         machine=_machine(first, last),
+        gain_before=first.valuation.gain if first.valuation is not None else None,
+        gain_after=last.valuation.gain if last.valuation is not None else None,
+        refused=tuple(each for each in last.verdicts if not each.passed),
     )
     with Place(past) as place:
         sides = []
@@ -58,7 +62,9 @@ def diff(project: str | None, a: str, b: str) -> Diff:
                 )
         data = _data(past, first, last, sides)
         if len(sides) < 2:
-            return msgspec.structs.replace(answer, data=data, notes=tuple(notes))
+            said = (note for side in sides for note in side.notes)
+            return msgspec.structs.replace(answer, data=data, notes=(*notes, *said))
+        change = paid(past, *sides)
         found = factors(*(_side(each) for each in sides))
         parts = [each.name for each in found if each.kind == "code"]
         files = [hybrids.code_of(each.root) for each in sides]
@@ -69,6 +75,8 @@ def diff(project: str | None, a: str, b: str) -> Diff:
                 Code(name=name, state=state, diff=text) for name, state, text in texts(files[0], files[1], parts)
             ),
             factors=tuple(each for each in found if each.kind not in _OWN),
+            change=None if isinstance(change, str) else change,
+            apart=change if isinstance(change, str) else "",
             notes=(*notes, *sides[0].notes, *(note for note in sides[1].notes if note not in sides[0].notes)),
         )
 
