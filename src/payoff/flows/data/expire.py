@@ -26,7 +26,7 @@ from payoff.records.finding import Finding
 from payoff.wiring import assemble
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from payoff.ports.store import Erasing
     from payoff.records.label import Label
@@ -50,25 +50,26 @@ def expire(project: str | None, *, erase: bool, models: bool = False) -> Sequenc
 def due(catalog: Catalog, *, models: bool = False) -> list[tuple[Artifact | None, Expiry]]:
     """What is kept for longer than labels permit, the longest overdue first. None in place of an artifact: rows that a stream has landed."""
     present = now()
-    found: dict[str, tuple[Artifact, Expiry | None]] = {}
+    found: dict[str, dict[tuple[str, str], _Kept]] = {}
     for each in _kept_by(catalog):
         if each.what != "model" or models:
-            artifact, limit = each.artifact, _due(catalog, each, present)
-            before = found.get(artifact.file, (artifact, limit))[1]
-            # The newest run counts, and of several tables with this content the one that may have it the longest.
-            keep = before is None or limit is None
-            found[artifact.file] = (
-                artifact,
-                None if keep else max(limit, before, key=lambda each: each.days - each.age),
-            )
+            same = found.setdefault(each.artifact.file, {})
+            before = same.get((each.what, each.table))
+            same[each.what, each.table] = each if before is None else before.and_later(each)
+    due = [(next(iter(same.values())).artifact, _longest(catalog, same.values(), present)) for same in found.values()]
     store = catalog.opened.kit.store
     overdue: list[tuple[Artifact | None, Expiry]] = [
-        (artifact, each)
-        for artifact, each in found.values()
-        if each is not None and each.age > each.days and store.has(artifact)
+        (artifact, each) for artifact, each in due if each is not None and each.age > each.days and store.has(artifact)
     ]
     overdue += [(None, each) for each in _landed(catalog, present)]
     return sorted(overdue, key=lambda pair: pair[1].days - pair[1].age)
+
+
+def _longest(catalog: Catalog, same: Iterable[_Kept], present: str) -> Expiry | None:
+    """Of several tables with one content that one which may have it the longest; None: one of them may for ever."""
+    limits = [_due(catalog, each, present) for each in same]
+    known = [each for each in limits if each is not None]
+    return max(known, key=lambda each: each.days - each.age) if len(known) == len(limits) else None
 
 
 def warnings(catalog: Catalog) -> tuple[Finding, ...]:
@@ -134,7 +135,7 @@ def _micros(moment: dt.datetime) -> int:
 
 class _Kept(msgspec.Struct, frozen=True):
     """Something in the store, the table whose labels it has (all of them, where it is not that table itself), and the run that had it, which
-    finished `since`. `labels`: what held when it was made.
+    finished `since`. `promised`: column -> for how many days, by what held when it was made.
     """
 
     what: What
@@ -143,7 +144,21 @@ class _Kept(msgspec.Struct, frozen=True):
     run: str
     since: str
     itself: bool = False
-    labels: Mapping[str, Mapping[str, Label]] = {}
+    promised: Mapping[str, int] = {}
+
+    def under(self, labels: Mapping[str, Mapping[str, Label]]) -> _Kept:
+        """The same, with the labels of the run that had it."""
+        mine = set(self.artifact.columns) if self.itself else None
+        limits = {name: each.retention for name, each in labels.get(self.table, {}).items()}
+        kept = {name: days for name, days in limits.items() if days is not None and (mine is None or name in mine)}
+        return msgspec.structs.replace(self, promised=kept)
+
+    def and_later(self, other: _Kept) -> _Kept:
+        """The same content of the same table in two runs: it was there in the later one, and what was promised in either holds."""
+        newer = max(self, other, key=lambda each: each.since)
+        names = self.promised.keys() | other.promised.keys()
+        least = {n: min(each.promised[n] for each in (self, other) if n in each.promised) for n in names}
+        return msgspec.structs.replace(newer, itself=self.itself or other.itself, promised=least)
 
 
 def _kept_by(catalog: Catalog) -> Iterator[_Kept]:
@@ -155,7 +170,7 @@ def _kept_by(catalog: Catalog) -> Iterator[_Kept]:
     for name in reversed(names):
         record = ledger.read(project, name).entries[-1].record
         finished[record.run] = (record.finished, record.labels)
-        of_runs += (msgspec.structs.replace(each, labels=record.labels) for each in _of_run(catalog, record))
+        of_runs += (each.under(record.labels) for each in _of_run(catalog, record))
     yield from _of_journals(catalog, finished)
     yield from of_runs
 
@@ -192,8 +207,7 @@ def _of_journals(
                 if opened.kit.store.has(artifact):
                     written = dt.datetime.fromtimestamp(opened.kit.store.path(artifact).stat().st_mtime, dt.UTC)
                     since, labels = finished.get(run, (written.isoformat(), {}))
-                    kept = _kept(catalog, str(body.get("step", "")), artifact, run, since)
-                    yield msgspec.structs.replace(kept, labels=labels)
+                    yield _kept(catalog, str(body.get("step", "")), artifact, run, since).under(labels)
 
 
 def _artifacts(body: Mapping[str, Any]) -> Iterator[Artifact]:
@@ -206,7 +220,7 @@ def _artifacts(body: Mapping[str, Any]) -> Iterator[Artifact]:
 def _kept(catalog: Catalog, name: str, artifact: Artifact, run: str, since: str) -> _Kept:
     """What a step or a stage made: what is no table of the project's has the labels of the examples."""
     kind, _, table = name.rpartition(":")
-    itself = kind in {"", "read", "step"} and table in catalog.names
+    itself = kind in {"", "read", "check", "step"} and table in catalog.names
     known = table if itself else catalog.project.charter.decision.examples
     return _Kept("model" if artifact.kind == "object" else "table", known, artifact, run, since, itself)
 
@@ -215,14 +229,10 @@ def _due(catalog: Catalog, kept: _Kept, present: str) -> Expiry | None:
     """How long it may be kept; None: for ever."""
     labelled, table, artifact = catalog.labelled, kept.table, kept.artifact
     names = [name for name in artifact.columns if kept.itself and (table, name) in labelled.labels]
-    limits = [(name, labelled.label(table, name)) for name in names] or [("*", labelled.whole(table))]
+    limits = {name: labelled.label(table, name).retention for name in names} or {"*": labelled.whole(table).retention}
+    strict = {name: days for name, days in limits.items() if days is not None}
     # What was promised when it was stored holds, too: contracts may have been changed since, or no longer speak of a column.
-    mine = set(artifact.columns) if kept.itself else None
-    limits += [(name, each) for name, each in kept.labels.get(table, {}).items() if mine is None or name in mine]
-    strict: dict[str, int] = {}
-    for name, each in limits:
-        if each.retention is not None:
-            strict[name] = min(each.retention, strict.get(name, each.retention))
+    strict |= {name: min(days, strict.get(name, days)) for name, days in kept.promised.items()}
     if not strict:
         return None
     column = min(strict, key=lambda name: (strict[name], name))
