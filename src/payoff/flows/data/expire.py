@@ -56,10 +56,10 @@ def due(catalog: Catalog, *, models: bool = False) -> list[tuple[Artifact | None
             same = found.setdefault(each.artifact.file, {})
             before = same.get((each.what, each.table))
             same[each.what, each.table] = each if before is None else before.and_later(each)
-    due = [(next(iter(same.values())).artifact, _longest(catalog, same.values(), present)) for same in found.values()]
+    ends = [(next(iter(same.values())).artifact, _longest(catalog, same.values(), present)) for same in found.values()]
     store = catalog.opened.kit.store
     overdue: list[tuple[Artifact | None, Expiry]] = [
-        (artifact, each) for artifact, each in due if each is not None and each.age > each.days and store.has(artifact)
+        (artifact, each) for artifact, each in ends if each is not None and each.age > each.days and store.has(artifact)
     ]
     overdue += [(None, each) for each in _landed(catalog, present)]
     return sorted(overdue, key=lambda pair: pair[1].days - pair[1].age)

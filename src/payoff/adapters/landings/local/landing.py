@@ -168,6 +168,8 @@ class LocalLanding:
                     )
             for _, file, *_ in touched:
                 (folder / file).unlink(missing_ok=True)
+            # The log of the database still has the pages as they were; somebody who reads at this moment keeps it until the next call.
+            connection.execute("pragma wal_checkpoint(truncate)").fetchall()
         return removed
 
     def _join(self, folder: Path, connection: sqlite3.Connection) -> None:
