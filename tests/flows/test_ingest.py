@@ -132,7 +132,6 @@ def test_landed_rows_go_when_their_retention_is_over_and_are_not_read_again(ligh
     assert not any(b"geheim1" in file.read_bytes() for file in landing.rglob("*") if file.is_file())
     assert not any(b"no object" in file.read_bytes() for file in landing.rglob("*") if file.is_file())
     assert [each for each in flow.expire(str(light.root), erase=True) if each.what == "landed"] == []
-    monkeypatch.undo()
     nats.send(name, messages[:40])
     table = ingest(light.root)["tables"][0]
     assert (table["landed"], table["total"]["rows"], table["total"]["set_aside"]) == (40, 40, 0), "what was read is not read again"

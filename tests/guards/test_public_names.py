@@ -37,6 +37,8 @@ INNER = {
     "payoff.ports.gate.judge": "asks the gates; a gate is a function",
     "payoff.records.finding.from_error": "the front door's",
     "payoff.records.project.GatewaySpec": "what the gateway's owner says",
+    "payoff.records.project.Audience": "whom the project's owner shows runs to",
+    "payoff.ports.store.was": "what our own flows say of something that is gone",
     "payoff.records.project.ReaderSpec": "what the gateway's owner says",
     "payoff.records.answers.request": "what the front door asks flows for",
     "payoff.records.catalog": "what payoff data answers",

@@ -69,7 +69,10 @@ def _longest(catalog: Catalog, same: Iterable[_Kept], present: str) -> Expiry | 
     """Of several tables with one content that one which may have it the longest; None: one of them may for ever."""
     limits = [_due(catalog, each, present) for each in same]
     known = [each for each in limits if each is not None]
-    return max(known, key=lambda each: each.days - each.age) if len(known) == len(limits) else None
+    if len(known) < len(limits):
+        return None
+    # Of those alike the one that says the most of what it is.
+    return max(known, key=lambda each: (each.days - each.age, each.what == "predictions", "." in each.column))
 
 
 def warnings(catalog: Catalog) -> tuple[Finding, ...]:
