@@ -108,6 +108,7 @@ def fill(root: Path) -> Path:
 def collected(root: Path) -> Callable[[], float]:
     """What `payoff environments collect` does, after which one is left: look at all, remove each under its lock."""
     from payoff.flows.environments import known
+
     def once() -> float:
         fill(root)
         keeper = known.keeper(root)
@@ -141,7 +142,14 @@ def main() -> int:
         ratios = [
             measure.pair(name, hybrids(a, b), synced(a), aim=2, against=against, pairs=pairs),
             measure.pair("own environment, ready to run", again(a), synced(a), aim=1.5, against=against, pairs=pairs),
-            measure.pair(f"{KEPT - 1} of {KEPT} environments removed", collected(a), removed(a), aim=2, against="rm -r", pairs=pairs),
+            measure.pair(
+                f"{KEPT - 1} of {KEPT} environments removed",
+                collected(a),
+                removed(a),
+                aim=2,
+                against="rm -r",
+                pairs=pairs,
+            ),
         ]
         from payoff.flows.environments import known
 
@@ -151,7 +159,9 @@ def main() -> int:
     print(measure.machine())
     for ratio in ratios:
         print(ratio)
-    print(f"{len(kept)} environments with the same packages take {together / alone:.3g} times what one takes ({alone:,} bytes)")
+    print(
+        f"{len(kept)} environments with the same packages take {together / alone:.3g} times what one takes ({alone:,} bytes)"
+    )
     return 0
 
 

@@ -58,7 +58,10 @@ def enter(place: Path, root: Path, command: Sequence[str], limits: Limits, tell:
         "shown": [
             *_interpreter(place),
             *_names(),
-            *(os.path.realpath(each) for each in (*limits.visible, os.fspath(folder), os.fspath(place), os.path.dirname(_WORKER))),
+            *(
+                os.path.realpath(each)
+                for each in (*limits.visible, os.fspath(folder), os.fspath(place), os.path.dirname(_WORKER))
+            ),
         ],
         "network": limits.network,
         "enclose": _encloses(folder, network=limits.network),
