@@ -37,7 +37,7 @@ ALLOWED: dict[str, set[str]] = {
     "gateway": {"msgspec", "pyarrow"},
     "cli": {"msgspec", "rich"},
     "testing": {"msgspec", "pytest", "pyarrow"},
-    "worker": {"pyarrow", "pandas", "polars", "ibis", "cloudpickle", "_payoff_worker"},
+    "worker": {"pyarrow", "pandas", "polars", "ibis", "cloudpickle", "IPython", "_payoff_worker"},
     "adapters/sources/files": {"fsspec", "pyarrow"},
     "adapters/sources/delta": {"deltalake", "pyarrow"},
     "adapters/sources/iceberg": {"pyarrow", "pyiceberg"},

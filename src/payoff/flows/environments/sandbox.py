@@ -116,11 +116,8 @@ def end(session: Path) -> Path | None:
 
 
 def _environment(catalog: Catalog, name: str) -> Environment:
-    found = catalog.project.environment(name)
-    if found is None:
-        known.specs(catalog.opened.root, name)  # says which there are
-        raise AssertionError
-    return found
+    (spec,) = known.specs(catalog.opened.root, name)
+    return next(each for each in catalog.project.environments if each.name == spec.name)
 
 
 def _exact(keeper: Keeper, environment: Environment) -> None:

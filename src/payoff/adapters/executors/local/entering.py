@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from payoff.records.hybrids.environment import Limits
 
-_JAIL = os.path.join(os.path.dirname(os.path.abspath(__file__)), "jail.py")
 _WORKER = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "..", "worker"))
+_JAIL = os.path.join(_WORKER, "jail.py")
 _PASSED = ("TERM", "COLORTERM", "LANG", "LANGUAGE", "TZ", "COLUMNS", "LINES", "NO_COLOR")
 # Hidden: sockets of services, which can be written to on a read-only disk, and files of other programs.
 _PLACES = tuple(f"/{name}" for name in ("run", "tmp", "var/tmp"))
