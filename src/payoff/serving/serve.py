@@ -1,0 +1,197 @@
+"""Start, announce, and stop without cutting what is under way."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import ipaddress
+import signal
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from payoff.base.errors import OutsideError, UserError, Where
+from payoff.flows.serving import offer as offered
+from payoff.serving.app import App
+from payoff.serving.service import Limits, Service
+from payoff.wiring import options
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from payoff.flows.serving import Offer
+    from payoff.records.project import ServingSpec
+    from payoff.records.serving.served import Served
+
+GRACE = 30.0  # seconds that what is under way has when we are told to stop
+LEAST = 16  # characters of a token
+LOOPBACK = "127.0.0.1"
+
+
+@dataclasses.dataclass(frozen=True)
+class _Token:
+    token: str
+
+
+class Request(NamedTuple):
+    """What `payoff serve` is asked for."""
+
+    run: str
+    project: str | None = None
+    host: str = LOOPBACK
+    port: int = 8080
+    limits: Limits = Limits()
+    log: bool = True
+    anyway: bool = False
+
+
+def serve(request: Request, ready: Callable[[str, Served], None], tell: Callable[[str], None]) -> None:
+    """Serve until SIGTERM or SIGINT; `ready` is told the address once questions are answered, `tell` what happens."""
+    offer = offered(request.project, request.run, tell, anyway=request.anyway)
+    token = _token(offer.settings)
+    tls = _tls(offer.settings, offer.home)
+    if not _is_loopback(request.host):
+        _refuse_open(offer.settings, request.host, token=bool(token), tls=tls is not None)
+    service = Service(offer, request.limits, tell, log=request.log)
+    with asyncio.Runner(loop_factory=_loop()) as runner:
+        runner.run(_serve(request, service, token, tls, ready))
+
+
+async def _serve(
+    request: Request, service: Service, token: str, tls: tuple[str, str] | None, ready: Callable[[str, Served], None]
+) -> None:
+    import uvicorn  # noqa: PLC0415 - a tenth of a second that only a server needs
+
+    from payoff.serving.wire import Wire  # noqa: PLC0415 - the same
+
+    config = uvicorn.Config(
+        App(service, token),
+        host=request.host,
+        port=request.port,
+        http=Wire,
+        loop="none",
+        lifespan="off",
+        ws="none",
+        interface="asgi3",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        date_header=False,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=int(GRACE),
+        backlog=2048,
+        ssl_certfile=tls[0] if tls else None,
+        ssl_keyfile=tls[1] if tls else None,
+    )
+    server = _Server(config)
+    await service.start()
+    try:
+        sockets = [_bind(request, config)]
+        port = sockets[0].getsockname()[1]
+        shown = f"[{request.host}]" if ":" in request.host else request.host
+
+        def stop() -> None:
+            service.draining = True
+            server.should_exit = True
+
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop)
+        ready(f"{'https' if tls else 'http'}://{shown}:{port}", service.served)
+        await server.serve(sockets)
+    finally:
+        await service.stop()
+
+
+def _bind(request: Request, config: Any) -> Any:
+    import socket  # noqa: PLC0415 - beside the server
+
+    family = socket.AF_INET6 if ":" in request.host else socket.AF_INET
+    bound = socket.socket(family)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind((request.host, request.port))
+        bound.setblocking(False)
+    except OSError as error:
+        bound.close()
+        raise OutsideError(
+            f"the server cannot listen at {request.host}:{request.port} ({error.strerror})",
+            code="PO-J014",
+            expected="a free port of an address of this machine",
+            remedy="choose another with --port, or see what has it: ss -ltnp",
+        ) from None
+    return bound
+
+
+def _loop() -> Any:
+    try:
+        import uvloop  # noqa: PLC0415 - an extra
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
+
+
+def _Server(config: Any) -> Any:  # noqa: N802 - stands for a class that is made when uvicorn is there
+    import contextlib  # noqa: PLC0415
+
+    import uvicorn  # noqa: PLC0415
+
+    class Server(uvicorn.Server):
+        """Leaves signals to us: the model's processes end after the last answer."""
+
+        @contextlib.contextmanager
+        def capture_signals(self) -> Any:
+            """Nothing is captured."""
+            yield
+
+    return Server(config)
+
+
+def _token(spec: ServingSpec) -> str:
+    if not spec.token:
+        return ""
+    made: _Token = options.build(_Token, {"token": spec.token}, title="[serving]", where=Where("payoff.toml"))
+    found = made.token
+    if len(found) < LEAST:
+        raise UserError(
+            f"the token is shorter than {LEAST} characters",
+            code="PO-J012",
+            expected="a long random text",
+            remedy=f"set {spec.token[2:-1]} to the output of: openssl rand -hex 32",
+            where=Where("payoff.toml"),
+        )
+    return found
+
+
+def _refuse_open(spec: ServingSpec, host: str, *, token: bool, tls: bool) -> None:
+    if token and (tls or spec.insecure):
+        return
+    missing = "a token" if not token else "TLS"
+    raise UserError(
+        f"the server would listen at {host} without {missing}",
+        code="PO-J013",
+        expected="token, certificate and key in [serving] of payoff.toml, or an address of this machine alone",
+        remedy="name them there (docs/serving.md; insecure = true where something before it speaks TLS), or leave --host out",
+        where=Where("payoff.toml"),
+    )
+
+
+def _tls(spec: ServingSpec, root: Path) -> tuple[str, str] | None:
+    if not spec.certificate and not spec.key:
+        return None
+    pair = root / spec.certificate, root / spec.key
+    if not all(each.is_file() for each in pair):
+        raise UserError(
+            "the server's certificate and its key cannot be read",
+            code="PO-J015",
+            expected="certificate and key: two files in PEM that this user may read",
+            remedy="correct [serving] in payoff.toml, then: payoff serve",
+            where=Where("payoff.toml"),
+        )
+    return str(pair[0]), str(pair[1])
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
