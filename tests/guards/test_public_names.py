@@ -38,6 +38,7 @@ INNER = {
     "payoff.records.finding.from_error": "the front door's",
     "payoff.records.project.GatewaySpec": "what the gateway's owner says",
     "payoff.records.project.ReaderSpec": "what the gateway's owner says",
+    "payoff.records.project.ServingSpec": "what payoff.toml says of serving",
     "payoff.records.answers.request": "what the front door asks flows for",
     "payoff.records.catalog": "what payoff data answers",
     "payoff.records.answers.reproduce": "what payoff reproduce answers",

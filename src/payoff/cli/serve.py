@@ -19,13 +19,21 @@ _UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**
 def main(argv: list[str]) -> int:
     """Serve until it is told to stop."""
     parser = Parser("serve", VERBS["serve"])
-    parser.add_argument("run", metavar="RUN", nargs="?", default="latest", help="a run's id or its beginning (default: the latest run)")
+    parser.add_argument(
+        "run", metavar="RUN", nargs="?", default="latest", help="a run's id or its beginning (default: the latest run)"
+    )
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen at (default: 127.0.0.1)")
     parser.add_argument("--port", metavar="N", type=_port, default=8080, help="the port (default: 8080; 0: any)")
     parser.add_argument("--workers", metavar="N", type=_count, default=1, help="processes of the model (default: 1)")
-    parser.add_argument("--timeout", metavar="S", type=_seconds, default=10.0, help="seconds that an answer may take (default: 10)")
-    parser.add_argument("--max-body", metavar="SIZE", type=_size, default=16 << 20, help="the largest body, as 500KB (default: 16MiB)")
-    parser.add_argument("--queue", metavar="N", type=_count, default=256, help="requests that may wait for the model (default: 256)")
+    parser.add_argument(
+        "--timeout", metavar="S", type=_seconds, default=10.0, help="seconds that an answer may take (default: 10)"
+    )
+    parser.add_argument(
+        "--max-body", metavar="SIZE", type=_size, default=16 << 20, help="the largest body, as 500KB (default: 16MiB)"
+    )
+    parser.add_argument(
+        "--queue", metavar="N", type=_count, default=256, help="requests that may wait for the model (default: 256)"
+    )
     parser.add_argument("--no-log", action="store_true", help="write no log of predictions")
     parser.add_argument("--anyway", action="store_true", help="serve a run that its gates refused")
     options = parser.read(argv)
@@ -34,7 +42,11 @@ def main(argv: list[str]) -> int:
     from payoff.serving.service import Limits
 
     limits = Limits(
-        seconds=options.timeout, body=options.max_body, waiting=options.queue, requests=2 * options.queue, workers=options.workers
+        seconds=options.timeout,
+        body=options.max_body,
+        waiting=options.queue,
+        requests=2 * options.queue,
+        workers=options.workers,
     )
 
     def ready(address: str, served: Served) -> None:
@@ -45,7 +57,9 @@ def main(argv: list[str]) -> int:
         screen.out(f"  {address}/v2/models/{served.name}/infer   predictions (Open Inference Protocol)")
         screen.out(f"  {address}/invocations   predictions (as MLflow's servers)")
         if not served.silent:
-            screen.out(f"  {address}/decide   actions with what they are expected to bring, in {served.charter.currency}")
+            screen.out(
+                f"  {address}/decide   actions with what they are expected to bring, in {served.charter.currency}"
+            )
 
     request = Request(
         run=options.run,

@@ -19,7 +19,8 @@ from payoff.records.artifact import Artifact
 from payoff.records.evidence import CheckResult, Leak
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Sequence
+    from pathlib import Path
 
     from payoff.plan.stages import Audit, Check, Read, Split
     from payoff.records.contract import Contract
@@ -232,3 +233,17 @@ def split(context: Context, stage: Split) -> Handler:
     context.artifacts["holdout"] = holdout
     context.artifacts[graph.TRAIN] = train
     return context.done(stage, facts, train, extra={"holdout": msgspec.to_builtins(holdout)})
+
+
+def schema_message(files: Sequence[Path], names: Sequence[str]) -> bytes:
+    """The Arrow schema of columns of some table files, as an IPC message (names of types are not enough of nested ones); of two files with a column
+    the last one's counts.
+    """
+    import pyarrow as pa
+
+    fields: dict[str, pa.Field] = {}
+    for file in files:
+        with pa.memory_map(str(file)) as source:
+            fields |= {each.name: each for each in pa.ipc.open_file(source).schema}
+    found: bytes = pa.schema([fields[name] for name in names]).serialize().to_pybytes()
+    return found

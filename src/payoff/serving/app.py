@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote
 
@@ -12,6 +11,7 @@ import msgspec
 from payoff import __version__
 from payoff.base import hashing
 from payoff.base.clock import stopwatch
+from payoff.base.ids import new_request_id
 from payoff.serving.faults import Wrong
 from payoff.serving.protocols import described, tables, tensors
 from payoff.serving.service import ACTION, PAYOFF
@@ -73,11 +73,11 @@ class App:
 
     async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
         """Answer one request."""
-        if scope["type"] != "http":
+        if "method" not in scope:
             return
         began = stopwatch()
         headers = dict(scope["headers"])
-        request = headers.get(b"x-request-id", b"").decode("ascii", "replace")[:128] or os.urandom(8).hex()
+        request = headers.get(b"x-request-id", b"").decode("ascii", "replace")[:128] or new_request_id()
         route = self._route(scope["path"])
         self._service.under_way += 1
         try:
@@ -86,7 +86,9 @@ class App:
             reply = self._refusal(wrong, route)
         except Exception as error:  # a defect of ours must not end the server
             self._service.metrics.tell(f"PO-J039: {type(error).__name__}: {error}")
-            defect = Wrong("the server failed", code="PO-J039", remedy="report it with the server's own output", status=500)
+            defect = Wrong(
+                "the server failed", code="PO-J039", remedy="report it with the server's own output", status=500
+            )
             reply = self._refusal(defect, route)
         finally:
             self._service.under_way -= 1
@@ -97,7 +99,12 @@ class App:
         self, scope: Mapping[str, Any], receive: Receive, route: str, headers: Mapping[bytes, bytes], request: str
     ) -> Reply:
         if not route:
-            raise Wrong("there is nothing at this address", code="PO-J026", remedy="see docs/serving.md for the addresses", status=404)
+            raise Wrong(
+                "there is nothing at this address",
+                code="PO-J026",
+                remedy="see docs/serving.md for the addresses",
+                status=404,
+            )
         method = scope["method"]
         wanted = "POST" if route in self._posts else "GET"
         if method != wanted and not (wanted == "GET" and method == "HEAD"):
@@ -115,7 +122,9 @@ class App:
         parts = [unquote(part) for part in path.strip("/").split("/")]
         if parts[0] != "v2":
             word = "/".join(parts)
-            return {"health": "health", "ping": "ping"}.get(word) or (word if word in ("invocations", "decide", "version", "metrics") else "")
+            return {"health": "health", "ping": "ping"}.get(word) or (
+                word if word in ("invocations", "decide", "version", "metrics") else ""
+            )
         match parts[1:]:
             case []:
                 return "server"
@@ -135,7 +144,12 @@ class App:
         sent = headers.get(b"authorization", b"").decode("latin-1")
         scheme, _, token = sent.partition(" ")
         if scheme.lower() != "bearer" or not hashing.same(token.strip(), self._token):
-            raise Wrong("there is no token, or another", code="PO-J027", remedy="send the header Authorization: Bearer TOKEN", status=401)
+            raise Wrong(
+                "there is no token, or another",
+                code="PO-J027",
+                remedy="send the header Authorization: Bearer TOKEN",
+                status=401,
+            )
 
     async def _body(self, receive: Receive, headers: Mapping[bytes, bytes]) -> bytes:
         limits = self._service.limits
@@ -161,7 +175,10 @@ class App:
                         break
         except TimeoutError:
             raise Wrong(
-                f"the body did not come within {limits.read:g} seconds", code="PO-J029", remedy="send the whole body sooner", status=408
+                f"the body did not come within {limits.read:g} seconds",
+                code="PO-J029",
+                remedy="send the whole body sooner",
+                status=408,
             ) from None
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
@@ -170,7 +187,11 @@ class App:
     async def _infer(self, call: Call) -> Reply:
         length = call.headers.get(LENGTH)
         if length is not None and not length.isdigit():
-            raise Wrong("Inference-Header-Content-Length is no number", code="PO-J020", remedy="send the length of the JSON in bytes")
+            raise Wrong(
+                "Inference-Header-Content-Length is no number",
+                code="PO-J020",
+                remedy="send the length of the JSON in bytes",
+            )
         read = tensors.read(call.body, None if length is None else int(length), self._service.checker.features)
         decides = ACTION in read.wanted or PAYOFF in read.wanted
         request = read.id[:128] or call.request
@@ -182,7 +203,9 @@ class App:
 
     async def _invocations(self, call: Call) -> Reply:
         table = self._table(call)
-        answered = await self._service.ask(table.columns, table.rows, route="invocations", request=table.id or call.request)
+        answered = await self._service.ask(
+            table.columns, table.rows, route="invocations", request=table.id or call.request
+        )
         columns = [answered.part.floats(name) for name in self._service.outputs]
         rows = columns[0] if self._service.served.classes is None else list(zip(*columns, strict=True))
         return _document({"predictions": rows})
@@ -209,7 +232,12 @@ class App:
             }
             for (action, expected), each, chance in zip(self._service.decided(answered), worth, chances, strict=True)
         ]
-        told: dict[str, Any] = {"model": self._name, "version": self._version, "id": request, "currency": served.charter.currency}
+        told: dict[str, Any] = {
+            "model": self._name,
+            "version": self._version,
+            "id": request,
+            "currency": served.charter.currency,
+        }
         if served.charter.capacity is not None and served.bar is not None:
             told["capacity"] = {"action": served.charter.capacity.action, "bar": served.bar.every, "counted": False}
         return {**told, "decisions": rows}
@@ -219,7 +247,12 @@ class App:
         if kind == b"text/csv":
             return tables.read_csv(call.body, self._kinds)
         if kind != JSON:
-            raise Wrong("the body is neither JSON nor CSV", code="PO-J028", remedy="send Content-Type application/json or text/csv", status=415)
+            raise Wrong(
+                "the body is neither JSON nor CSV",
+                code="PO-J028",
+                remedy="send Content-Type application/json or text/csv",
+                status=415,
+            )
         return tables.read(call.body, self._service.checker.features)
 
     def _ready(self) -> Reply:
@@ -229,7 +262,10 @@ class App:
     def _refusal(self, wrong: Wrong, route: str) -> Reply:
         document = wrong.document()
         if route == "invocations":
-            document |= {"error_code": "BAD_REQUEST" if wrong.status < 500 else "INTERNAL_ERROR", "message": document["error"]}
+            document |= {
+                "error_code": "BAD_REQUEST" if wrong.status < 500 else "INTERNAL_ERROR",
+                "message": document["error"],
+            }
         headers: list[tuple[bytes, bytes]] = []
         if wrong.retry is not None:
             headers.append((b"retry-after", str(max(1, round(wrong.retry))).encode()))
@@ -245,7 +281,12 @@ def _document(value: Any, status: int = 200) -> Reply:
 
 
 def _too_large(most: int) -> Wrong:
-    return Wrong(f"the body is larger than {most:,} bytes", code="PO-J029", remedy="send fewer rows at once, or raise --max-body", status=413)
+    return Wrong(
+        f"the body is larger than {most:,} bytes",
+        code="PO-J029",
+        remedy="send fewer rows at once, or raise --max-body",
+        status=413,
+    )
 
 
 async def _send(send: Send, reply: Reply, request: str) -> None:

@@ -86,8 +86,8 @@ class Pace:
 
     @property
     def fit(self) -> int:
-        """So many rows fit into the time that a batch should take."""
-        return max(1, min(MOST_ROWS, int((AIM - self.fixed) / self.row)))
+        """So many rows fit into the time that a batch should take; where a single row takes longer, as many as double it."""
+        return max(1, min(MOST_ROWS, int(max(AIM - self.fixed, self.fixed) / self.row)))
 
 
 class Batcher:

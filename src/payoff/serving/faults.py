@@ -20,7 +20,7 @@ class Fault(msgspec.Struct, frozen=True):
     rule: str
 
 
-class Wrong(Exception):  # noqa: N818 - the client's, told to the client
+class Wrong(Exception):
     """A request that is not answered. `status` is HTTP's; `retry` is how many seconds to wait before asking again."""
 
     def __init__(

@@ -11,14 +11,14 @@ import contextlib
 import fcntl
 import os
 import threading
-import time
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from payoff.base import ids
-from payoff.base.clock import stopwatch
+from payoff.base.clock import microseconds, stopwatch
+from payoff.base.files import place_durably
 from payoff.serving.faults import Wrong
 
 if TYPE_CHECKING:
@@ -67,7 +67,12 @@ class Log:
         self._thread.start()
 
     def write(
-        self, rows: pa.RecordBatch, answered: pa.RecordBatch, decisions: Any, who: Sequence[tuple[str, str, int, bool]], ids_: Sequence[Any] | None
+        self,
+        rows: pa.RecordBatch,
+        answered: pa.RecordBatch,
+        decisions: Any,
+        who: Sequence[tuple[str, str, int, bool]],
+        ids_: Sequence[Any] | None,
     ) -> None:
         """Write down a batch; `who` are (request, route, rows, decides) in the order of the rows. `Wrong` when it cannot be written: then nothing of it is."""
         batch = self._batch(rows, answered, decisions, who, ids_)
@@ -104,7 +109,9 @@ class Log:
         path = self._folder / f"{ids.new_run_id()}{OPEN}"
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX)  # goes with this process: who finds the file free knows that nobody writes it
+            fcntl.flock(
+                fd, fcntl.LOCK_EX
+            )  # goes with this process: who finds the file free knows that nobody writes it
             self._fd, self._path, self._size, self._began = fd, path, 0, stopwatch()
             self._append(memoryview(self.schema.serialize()))
         except OSError:
@@ -162,7 +169,7 @@ class Log:
         part = path.with_name(f".{path.stem}.{os.getpid()}.part")
         try:
             if _convert(path, part):
-                os.replace(part, target)
+                place_durably(part, target)
             path.unlink(missing_ok=True)
         except FileNotFoundError:
             return  # another server was faster
@@ -175,7 +182,7 @@ class Log:
         """Remove what labels do not permit to be kept any longer."""
         if self._days is None:
             return
-        last = time.time() - self._days * 86400
+        last = microseconds() / 1e6 - self._days * 86400
         for path in self._folder.glob(f"*{DONE}"):
             with contextlib.suppress(FileNotFoundError):
                 if path.stat().st_mtime < last:
@@ -184,10 +191,15 @@ class Log:
     # -- rows
 
     def _batch(
-        self, rows: pa.RecordBatch, answered: pa.RecordBatch, decisions: Any, who: Sequence[tuple[str, str, int, bool]], ids_: Sequence[Any] | None
+        self,
+        rows: pa.RecordBatch,
+        answered: pa.RecordBatch,
+        decisions: Any,
+        who: Sequence[tuple[str, str, int, bool]],
+        ids_: Sequence[Any] | None,
     ) -> pa.RecordBatch:
         number = rows.num_rows
-        moment = int(time.time() * 1e6)
+        moment = microseconds()
         requests: list[str] = []
         routes: list[str] = []
         places: list[int] = []
@@ -203,7 +215,9 @@ class Log:
             self._model(number),
         ]
         if self.keeps_ids:
-            columns.append(pa.array([None if each is None else str(each) for each in ids_ or [None] * number], pa.string()))
+            columns.append(
+                pa.array([None if each is None else str(each) for each in ids_ or [None] * number], pa.string())
+            )
         if self._names:
             inputs = [rows.column(name) for name in self._names]
             columns.append(pa.StructArray.from_arrays(inputs, fields=list(self.schema.field("input").type)))
@@ -283,9 +297,6 @@ def _convert(path: Path, part: Path) -> int:
                 table = pa.Table.from_batches(batches, reader.schema)
                 rows += table.num_rows
                 writer.write_table(table)
-    if rows:
-        with open(part, "rb") as stream:
-            os.fsync(stream.fileno())
     return rows
 
 

@@ -81,14 +81,39 @@ class Metrics:
             (f'payoff_rows_total{{route="{route}"}} {count}' for route, count in sorted(self.rows.items())))  # fmt: skip
         add("decisions_total", "counter", "Decisions, by action.",
             (f'payoff_decisions_total{{action="{_escaped(action)}"}} {count}' for action, count in sorted(self.actions.items())))  # fmt: skip
-        add("expected_payoff_total", "counter", "Expected payoff of all decisions, in the charter's currency.", [f"payoff_expected_payoff_total {self.expected:.9g}"])
-        add("refused_values_total", "counter", "Values that broke a promise.", [f"payoff_refused_values_total {self.faults}"])
+        add(
+            "expected_payoff_total",
+            "counter",
+            "Expected payoff of all decisions, in the charter's currency.",
+            [f"payoff_expected_payoff_total {self.expected:.9g}"],
+        )
+        add(
+            "refused_values_total",
+            "counter",
+            "Values that broke a promise.",
+            [f"payoff_refused_values_total {self.faults}"],
+        )
         add("shed_total", "counter", "Requests sent away because too many waited.", [f"payoff_shed_total {self.shed}"])
-        add("model_failures_total", "counter", "Requests for which the model raised.", [f"payoff_model_failures_total {self.failures}"])
-        add("unlogged_total", "counter", "Requests refused because they could not be written to the log.", [f"payoff_unlogged_total {self.unlogged}"])
+        add(
+            "model_failures_total",
+            "counter",
+            "Requests for which the model raised.",
+            [f"payoff_model_failures_total {self.failures}"],
+        )
+        add(
+            "unlogged_total",
+            "counter",
+            "Requests refused because they could not be written to the log.",
+            [f"payoff_unlogged_total {self.unlogged}"],
+        )
         add("request_seconds", "histogram", "Seconds from a request's first byte to its answer, by route.",
             (line for route, each in sorted(self._seconds.items()) for line in each.lines("payoff_request_seconds", f'route="{route}"')))  # fmt: skip
-        add("model_seconds", "histogram", "Seconds that the model took for a batch.", self._model_seconds.lines("payoff_model_seconds"))
+        add(
+            "model_seconds",
+            "histogram",
+            "Seconds that the model took for a batch.",
+            self._model_seconds.lines("payoff_model_seconds"),
+        )
         add("batch_rows", "histogram", "Rows of a batch.", self._batch_rows.lines("payoff_batch_rows"))
         add("batch_requests", "histogram", "Requests of a batch.", self._batch_requests.lines("payoff_batch_requests"))
         for name, (says, value) in gauges.items():

@@ -20,7 +20,7 @@ from payoff.base.errors import OutsideError, UserError, Where
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from payoff.flows.serving import Offer
+    from payoff.flows.serve import Offer
 
 ASK, ANSWER, WRONG, READY = 1, 2, 3, 4
 _HEADER = struct.Struct("<IIQ")
@@ -30,7 +30,7 @@ _AWAY = ("VIRTUAL_ENV", "UV_PROJECT", "UV_PROJECT_ENVIRONMENT")
 START = 300.0  # seconds that a model has to load
 
 
-class ModelFailed(Exception):  # noqa: N818 - says what happened
+class ModelFailed(Exception):
     """The model raised for a batch. `kind` is a Failure's kind; `message` is the model's own, for the log and not for clients."""
 
     def __init__(self, kind: str, error: str, message: str) -> None:
@@ -38,7 +38,7 @@ class ModelFailed(Exception):  # noqa: N818 - says what happened
         self.kind, self.error, self.message = kind, error, message
 
 
-class ModelGone(Exception):  # noqa: N818 - says what happened
+class ModelGone(Exception):
     """The model's process ended before it answered."""
 
 

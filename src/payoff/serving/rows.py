@@ -65,10 +65,10 @@ class Checked:
         if not types <= self.types:
             values, wrong = self._converted(values)
             faults += wrong
-        if float in types and pa.types.is_floating(self.kind) and any(each != each for each in values):  # noqa: PLR0124 - NaN
+        if float in types and pa.types.is_floating(self.kind) and any(map(_absent, values)):
             if self.required:
-                faults += [Fault(row, self.name, "is required") for row, each in enumerate(values) if each != each]  # noqa: PLR0124
-            values, missing = [None if each != each else each for each in values], True  # noqa: PLR0124
+                faults += [Fault(row, self.name, "is required") for row, each in enumerate(values) if _absent(each)]
+            values, missing = [None if _absent(each) else each for each in values], True
         there = [each for each in values if each is not None] if missing or faults else values
         for rule in self.rules if there else ():
             if not rule.keeps(there):
@@ -171,7 +171,11 @@ def _accepted(kind: pa.DataType) -> tuple[set[type], str, Callable[[Any], Any]]:
     if pa.types.is_boolean(kind):
         return {bool, _NONE}, "true or false", lambda _: None
     if pa.types.is_integer(kind):
-        return {int, _NONE}, "a whole number", lambda each: int(each) if type(each) is float and each.is_integer() else None
+        return (
+            {int, _NONE},
+            "a whole number",
+            lambda each: int(each) if type(each) is float and each.is_integer() else None,
+        )
     if pa.types.is_floating(kind):
         return {int, float, _NONE}, "a number", lambda _: None
     if pa.types.is_decimal(kind):
@@ -183,6 +187,11 @@ def _accepted(kind: pa.DataType) -> tuple[set[type], str, Callable[[Any], Any]]:
     if pa.types.is_date(kind):
         return {dt.date, _NONE}, "a date in ISO 8601", _date
     return {_NONE}, f"a value of the type {kind}", lambda each: each
+
+
+def _absent(value: Any) -> bool:
+    """Whether a number is none: that is how a missing value comes in an array of floating-point numbers."""
+    return type(value) is float and math.isnan(value)
 
 
 def _decimal(value: Any) -> Decimal | None:
@@ -243,7 +252,9 @@ def _rules(column: InputColumn) -> list[Rule]:
     promise, found = column.promise, []
     if promise.enum is not None:
         allowed = frozenset(promise.enum)
-        listed = ", ".join(str(each) for each in promise.enum[:_SHOWN]) + (", ..." if len(promise.enum) > _SHOWN else "")
+        listed = ", ".join(str(each) for each in promise.enum[:_SHOWN]) + (
+            ", ..." if len(promise.enum) > _SHOWN else ""
+        )
         found.append(Rule(f"is one of {listed}", lambda values: set(values) <= allowed, lambda v: v not in allowed))
     low, high = _limit(promise.minimum, column.type), _limit(promise.maximum, column.type)
     if low is not None:
@@ -252,12 +263,24 @@ def _rules(column: InputColumn) -> list[Rule]:
         found.append(Rule(f"is at most {promise.maximum}", lambda values: max(values) <= high, lambda v: v > high))
     if promise.pattern is not None:
         whole = re.compile(promise.pattern).fullmatch
-        found.append(Rule("has the pattern", lambda values: all(map(whole, set(map(str, values)))), lambda v: not whole(str(v))))
+        found.append(
+            Rule("has the pattern", lambda values: all(map(whole, set(map(str, values)))), lambda v: not whole(str(v)))
+        )
     least, most = promise.min_length, promise.max_length
     if least is not None:
-        found.append(Rule(f"is at least {least} long", lambda vs: min(len(str(v)) for v in vs) >= least, lambda v: len(str(v)) < least))
+        found.append(
+            Rule(
+                f"is at least {least} long",
+                lambda vs: min(len(str(v)) for v in vs) >= least,
+                lambda v: len(str(v)) < least,
+            )
+        )
     if most is not None:
-        found.append(Rule(f"is at most {most} long", lambda vs: max(len(str(v)) for v in vs) <= most, lambda v: len(str(v)) > most))
+        found.append(
+            Rule(
+                f"is at most {most} long", lambda vs: max(len(str(v)) for v in vs) <= most, lambda v: len(str(v)) > most
+            )
+        )
     return found
 
 

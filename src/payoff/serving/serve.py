@@ -6,25 +6,29 @@ import asyncio
 import dataclasses
 import ipaddress
 import signal
+import socket
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import uvicorn
+
 from payoff.base.errors import OutsideError, UserError, Where
-from payoff.flows.serving import offer as offered
+from payoff.flows.serve import offer as offered
 from payoff.serving.app import App
 from payoff.serving.service import Limits, Service
+from payoff.serving.wire import LOOP, Server, Wire
 from payoff.wiring import options
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from payoff.flows.serving import Offer
     from payoff.records.project import ServingSpec
     from payoff.records.serving.served import Served
 
 GRACE = 30.0  # seconds that what is under way has when we are told to stop
 LEAST = 16  # characters of a token
 LOOPBACK = "127.0.0.1"
+_PLAIN, _SECURE = "http:", "https:"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,17 +56,13 @@ def serve(request: Request, ready: Callable[[str, Served], None], tell: Callable
     if not _is_loopback(request.host):
         _refuse_open(offer.settings, request.host, token=bool(token), tls=tls is not None)
     service = Service(offer, request.limits, tell, log=request.log)
-    with asyncio.Runner(loop_factory=_loop()) as runner:
+    with asyncio.Runner(loop_factory=LOOP) as runner:
         runner.run(_serve(request, service, token, tls, ready))
 
 
 async def _serve(
     request: Request, service: Service, token: str, tls: tuple[str, str] | None, ready: Callable[[str, Served], None]
 ) -> None:
-    import uvicorn  # noqa: PLC0415 - a tenth of a second that only a server needs
-
-    from payoff.serving.wire import Wire  # noqa: PLC0415 - the same
-
     config = uvicorn.Config(
         App(service, token),
         host=request.host,
@@ -82,7 +82,7 @@ async def _serve(
         ssl_certfile=tls[0] if tls else None,
         ssl_keyfile=tls[1] if tls else None,
     )
-    server = _Server(config)
+    server = Server(config)
     await service.start()
     try:
         sockets = [_bind(request, config)]
@@ -96,15 +96,13 @@ async def _serve(
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop)
-        ready(f"{'https' if tls else 'http'}://{shown}:{port}", service.served)
+        ready(f"{_SECURE if tls else _PLAIN}//{shown}:{port}", service.served)
         await server.serve(sockets)
     finally:
         await service.stop()
 
 
 def _bind(request: Request, config: Any) -> Any:
-    import socket  # noqa: PLC0415 - beside the server
-
     family = socket.AF_INET6 if ":" in request.host else socket.AF_INET
     bound = socket.socket(family)
     try:
@@ -120,30 +118,6 @@ def _bind(request: Request, config: Any) -> Any:
             remedy="choose another with --port, or see what has it: ss -ltnp",
         ) from None
     return bound
-
-
-def _loop() -> Any:
-    try:
-        import uvloop  # noqa: PLC0415 - an extra
-    except ImportError:
-        return None
-    return uvloop.new_event_loop
-
-
-def _Server(config: Any) -> Any:  # noqa: N802 - stands for a class that is made when uvicorn is there
-    import contextlib  # noqa: PLC0415
-
-    import uvicorn  # noqa: PLC0415
-
-    class Server(uvicorn.Server):
-        """Leaves signals to us: the model's processes end after the last answer."""
-
-        @contextlib.contextmanager
-        def capture_signals(self) -> Any:
-            """Nothing is captured."""
-            yield
-
-    return Server(config)
 
 
 def _token(spec: ServingSpec) -> str:

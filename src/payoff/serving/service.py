@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import pyarrow as pa
 
@@ -21,7 +21,7 @@ from payoff.serving.rows import Checker
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from payoff.flows.serving import Offer
+    from payoff.flows.serve import Offer
     from payoff.serving.rows import Values
 
 ACTION, PAYOFF = "action", "expected_payoff"  # outputs that may be asked for besides the model's own
@@ -117,7 +117,9 @@ class Service:
                 retry=1.0,
             )
         if why := self.not_ready:
-            raise Wrong(why, code="PO-J036", remedy="send it again after the time in Retry-After", status=503, retry=1.0)
+            raise Wrong(
+                why, code="PO-J036", remedy="send it again after the time in Retry-After", status=503, retry=1.0
+            )
         self.batcher.refuse_full()
 
     async def ask(
@@ -195,7 +197,10 @@ class Service:
         found = {
             "ready": ("1 when questions are answered.", float(not self.not_ready)),
             "model_processes": ("Processes of the model that are up.", float(len(self.models.up))),
-            "model_restarts_total": ("Times that a process of the model ended and was started again.", float(self.models.restarts)),
+            "model_restarts_total": (
+                "Times that a process of the model ended and was started again.",
+                float(self.models.restarts),
+            ),
             "queue_requests": ("Requests that wait for the model.", float(self.batcher.waiting)),
             "requests_under_way": ("Requests that are under way.", float(self.under_way)),
             "queue_seconds": ("Seconds that a request would wait now.", self.batcher.wait),

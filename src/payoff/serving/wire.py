@@ -2,18 +2,38 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
+
+import uvicorn
 
 try:  # compiled, and three times as fast
     from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol as Protocol
 except ImportError:
     from uvicorn.protocols.http.h11_impl import H11Protocol as Protocol  # type: ignore[assignment]
 
+try:
+    import uvloop
+
+    LOOP: Any = uvloop.new_event_loop
+except ImportError:
+    LOOP = None
+
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Iterator
 
 HEADERS = 10.0  # seconds that a request's headers have to come, from the connection or the first of their bytes on
 LARGEST = 64 << 10  # bytes of a request's headers
+
+
+class Server(uvicorn.Server):
+    """Leaves signals to who started it: the model's processes end after the last answer."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Nothing is captured."""
+        yield
 
 
 class Wire(Protocol):

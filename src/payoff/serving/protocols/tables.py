@@ -119,7 +119,10 @@ def read_csv(body: bytes, kinds: Mapping[str, str]) -> Table:
     if len(set(names)) != len(names):
         raise unreadable("a column is named twice")
     table = _lists(lines[1:], names)
-    return Table({name: [_value(each, kinds.get(name, "")) for each in values] for name, values in table.columns.items()}, table.rows)
+    return Table(
+        {name: [_value(each, kinds.get(name, "")) for each in values] for name, values in table.columns.items()},
+        table.rows,
+    )
 
 
 def _value(text: str, kind: str) -> Any:

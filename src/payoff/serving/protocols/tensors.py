@@ -120,7 +120,9 @@ def read(body: bytes, json_length: int | None = None, features: Sequence[str] = 
     """A request. `json_length` is its header `Inference-Header-Content-Length`; `features`: the model's columns, for a single [n, k] tensor."""
     if json_length is not None and not 0 <= json_length <= len(body):
         raise unreadable("Inference-Header-Content-Length is more than the body has")
-    head, rest = (body, memoryview(b"")) if json_length is None else (body[:json_length], memoryview(body)[json_length:])
+    head, rest = (
+        (body, memoryview(b"")) if json_length is None else (body[:json_length], memoryview(body)[json_length:])
+    )
     try:
         request = _decoder.decode(head)
     except (msgspec.DecodeError, RecursionError) as error:
@@ -141,7 +143,11 @@ def read(body: bytes, json_length: int | None = None, features: Sequence[str] = 
     if at != len(rest):
         raise unreadable(f"{len(rest) - at:,} bytes are left after the last input")
     binary = {"": request.parameters.get("binary_data_output") is True}
-    binary |= {each.name: each.parameters["binary_data"] is True for each in request.outputs if "binary_data" in each.parameters}
+    binary |= {
+        each.name: each.parameters["binary_data"] is True
+        for each in request.outputs
+        if "binary_data" in each.parameters
+    }
     return Read(request.id, made.rows, made.columns, tuple(each.name for each in request.outputs), binary)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from payoff.data import expressions
 from payoff.data.names import column
 from payoff.execute import governing, money
-from payoff.flows.serving.columns import holdout
+from payoff.flows.serve.columns import holdout
 from payoff.records.serving.served import Bar
 from payoff.value import capacity, standing
 
@@ -33,6 +33,10 @@ def bar(past: Past, project: Project, record: RunRecord) -> Bar | None:
     limit = capacity.of(charter, made.number, made.within, made.costs)
     if limit is None:
         return None
-    names = answer["within"].combine_chunks().dictionary_encode().dictionary.to_pylist() if made.within is not None else []
+    names = (
+        answer["within"].combine_chunks().dictionary_encode().dictionary.to_pylist() if made.within is not None else []
+    )
     every, groups = standing.bars(limit, made.expected(charter))
-    return Bar(every=every, groups=dict(zip(names, groups, strict=True)) if names else {}, by_cost=limit.costs is not None)
+    return Bar(
+        every=every, groups=dict(zip(names, groups, strict=True)) if names else {}, by_cost=limit.costs is not None
+    )

@@ -50,7 +50,9 @@ def asked(past: Past, project: Project, record: RunRecord, score: StepOutcome) -
     made = {name: _column(name, types[name], *kept[name]) for name in wanted if name in types}
     if charter.decision.id in made and charter.decision.id not in (*names, *more):
         own = made[charter.decision.id]  # who asks need not say it
-        made[charter.decision.id] = msgspec.structs.replace(own, promise=msgspec.structs.replace(own.promise, required=False))
+        made[charter.decision.id] = msgspec.structs.replace(
+            own, promise=msgspec.structs.replace(own.promise, required=False)
+        )
     return Asked(
         features=tuple(made[name] for name in names),
         more=tuple(made[name] for name in more if name in made),
@@ -70,9 +72,7 @@ def needed(charter: Charter, columns: Sequence[str]) -> list[str]:
     if not parts:
         return []
     sql = "select " + ", ".join(f"{each} as c{number}" for number, each in enumerate(parts)) + " from rows"
-    import pyarrow as pa
-
-    found = usage.used_columns(sql, {"rows": pa.schema([pa.field(name, pa.int8()) for name in columns])})["rows"]
+    found = usage.used_columns(sql, {"rows": governing.Names(tuple(columns))})["rows"]
     plain = all(cell.sql is None or cell.sql.replace(".", "").lstrip("-").isdigit() for cell in charter.cells)
     # Of a query that names no column the first one is said to be used, so that its rows can be counted.
     return [] if plain and charter.quantity is None and limit is None else list(found)
@@ -82,18 +82,6 @@ def holdout(record: RunRecord) -> Artifact:
     """The rows that the model was valued on."""
     split = next(stage for stage in record.stages if stage.name == "split")
     return msgspec.convert(split.extra["holdout"], Artifact)
-
-
-def schema(past: Past, record: RunRecord, listed: Sequence[InputColumn]) -> bytes:
-    """The Arrow schema of columns, as an IPC message: names of types are not enough of nested ones."""
-    import pyarrow as pa
-
-    fields: dict[str, pa.Field] = {}
-    for artifact in (holdout(record), record.tables[graph.TRAIN]):
-        with pa.memory_map(str(past.kit.store.path(artifact))) as source:
-            fields |= {each.name: each for each in pa.ipc.open_file(source).schema}
-    found: bytes = pa.schema([fields[each.name] for each in listed]).serialize().to_pybytes()
-    return found
 
 
 def silent(charter: Charter, record: RunRecord) -> str:
@@ -196,7 +184,8 @@ def refuse_unknown(names: Iterable[str], known: Sequence[str]) -> None:
     absent = [name for name in known if name not in set(names)]
     if absent:
         raise UserError(
-            f"the rows have no column {absent[0]!r}" + (f" (and {len(absent) - 1} more are missing)" if absent[1:] else ""),
+            f"the rows have no column {absent[0]!r}"
+            + (f" (and {len(absent) - 1} more are missing)" if absent[1:] else ""),
             code="PO-J005",
             expected=f"the columns {', '.join(known)}",
             remedy="add the columns to the file, under the names that the model learned them by",

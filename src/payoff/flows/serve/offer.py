@@ -12,15 +12,18 @@ import msgspec
 from payoff import project as projects
 from payoff.base import hashing, switches
 from payoff.base.errors import OutsideError, Refused, UserError
+from payoff.base.files import place_folder
+from payoff.execute.tables import schema_message
 from payoff.flows.opening import Opened, open_past
-from payoff.flows.serving import capacity, columns
+from payoff.flows.serve import capacity, columns
 from payoff.flows.show import find
+from payoff.plan import graph
 from payoff.ports.kit import Kit
 from payoff.project.past import folder as past_folder
-from payoff.reproduction.factors import switches as switched
 from payoff.records.artifact import Field
 from payoff.records.project import ServingSpec
-from payoff.records.serving.served import Served
+from payoff.records.serving.served import InputColumn, Served
+from payoff.reproduction.factors import switches as switched
 from payoff.wiring import assemble
 
 if TYPE_CHECKING:
@@ -110,8 +113,13 @@ def _served(past: Past, project: Project, record: RunRecord, step: Step, score: 
         id=asked.id,
         log=columns.log_rule([project, *([past.project] if isinstance(past, Opened) else [])], record, asked),
         silent=silent,
-        schema=columns.schema(past, record, (*asked.features, *(() if silent else asked.more))),
+        schema=_schema(past, record, [*asked.features, *(() if silent else asked.more)]),
     )
+
+
+def _schema(past: Past, record: RunRecord, listed: list[InputColumn]) -> bytes:
+    tables = [past.kit.store.path(each) for each in (columns.holdout(record), record.tables[graph.TRAIN])]
+    return schema_message(tables, [each.name for each in listed])
 
 
 def _refuse(record: RunRecord, *, anyway: bool) -> None:
@@ -141,13 +149,9 @@ def _code(past: Past, record: RunRecord) -> Path:
     part.parent.mkdir(parents=True, exist_ok=True)
     try:
         past_folder.write(past.root, record.git, part, record.run)
-        os.rename(part, folder)
-    except OSError:
-        if not folder.is_dir():  # not because another process was faster
-            raise
+        return place_folder(part, folder)
     finally:
         shutil.rmtree(part, ignore_errors=True)
-    return folder
 
 
 def _step(project: Project, record: RunRecord) -> Step:
