@@ -38,8 +38,8 @@ usage: payoff VERB [options]        payoff VERB --help says more
 
 {verbs}
 
-  --version     the version
-  --help        this text
+  --version      the version
+  --help         this text
 
 Every verb takes --json (one JSON document on standard output) and --project DIR (default: the project we are in).
 Exit codes: 0 passed, 1 refused by a gate, 2 the input is wrong, 3 a bug in Payoff, 4 the outside world failed.
@@ -68,7 +68,7 @@ def main() -> int:
 
 def help_text() -> str:
     """The verbs and what they do."""
-    return _HELP.format(verbs="\n".join(f"  {verb:<13}{says}" for verb, says in VERBS.items()))
+    return _HELP.format(verbs="\n".join(f"  {verb:<14}{says}" for verb, says in VERBS.items()))
 
 
 def _dispatch(argv: list[str]) -> int:

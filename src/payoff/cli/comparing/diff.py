@@ -10,7 +10,7 @@ from payoff.cli.render import screen
 def main(argv: list[str]) -> int:
     """0 whether or not something differs; `--json` has it all."""
     parser = Parser("diff", VERBS["diff"])
-    parser.add_argument("a", metavar="A", help="a run's id, its beginning or `latest`")
+    parser.add_argument("a", metavar="A", help="a run's id, its beginning, `latest` or `latest~1`")
     parser.add_argument("b", metavar="B", nargs="?", default="latest", help="the other run (default: the latest)")
     options = parser.read(argv)
 

@@ -58,7 +58,8 @@ def diff(project: str | None, a: str, b: str) -> Diff:
                 )
         data = _data(past, first, last, sides)
         if len(sides) < 2:
-            return msgspec.structs.replace(answer, data=data, notes=tuple(notes))
+            said = (note for side in sides for note in side.notes)
+            return msgspec.structs.replace(answer, data=data, notes=(*notes, *said))
         found = factors(*(_side(each) for each in sides))
         parts = [each.name for each in found if each.kind == "code"]
         files = [hybrids.code_of(each.root) for each in sides]

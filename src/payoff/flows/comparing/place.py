@@ -28,7 +28,7 @@ def find_anywhere(past: Past, run: str) -> RunRecord:
     try:
         return find(past, run)[0]
     except UserError as unknown:
-        if run == "latest" or not (past.root / FOLDER).is_dir():
+        if run.startswith("latest") or not (past.root / FOLDER).is_dir():
             raise
         try:
             entries = assemble.ledger(past.root / FOLDER).read(past.id, run).entries
