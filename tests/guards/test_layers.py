@@ -35,7 +35,7 @@ ALLOWED: dict[str, set[str]] = {
     "wiring": {"msgspec"},
     "flows": {"msgspec", "uv"},
     "gateway": {"msgspec", "pyarrow"},
-    "serving": {"msgspec", "numpy", "pyarrow", "uvicorn", "uvloop"},
+    "serving": {"msgspec", "numpy", "pyarrow", "uvicorn", "uvloop", "grpc", "google"},
     "cli": {"msgspec", "rich"},
     "testing": {"msgspec", "pytest", "pyarrow"},
     "worker": {"pyarrow", "pandas", "polars", "ibis", "cloudpickle", "_payoff_worker"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import re
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from payoff.cli.render import screen
 
 if TYPE_CHECKING:
     from payoff.records.serving.served import Served
+    from payoff.serving.serve import Addresses
 
 _UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 
@@ -24,6 +26,7 @@ def main(argv: list[str]) -> int:
     )
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen at (default: 127.0.0.1)")
     parser.add_argument("--port", metavar="N", type=_port, default=8080, help="the port (default: 8080; 0: any)")
+    parser.add_argument("--grpc-port", metavar="N", type=_port, help="answer by gRPC as well, at this port (0: any)")
     parser.add_argument("--workers", metavar="N", type=_count, default=1, help="processes of the model (default: 1)")
     parser.add_argument(
         "--timeout", metavar="S", type=_seconds, default=10.0, help="seconds that an answer may take (default: 10)"
@@ -49,23 +52,25 @@ def main(argv: list[str]) -> int:
         workers=options.workers,
     )
 
-    def ready(address: str, served: Served) -> None:
+    def ready(at: Addresses, served: Served) -> None:
         if options.json:
-            screen.document(f'{{"address": "{address}", "model": "{served.name}", "version": "{served.version}"}}')
+            told = {"address": at.web, "model": served.name, "version": served.version}
+            screen.document(json.dumps({**told, **({"grpc": at.grpc} if at.grpc else {})}, ensure_ascii=False))
             return
-        screen.out(f"serving {served.name}, run {served.run}, at {address}; Ctrl-C stops it")
-        screen.out(f"  {address}/v2/models/{served.name}/infer   predictions (Open Inference Protocol)")
-        screen.out(f"  {address}/invocations   predictions (as MLflow's servers)")
+        screen.out(f"serving {served.name}, run {served.run}; Ctrl-C stops it")
+        screen.out(f"  {at.web}/v2/models/{served.name}/infer   predictions (Open Inference Protocol)")
+        if at.grpc:
+            screen.out(f"  {at.grpc}   the same by gRPC")
+        screen.out(f"  {at.web}/invocations   predictions (as MLflow's servers)")
         if not served.silent:
-            screen.out(
-                f"  {address}/decide   actions with what they are expected to bring, in {served.charter.currency}"
-            )
+            screen.out(f"  {at.web}/decide   actions with what they should bring, in {served.charter.currency}")
 
     request = Request(
         run=options.run,
         project=options.project,
         host=options.host,
         port=options.port,
+        grpc=options.grpc_port,
         limits=limits,
         log=not options.no_log,
         anyway=options.anyway,

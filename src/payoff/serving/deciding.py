@@ -67,7 +67,7 @@ class Decider:
         chances = {name: each.to_numpy() for name, each in found.items()}
         calibration = self._served.calibration
         if calibration is not None and calibration.applied:
-            from payoff.value.calibration import corrected  # noqa: PLC0415 - brings scipy, and most models need none
+            from payoff.value.calibration import corrected
 
             chances = corrected(calibration, chances)
         asked = self._engine.query(self._sql, {"rows": pa.Table.from_batches([rows])}) if self._sql else None

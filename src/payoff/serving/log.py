@@ -234,7 +234,7 @@ class Log:
         """The action and its expected payoff, where a request asked for one."""
         if decisions is None:
             return [pa.nulls(number, pa.string()), pa.nulls(number, pa.float64())]
-        import numpy as np  # noqa: PLC0415 - only where something is decided
+        import numpy as np
 
         mask = np.repeat([not each[3] for each in who], [each[2] for each in who])
         for row in decisions.bad:

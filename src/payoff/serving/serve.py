@@ -7,6 +7,7 @@ import dataclasses
 import ipaddress
 import signal
 import socket
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import uvicorn
@@ -20,7 +21,6 @@ from payoff.wiring import options
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from payoff.records.project import ServingSpec
     from payoff.records.serving.served import Served
@@ -36,19 +36,27 @@ class _Token:
     token: str
 
 
+class Addresses(NamedTuple):
+    """Where questions are answered."""
+
+    web: str
+    grpc: str = ""
+
+
 class Request(NamedTuple):
-    """What `payoff serve` is asked for."""
+    """What `payoff serve` is asked for; `grpc` is the port of gRPC, where that is wanted."""
 
     run: str
     project: str | None = None
     host: str = LOOPBACK
     port: int = 8080
     limits: Limits = Limits()
+    grpc: int | None = None
     log: bool = True
     anyway: bool = False
 
 
-def serve(request: Request, ready: Callable[[str, Served], None], tell: Callable[[str], None]) -> None:
+def serve(request: Request, ready: Callable[[Addresses, Served], None], tell: Callable[[str], None]) -> None:
     """Serve until SIGTERM or SIGINT; `ready` is told the address once questions are answered, `tell` what happens."""
     offer = offered(request.project, request.run, tell, anyway=request.anyway)
     token = _token(offer.settings)
@@ -61,10 +69,42 @@ def serve(request: Request, ready: Callable[[str, Served], None], tell: Callable
 
 
 async def _serve(
-    request: Request, service: Service, token: str, tls: tuple[str, str] | None, ready: Callable[[str, Served], None]
+    request: Request,
+    service: Service,
+    token: str,
+    tls: tuple[str, str] | None,
+    ready: Callable[[Addresses, Served], None],
 ) -> None:
-    config = uvicorn.Config(
-        App(service, token),
+    server = Server(_config(App(service, token), request, tls))
+    remote: Any = None
+    await service.start()
+    try:
+        bound = _bind(request)
+        shown = f"[{request.host}]" if ":" in request.host else request.host
+        grpc_address = ""
+        if request.grpc is not None:
+            remote, port = await _remote(service, token, f"{shown}:{request.grpc}", tls)
+            grpc_address = f"{shown}:{port}"
+
+        def stop() -> None:
+            service.draining = True
+            server.should_exit = True
+
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop)
+        web = f"{_SECURE if tls else _PLAIN}//{shown}:{bound.getsockname()[1]}"
+        ready(Addresses(web, grpc_address), service.served)
+        await server.serve([bound])
+    finally:
+        if remote is not None:
+            await remote.stop(GRACE)
+        await service.stop()
+
+
+def _config(app: App, request: Request, tls: tuple[str, str] | None) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
         host=request.host,
         port=request.port,
         http=Wire,
@@ -82,27 +122,24 @@ async def _serve(
         ssl_certfile=tls[0] if tls else None,
         ssl_keyfile=tls[1] if tls else None,
     )
-    server = Server(config)
-    await service.start()
+
+
+async def _remote(service: Service, token: str, address: str, tls: tuple[str, str] | None) -> tuple[Any, int]:
+    """The server for gRPC."""
     try:
-        sockets = [_bind(request, config)]
-        port = sockets[0].getsockname()[1]
-        shown = f"[{request.host}]" if ":" in request.host else request.host
-
-        def stop() -> None:
-            service.draining = True
-            server.should_exit = True
-
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop)
-        ready(f"{_SECURE if tls else _PLAIN}//{shown}:{port}", service.served)
-        await server.serve(sockets)
-    finally:
-        await service.stop()
+        from payoff.serving import rpc  # its library is an extra
+    except ImportError as error:
+        raise UserError(
+            f"gRPC needs the package {(error.name or 'grpc').partition('.')[0]}, which is not installed",
+            code="PO-J016",
+            expected="the extra serve",
+            remedy="uv pip install 'payoff[serve]', or leave --grpc-port out",
+        ) from None
+    secure = rpc.Secure(Path(tls[0]), Path(tls[1])) if tls else None
+    return await rpc.listen(service, token, address, secure)
 
 
-def _bind(request: Request, config: Any) -> Any:
+def _bind(request: Request) -> socket.socket:
     family = socket.AF_INET6 if ":" in request.host else socket.AF_INET
     bound = socket.socket(family)
     try:
