@@ -12,6 +12,7 @@ import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -36,6 +37,12 @@ ROW = {"customer_id": 1, "tenure": 10, "calls_to_support": 3, "late_payments": 1
 @pytest.fixture(scope="module")
 def folder(made_light: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return copied(made_light, tmp_path_factory.mktemp("serve") / "ein Stück")
+
+
+@pytest.fixture
+def apart(made_light: Path, tmp_path: Path) -> Path:
+    """A project that no other server is at."""
+    return copied(made_light, tmp_path / "für sich")
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +74,11 @@ def plain(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def infer(server: Serving) -> str:
-    return f"/v2/models/{server.model}/infer"
+    return f"{model(server)}/infer"
+
+
+def model(server: Serving) -> str:
+    return f"/v2/models/{quote(server.model)}"
 
 
 def tensors(rows: list[dict[str, Any]]) -> dict[str, Any]:
@@ -165,7 +176,7 @@ def test_many_faults_are_counted_and_the_first_are_told(server: Serving) -> None
         ("/v2/models/other/infer", b"{}", JSON, 404),
         ("/invocations", b"[" * 100_000, JSON, 400),
         ("/invocations", b"\xff\xfe", JSON, 400),
-        ("/invocations", b" " * (17 << 20), JSON, 413),
+        ("/invocations", b"", {**JSON, "Content-Length": str(17 << 20)}, 413),
     ],
 )
 def test_what_cannot_be_read_is_refused(server: Serving, path: str, body: bytes | None, headers: dict[str, str], status: int) -> None:
@@ -177,10 +188,10 @@ def test_what_cannot_be_read_is_refused(server: Serving, path: str, body: bytes 
 
 def test_it_says_what_it_is(server: Serving) -> None:
     assert server.ask("/v2").json["extensions"] == ["binary_tensor_data"]
-    model = server.ask(f"/v2/models/{server.model}").json
-    assert model == server.ask(f"/v2/models/{server.model}/versions/{server.version}").json
-    assert {each["name"]: each["datatype"] for each in model["inputs"]}["name"] == "BYTES"
-    for path in ("/v2/health/live", "/v2/health/ready", f"/v2/models/{server.model}/ready", "/ping", "/health", "/version"):
+    said = server.ask(model(server)).json
+    assert said == server.ask(f"{model(server)}/versions/{server.version}").json
+    assert {each["name"]: each["datatype"] for each in said["inputs"]}["name"] == "BYTES"
+    for path in ("/v2/health/live", "/v2/health/ready", f"{model(server)}/ready", "/ping", "/health", "/version"):
         assert server.ask(path).status == 200, path
 
 
@@ -243,8 +254,8 @@ def test_a_slow_client_is_sent_away(server: Serving) -> None:
     assert server.ask("/v2/health/ready").status == 200
 
 
-def test_it_goes_on_when_its_model_is_killed(folder: Path) -> None:
-    with serving(folder) as server:
+def test_it_goes_on_when_its_model_is_killed(apart: Path) -> None:
+    with serving(apart) as server:
         children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text().split()
         for child in children:
             os.kill(int(child), signal.SIGKILL)
@@ -252,7 +263,7 @@ def test_it_goes_on_when_its_model_is_killed(folder: Path) -> None:
         assert server.metric("payoff_model_restarts_total") >= 1
 
 
-def test_a_kill_under_load_loses_no_answer_from_the_log(folder: Path, tmp_path: Path) -> None:
+def test_a_kill_under_load_loses_no_answer_from_the_log(apart: Path) -> None:
     answered: list[str] = []
 
     def client(server: Serving, number: int) -> None:
@@ -265,7 +276,7 @@ def test_a_kill_under_load_loses_no_answer_from_the_log(folder: Path, tmp_path: 
             if reply.status == 200:
                 answered.append(name)
 
-    with serving(folder) as server:
+    with serving(apart) as server:
         threads = [threading.Thread(target=client, args=(server, number)) for number in range(4)]
         for thread in threads:
             thread.start()
@@ -273,16 +284,16 @@ def test_a_kill_under_load_loses_no_answer_from_the_log(folder: Path, tmp_path: 
         server.process.kill()
         for thread in threads:
             thread.join()
-    assert set(answered) <= set(logged(folder)["request"].to_pylist())
-    with serving(folder) as server:  # the next one makes Parquet of what was left
-        log = folder / ".payoff" / "serving" / "log" / server.version
+    assert set(answered) <= set(logged(apart)["request"].to_pylist())
+    with serving(apart) as server:  # the next one makes Parquet of what was left
+        log = apart / ".payoff" / "serving" / "log" / server.version
         open_ = [path for path in log.glob("*.arrows")]
         assert len(open_) == 1
         assert set(answered) <= {name for path in log.glob("*.parquet") for name in pq.read_table(path)["request"].to_pylist()}
 
 
-def test_it_answers_what_it_took_before_it_ends(folder: Path) -> None:
-    with serving(folder) as server:
+def test_it_answers_what_it_took_before_it_ends(apart: Path) -> None:
+    with serving(apart) as server:
         replies: list[int] = []
         body = {"rows": [ROW] * 20_000}
         thread = threading.Thread(target=lambda: replies.append(server.ask("/decide", body).status))
@@ -291,12 +302,12 @@ def test_it_answers_what_it_took_before_it_ends(folder: Path) -> None:
         assert server.stop() == 0
         thread.join()
         assert replies == [200]
-    assert not list((folder / ".payoff" / "serving" / "log").rglob("*.arrows"))
+    assert not list((apart / ".payoff" / "serving" / "log").rglob("*.arrows"))
 
 
-def test_a_full_disk_is_told_and_survived(folder: Path) -> None:
+def test_a_full_disk_is_told_and_survived(apart: Path) -> None:
     """A file may not grow beyond a limit, as on a disk that is full."""
-    with serving(folder, before=("prlimit", "--fsize=20000:20000", "--")) as server:
+    with serving(apart, before=("prlimit", "--fsize=20000:20000", "--")) as server:
         statuses = [server.ask("/decide", {"rows": [ROW] * 20}) for _ in range(12)]
         assert statuses[0].status == 200
         assert statuses[-1].status == 503
@@ -305,7 +316,7 @@ def test_a_full_disk_is_told_and_survived(folder: Path) -> None:
         assert int(refused.headers["retry-after"]) >= 1
         assert server.ask("/v2/health/live").status == 200
         good = sum(20 for reply in statuses if reply.status == 200)
-    table = logged(folder)
+    table = logged(apart)
     assert table.num_rows >= good  # what was answered is there, and the file can be read to its end
 
 
@@ -313,21 +324,81 @@ def test_only_loopback_without_a_token(light: Any) -> None:
     assert "PO-J013" in light.payoff("serve", "--host", "0.0.0.0", "--port", "0", code=2)
 
 
-def test_a_token_is_asked_for(folder: Path) -> None:
-    settings = (folder / "payoff.toml").read_text()
+def test_a_token_is_asked_for(apart: Path) -> None:
+    settings = (apart / "payoff.toml").read_text()
     try:
-        (folder / "payoff.toml").write_text(settings + '\n[serving]\ntoken = "${SERVE_TOKEN}"\nlog = "nothing"\n')
-        with serving(folder, environ={"SERVE_TOKEN": "0123456789abcdef"}) as server:
+        (apart / "payoff.toml").write_text(settings + '\n[serving]\ntoken = "${SERVE_TOKEN}"\nlog = "nothing"\n')
+        with serving(apart, environ={"SERVE_TOKEN": "0123456789abcdef"}) as server:
             assert server.ask("/decide", {"rows": [ROW]}).status == 401
             assert server.ask("/decide", {"rows": [ROW]}, {**JSON, "Authorization": "Bearer 0123456789abcdee"}).status == 401
             assert server.ask("/decide", {"rows": [ROW]}, {**JSON, "Authorization": "Bearer 0123456789abcdef"}).status == 200
             assert server.ask("/metrics").status == 401
             assert server.ask("/v2/health/ready").status == 200
     finally:
-        (folder / "payoff.toml").write_text(settings)
+        (apart / "payoff.toml").write_text(settings)
 
 
 def test_a_run_that_was_refused_is_not_served(light: Any) -> None:
     light.change("charter.toml", "min_gain_per_year = 1000", "min_gain_per_year = 10000000")
     light.run(code=1)
     assert "PO-J002" in light.payoff("serve", "--port", "0", code=1)
+
+
+@pytest.fixture(scope="module")
+def triton(folder: Path) -> Iterator[Serving]:
+    with serving(folder, "--grpc-port", "0", "--no-log") as running:
+        yield running
+
+
+def tritons(kind: str) -> Any:
+    return pytest.importorskip(f"tritonclient.{kind}", reason="tritonclient is not installed")
+
+
+@pytest.mark.parametrize("kind", ["http", "grpc"])
+def test_a_client_of_others_gets_the_run_s_own_figures(triton: Serving, rows: list[dict[str, Any]], kind: str) -> None:
+    import numpy as np
+
+    client_of = tritons(kind)
+    client = client_of.InferenceServerClient(triton.host if kind == "http" else triton.grpc)
+    assert client.is_server_live()
+    assert client.is_server_ready()
+    assert client.is_model_ready(triton.model)
+    assert client.is_model_ready(triton.model, triton.version)
+    some = plain(rows[:50])
+    given = []
+    for name, sample in some[0].items():
+        kind_of = {int: ("INT64", np.int64), float: ("FP64", np.float64), str: ("BYTES", np.object_)}[type(sample)]
+        tensor = client_of.InferInput(name, [len(some)], kind_of[0])
+        tensor.set_data_from_numpy(np.array([row[name] for row in some], dtype=kind_of[1]))
+        given.append(tensor)
+    wanted = [client_of.InferRequestedOutput(name) for name in ("p_True", "action", "expected_payoff")]
+    answer = client.infer(triton.model, given, outputs=wanted, request_id="7")
+    assert answer.as_numpy("p_True").tolist() == [row["said"]["p_churned"] for row in rows[:50]]
+    assert [each.decode() for each in answer.as_numpy("action").tolist()] == [row["said"]["action"] for row in rows[:50]]
+    with pytest.raises(client_of.InferenceServerException if hasattr(client_of, "InferenceServerException") else Exception, match="PO-J022"):
+        client.infer(triton.model, given[:1])
+    metadata = client.get_model_metadata(triton.model)
+    assert (metadata["name"] if kind == "http" else metadata.name) == triton.model
+    client.close()
+
+
+def test_the_messages_are_those_that_an_independent_client_has() -> None:
+    from google.protobuf import descriptor_pool
+
+    from payoff.serving.protocols import messages
+
+    theirs = pytest.importorskip("tritonclient.grpc.service_pb2")
+    assert descriptor_pool
+    for name in messages._MESSAGES:
+        ours, other = messages.message(name).DESCRIPTOR, theirs.DESCRIPTOR
+        for part in name.split("."):
+            other = (other.message_types_by_name if other is theirs.DESCRIPTOR else other.nested_types_by_name)[part]
+
+        def said(message: Any) -> list[Any]:
+            return [
+                (f.name, f.number, f.type, f.is_repeated, f.message_type and f.message_type.full_name, f.containing_oneof and f.containing_oneof.name)
+                for f in message.fields
+            ]
+
+        assert said(ours) == said(other), name
+        assert ours.full_name == other.full_name

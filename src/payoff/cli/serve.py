@@ -6,6 +6,7 @@ import argparse
 import json
 import re
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from payoff.cli.arguments import Parser
 from payoff.cli.main import VERBS
@@ -58,7 +59,7 @@ def main(argv: list[str]) -> int:
             screen.document(json.dumps({**told, **({"grpc": at.grpc} if at.grpc else {})}, ensure_ascii=False))
             return
         screen.out(f"serving {served.name}, run {served.run}; Ctrl-C stops it")
-        screen.out(f"  {at.web}/v2/models/{served.name}/infer   predictions (Open Inference Protocol)")
+        screen.out(f"  {at.web}/v2/models/{quote(served.name)}/infer   predictions (Open Inference Protocol)")
         if at.grpc:
             screen.out(f"  {at.grpc}   the same by gRPC")
         screen.out(f"  {at.web}/invocations   predictions (as MLflow's servers)")
