@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import resource
 import signal
 import socket
 import sys
@@ -307,7 +308,8 @@ def test_it_answers_what_it_took_before_it_ends(apart: Path) -> None:
 
 def test_a_full_disk_is_told_and_survived(apart: Path) -> None:
     """A file may not grow beyond a limit, as on a disk that is full."""
-    with serving(apart, before=("prlimit", "--fsize=20000:20000", "--")) as server:
+    with serving(apart) as server:
+        resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))
         statuses = [server.ask("/decide", {"rows": [ROW] * 20}) for _ in range(12)]
         assert statuses[0].status == 200
         assert statuses[-1].status == 503
@@ -316,6 +318,8 @@ def test_a_full_disk_is_told_and_survived(apart: Path) -> None:
         assert int(refused.headers["retry-after"]) >= 1
         assert server.ask("/v2/health/live").status == 200
         good = sum(20 for reply in statuses if reply.status == 200)
+        resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        until(lambda: server.ask("/decide", {"rows": [ROW]}).status == 200)  # when there is space again it goes on
     table = logged(apart)
     assert table.num_rows >= good  # what was answered is there, and the file can be read to its end
 

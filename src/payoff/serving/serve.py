@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 GRACE = 30.0  # seconds that what is under way has when we are told to stop
 LEAST = 16  # characters of a token
 LOOPBACK = "127.0.0.1"
+_BACKLOG = 2048
 _PLAIN, _SECURE = "http:", "https:"
 
 
@@ -118,7 +119,7 @@ def _config(app: App, request: Request, tls: tuple[str, str] | None) -> uvicorn.
         date_header=False,
         timeout_keep_alive=75,
         timeout_graceful_shutdown=int(GRACE),
-        backlog=2048,
+        backlog=_BACKLOG,
         ssl_certfile=tls[0] if tls else None,
         ssl_keyfile=tls[1] if tls else None,
     )
@@ -145,6 +146,7 @@ def _bind(request: Request) -> socket.socket:
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind((request.host, request.port))
+        bound.listen(_BACKLOG)  # who is told the address may come at once
         bound.setblocking(False)
     except OSError as error:
         bound.close()
