@@ -8,6 +8,7 @@ import os
 import resource
 import signal
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -349,41 +350,123 @@ def test_a_run_that_was_refused_is_not_served(light: Any) -> None:
 
 
 @pytest.fixture(scope="module")
-def triton(folder: Path) -> Iterator[Serving]:
+def remote(folder: Path) -> Iterator[Serving]:
+    pytest.importorskip("grpc", reason="grpcio is not installed (uv pip install 'payoff[serve]')")
     with serving(folder, "--grpc-port", "0", "--no-log") as running:
         yield running
 
 
-def tritons(kind: str) -> Any:
-    return pytest.importorskip(f"tritonclient.{kind}", reason="tritonclient is not installed")
+def call(remote: Serving, name: str, request: Any) -> Any:
+    import grpc
+
+    from payoff.serving.protocols import messages
+
+    with grpc.insecure_channel(remote.grpc) as channel:
+        asked = channel.unary_unary(
+            f"/{messages.SERVICE}/{name}",
+            request_serializer=messages.message(f"{name}Request").SerializeToString,
+            response_deserializer=messages.message(f"{name}Response").FromString,
+        )
+        return asked(request, timeout=30)
 
 
-@pytest.mark.parametrize("kind", ["http", "grpc"])
-def test_a_client_of_others_gets_the_run_s_own_figures(triton: Serving, rows: list[dict[str, Any]], kind: str) -> None:
-    import numpy as np
+@pytest.mark.parametrize("raw", [True, False])
+def test_grpc_says_the_same(remote: Serving, rows: list[dict[str, Any]], raw: bool) -> None:
+    from payoff.serving.protocols import messages, tensors
 
-    client_of = tritons(kind)
-    client = client_of.InferenceServerClient(triton.host if kind == "http" else triton.grpc)
-    assert client.is_server_live()
-    assert client.is_server_ready()
-    assert client.is_model_ready(triton.model)
-    assert client.is_model_ready(triton.model, triton.version)
-    some = plain(rows[:50])
-    given = []
+    some = plain(rows[:30])
+    request = messages.message("ModelInferRequest")(model_name=remote.model, id="7")
+    kinds = {int: ("INT64", "int64_contents"), float: ("FP64", "fp64_contents"), str: ("BYTES", "bytes_contents")}
     for name, sample in some[0].items():
-        kind_of = {int: ("INT64", np.int64), float: ("FP64", np.float64), str: ("BYTES", np.object_)}[type(sample)]
-        tensor = client_of.InferInput(name, [len(some)], kind_of[0])
-        tensor.set_data_from_numpy(np.array([row[name] for row in some], dtype=kind_of[1]))
+        kind, field = kinds[type(sample)]
+        tensor = request.inputs.add(name=name, datatype=kind, shape=[len(some)])
+        values = [row[name] for row in some]
+        if raw:
+            request.raw_input_contents.append(tensors.to_bytes(kind, values))
+        else:
+            getattr(tensor.contents, field).extend([each.encode() if kind == "BYTES" else each for each in values])
+    for name in ("p_True", "action"):
+        request.outputs.add(name=name)
+    answer = call(remote, "ModelInfer", request)
+    chance, action = answer.outputs
+    said = [row["said"] for row in rows[:30]]
+    if raw:
+        assert tensors.from_bytes("FP64", answer.raw_output_contents[0], "p") == [row["p_churned"] for row in said]
+        assert tensors.from_bytes("BYTES", answer.raw_output_contents[1], "a") == [row["action"] for row in said]
+    else:
+        assert list(chance.contents.fp64_contents) == [row["p_churned"] for row in said]
+        assert [each.decode() for each in action.contents.bytes_contents] == [row["action"] for row in said]
+    assert answer.id == "7"
+
+
+def test_grpc_tells_what_is_wrong(remote: Serving) -> None:
+    import grpc
+
+    from payoff.serving.protocols import messages
+
+    request = messages.message("ModelInferRequest")(model_name=remote.model)
+    request.inputs.add(name="tenure", datatype="INT64", shape=[1]).contents.int64_contents.append(1)
+    with pytest.raises(grpc.RpcError) as wrong:
+        call(remote, "ModelInfer", request)
+    assert wrong.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+    assert wrong.value.details().startswith("PO-J022")
+    with pytest.raises(grpc.RpcError) as wrong:
+        call(remote, "ModelReady", messages.message("ModelReadyRequest")(name="other"))
+    assert wrong.value.code() == grpc.StatusCode.NOT_FOUND
+    assert call(remote, "ServerLive", messages.message("ServerLiveRequest")()).live
+    assert call(remote, "ModelMetadata", messages.message("ModelMetadataRequest")(name=remote.model)).versions == [remote.version]
+
+
+CLIENT = """
+import sys, json
+import numpy as np, pandas as pd
+import tritonclient.http, tritonclient.grpc
+web, remote, model, version = sys.argv[1:]
+rows = json.load(sys.stdin)
+said = [row.pop("said") for row in rows]
+for module, address in ((tritonclient.http, web), (tritonclient.grpc, remote)):
+    client = module.InferenceServerClient(address)
+    assert client.is_server_live() and client.is_server_ready() and client.is_model_ready(model) and client.is_model_ready(model, version)
+    given = []
+    for name, sample in rows[0].items():
+        kind, dtype = {int: ("INT64", np.int64), float: ("FP64", np.float64), str: ("BYTES", np.object_)}[type(sample)]
+        tensor = module.InferInput(name, [len(rows)], kind)
+        tensor.set_data_from_numpy(np.array([row[name] for row in rows], dtype=dtype))
         given.append(tensor)
-    wanted = [client_of.InferRequestedOutput(name) for name in ("p_True", "action", "expected_payoff")]
-    answer = client.infer(triton.model, given, outputs=wanted, request_id="7")
-    assert answer.as_numpy("p_True").tolist() == [row["said"]["p_churned"] for row in rows[:50]]
-    assert [each.decode() for each in answer.as_numpy("action").tolist()] == [row["said"]["action"] for row in rows[:50]]
-    with pytest.raises(client_of.InferenceServerException if hasattr(client_of, "InferenceServerException") else Exception, match="PO-J022"):
-        client.infer(triton.model, given[:1])
-    metadata = client.get_model_metadata(triton.model)
-    assert (metadata["name"] if kind == "http" else metadata.name) == triton.model
-    client.close()
+    wanted = [module.InferRequestedOutput(name) for name in ("p_True", "action", "expected_payoff")]
+    answer = client.infer(model, given, outputs=wanted, request_id="7")
+    assert answer.as_numpy("p_True").tolist() == [each["p_churned"] for each in said]
+    assert [each.decode() for each in answer.as_numpy("action").tolist()] == [each["action"] for each in said]
+    try:
+        client.infer(model, given[:1])
+    except Exception as error:
+        assert "PO-J022" in str(error)
+    else:
+        raise SystemExit("a request without most of its columns was answered")
+    metadata = client.get_model_metadata(model)
+    assert (metadata["name"] if isinstance(metadata, dict) else metadata.name) == model
+from mlflow.pyfunc.scoring_server.client import ScoringServerClient
+host, port = web.split(":")
+client = ScoringServerClient(host, int(port))
+client.ping()
+answer = client.invoke(pd.DataFrame(rows)).get_predictions()
+assert answer.iloc[:, 1].tolist() == [each["p_churned"] for each in said]
+print("good")
+"""
+
+
+@pytest.mark.frameworks
+def test_clients_of_others_get_the_run_s_own_figures(remote: Serving, rows: list[dict[str, Any]]) -> None:
+    """NVIDIA's Triton client by HTTP (binary tensors) and gRPC, and MLflow's scoring client, in an environment of their own."""
+    import uv
+
+    given = [{**plain([row])[0], "said": {"p_churned": row["said"]["p_churned"], "action": row["said"]["action"]}} for row in rows[:50]]
+    words = ["run", "--no-project", "--isolated", "--with", "tritonclient[http,grpc]", "--with", "mlflow", "python", "-c", CLIENT]
+    done = subprocess.run(
+        [uv.find_uv_bin(), *words, remote.host, remote.grpc, remote.model, remote.version],
+        input=json.dumps(given), capture_output=True, text=True, timeout=280, check=False,
+    )  # fmt: skip
+    assert done.stdout.strip().endswith("good"), done.stderr[-3000:]
 
 
 def test_the_messages_are_those_that_an_independent_client_has() -> None:
@@ -406,3 +489,17 @@ def test_the_messages_are_those_that_an_independent_client_has() -> None:
 
         assert said(ours) == said(other), name
         assert ours.full_name == other.full_name
+
+
+def test_a_model_that_predicts_something_else_than_in_its_run_is_not_served(apart: Path) -> None:
+    with serving(apart) as server:
+        assert server.ask("/decide", {"rows": [ROW]}).status == 200
+    (code,) = (apart / ".payoff" / "serving" / "code").glob("*/pipeline.py")
+    code.write_text(code.read_text().replace("3.4 - self", "3.1 - self"))
+    done = subprocess.run([servers.PAYOFF, "serve", "--port", "0"], cwd=apart, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert "PO-J017" in done.stderr
+    rows = json.dumps([{name: value for name, value in ROW.items()}])
+    (apart / "rows.jsonl").write_text(rows[1:-1] + "\n")
+    done = subprocess.run([servers.PAYOFF, "score", "--input", "rows.jsonl", "--output", "s.parquet"], cwd=apart, capture_output=True, text=True, timeout=60, check=False)  # fmt: skip
+    assert "PO-J017" in done.stderr

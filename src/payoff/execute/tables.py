@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
     from pathlib import Path
 
+    import pyarrow as pa
+
     from payoff.plan.stages import Audit, Check, Read, Split
     from payoff.records.contract import Contract
     from payoff.records.evidence import StepOutcome
@@ -247,3 +249,12 @@ def schema_message(files: Sequence[Path], names: Sequence[str]) -> bytes:
             fields |= {each.name: each for each in pa.ipc.open_file(source).schema}
     found: bytes = pa.schema([fields[name] for name in names]).serialize().to_pybytes()
     return found
+
+
+def first_rows(file: Path, names: Sequence[str], number: int) -> pa.Table:
+    """The first rows of a table file, some of its columns."""
+    import pyarrow as pa
+
+    with pa.memory_map(str(file)) as source, pa.ipc.open_file(source) as reader:
+        batches = [reader.get_batch(0)] if reader.num_record_batches else []
+        return pa.Table.from_batches(batches, reader.schema).select(list(names)).slice(0, number).combine_chunks()

@@ -16,6 +16,7 @@ from payoff.serving.deciding import Decider, refuse_bad
 from payoff.serving.faults import Fault, Wrong
 from payoff.serving.model import ModelFailed, ModelGone, Models, launch
 from payoff.serving.rows import Checker
+from payoff.serving.service import refuse_other
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -51,10 +52,11 @@ async def _score(job: Job, workers: int, tell: Callable[[str], None]) -> Scored:
     began = stopwatch()
     reused = job.begin()
     scorer = _Scorer(job, workers, tell)
-    await scorer.models.start()
     running: set[asyncio.Task[None]] = set()
     parts = 0
     try:
+        await scorer.models.start()
+        await refuse_other(scorer.models, job.offer, SECONDS)
         for parts, rows in enumerate(_parts(job), start=1):
             if job.part(parts - 1).exists():
                 continue

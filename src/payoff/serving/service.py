@@ -6,6 +6,7 @@ import asyncio
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
 import pyarrow as pa
 
 from payoff.base.errors import UserError
@@ -14,7 +15,7 @@ from payoff.serving.deciding import Decider, Decisions, refuse_bad, unsound
 from payoff.serving.faults import Wrong
 from payoff.serving.log import Log
 from payoff.serving.metrics import Metrics
-from payoff.serving.model import Models, launch
+from payoff.serving.model import ModelFailed, ModelGone, Models, launch
 from payoff.serving.protocols.tensors import Output
 from payoff.serving.rows import Checker
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from payoff.flows.serve import Offer
     from payoff.serving.rows import Values
 
+FIRST = 60.0  # seconds that a model's first answer may take
 ACTION, PAYOFF = "action", "expected_payoff"  # outputs that may be asked for besides the model's own
 
 
@@ -43,6 +45,39 @@ class Answered(NamedTuple):
 
     part: Part
     decisions: Decisions | None
+
+
+async def refuse_other(models: Models, offer: Offer, seconds: float) -> None:
+    """Ask the model what it was asked in its run: packages, code, processor or switches that change its answers are met before anybody relies on it.
+
+    Its first call, which is slow in many libraries, is nobody's who waits.
+    """
+    rows, said = offer.known
+    if not rows.num_rows:
+        return
+    process = await models.take()
+    try:
+        found = await process.ask(rows.to_batches()[0], max(seconds, FIRST))
+    except (ModelFailed, ModelGone, TimeoutError) as error:
+        what = f"raised {error.error}: {error.message}" if isinstance(error, ModelFailed) else "did not answer"
+        raise UserError(
+            f"the model {what}, asked for rows that it predicted in its run"[:600],
+            code="PO-J017",
+            expected="the predictions of the run",
+            remedy=f"payoff reproduce {offer.served.run} says what is not as it was",
+        ) from None
+    finally:
+        models.done(process)
+    for name in said.column_names:
+        ours, theirs = found.column(name).to_numpy(), said.column(name).to_numpy()
+        far = int((~np.isclose(ours, theirs, rtol=1e-4, atol=1e-6, equal_nan=True)).sum())
+        if far:
+            raise UserError(
+                f"the model predicts something else here than in its run: {name} differs in {far} of the first {len(ours)} rows of the holdout",
+                code="PO-J017",
+                expected="the predictions of the run, to a relative 0.0001",
+                remedy=f"payoff reproduce {offer.served.run} says what is not as it was",
+            )
 
 
 class Service:
@@ -80,6 +115,7 @@ class Service:
             self.log.start()
         try:
             await self.models.start()
+            await refuse_other(self.models, self.offer, self.limits.seconds)
         except BaseException:
             await self.stop()
             raise

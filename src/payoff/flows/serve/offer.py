@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -13,7 +13,7 @@ from payoff import project as projects
 from payoff.base import hashing, switches
 from payoff.base.errors import OutsideError, Refused, UserError
 from payoff.base.files import place_folder
-from payoff.execute.tables import schema_message
+from payoff.execute.tables import first_rows, schema_message
 from payoff.flows.opening import Opened, open_past
 from payoff.flows.serve import capacity, columns
 from payoff.flows.show import find
@@ -35,9 +35,12 @@ if TYPE_CHECKING:
     from payoff.records.run import RunRecord
 
 
+_FEW = 32  # rows that a model must say the same of as in its run before it is served
+
+
 class Offer(NamedTuple):
     """`root` is the folder of the code, `home` the project's own, `python` the interpreter of the model's environment, `model` the pickle's file.
-    `kit` has the engine that computes payoffs; `variables` are set for the model's process (an empty one is not).
+    `known` are a few rows of the holdout (the model's columns) and what the run's model said of them. `kit` has the engine that computes payoffs; `variables` are set for the model's process (an empty one is not).
     """
 
     served: Served
@@ -48,6 +51,7 @@ class Offer(NamedTuple):
     environment: Environment
     variables: dict[str, str]
     kit: Kit
+    known: tuple[Any, Any]
     settings: ServingSpec = ServingSpec()
 
 
@@ -82,6 +86,7 @@ def offer(folder: str | None, run: str, tell: Callable[[str], None], *, anyway: 
         environment=environment,
         variables=variables,
         kit=kit,
+        known=_known(past, record, served, score),
         settings=past.project.served if isinstance(past, Opened) else project.served,
     )
 
@@ -115,6 +120,13 @@ def _served(past: Past, project: Project, record: RunRecord, step: Step, score: 
         silent=silent,
         schema=_schema(past, record, [*asked.features, *(() if silent else asked.more)]),
     )
+
+
+def _known(past: Past, record: RunRecord, served: Served, score: StepOutcome) -> tuple[Any, Any]:
+    rows = first_rows(past.kit.store.path(columns.holdout(record)), [each.name for each in served.features], _FEW)
+    assert score.output is not None  # noqa: S101 - a stage that ended well has one
+    said = first_rows(past.kit.store.path(score.output), [field.name for field in served.outputs], _FEW)
+    return rows, said
 
 
 def _schema(past: Past, record: RunRecord, listed: list[InputColumn]) -> bytes:
