@@ -13,6 +13,7 @@ import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import quote
 
 import pyarrow as pa
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PAYOFF = str(Path(sys.executable).with_name("payoff"))
+__all__ = ["quote"]
 JSON = {"Content-Type": "application/json"}
 
 

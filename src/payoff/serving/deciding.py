@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from payoff.base.errors import UserError
 from payoff.base.money import LARGEST
-from payoff.data import expressions, predictions
+from payoff.data import arithmetic, expressions, predictions
 from payoff.data.names import column
 from payoff.serving.faults import Fault, Wrong
 from payoff.value import decide, standing
@@ -37,7 +37,7 @@ class Decisions(NamedTuple):
 
 
 class Decider:
-    """The charter's decision rule over batches. Payoffs that are expressions are computed by the engine; fixed ones are not."""
+    """The charter's decision rule over batches. Payoffs that are expressions are computed as the engine does, and by it where they are more than plain arithmetic."""
 
     def __init__(self, served: Served, engine: Engine) -> None:
         self.charter = served.charter
@@ -54,6 +54,35 @@ class Decider:
         if limit is not None and limit.cost_sql is not None:
             parts.append(f"{expressions.amount_sql(limit.cost_sql)} as {column(_COST)}")
         self._sql = f"select {', '.join(parts)} from rows" if parts else ""
+        self._plain = self._arithmetic(limit is not None and (limit.within is not None or limit.cost_sql is not None))
+
+    def _arithmetic(self, more: bool) -> dict[tuple[str, str], Any] | None:
+        """Cell -> how it is computed without the engine, where all are plain arithmetic and nothing else is asked of the engine."""
+        types = {each.name: each.type for each in self._served.columns}
+        made = {
+            (c.action, c.outcome): arithmetic.compiled(c.sql, types) for c in self.charter.cells if c.sql is not None
+        }
+        return None if more or any(each is None for each in made.values()) else made
+
+    def _computed(self, rows: pa.RecordBatch) -> dict[tuple[str, str], Any] | None:
+        """The cells that are plain arithmetic; None where the engine has to be asked, of missing values and of very large ones."""
+        if self._plain is None:
+            return None
+        arrays: dict[str, Any] = {}
+        found: dict[tuple[str, str], Any] = {}
+        for cell, (plain, names) in self._plain.items():
+            for name in names:
+                if name not in arrays:
+                    column_ = rows.column(name)
+                    if column_.null_count:
+                        return None
+                    whole = pa.types.is_integer(column_.type)
+                    arrays[name] = column_.to_numpy().astype(np.int64 if whole else np.float64, copy=False)
+            try:
+                found[cell] = plain(arrays)
+            except arithmetic.TooLarge:
+                return None
+        return found
 
     def decide(self, rows: pa.RecordBatch, answered: pa.RecordBatch) -> Decisions:
         """The decisions for rows and what the model answered for them.
@@ -70,13 +99,18 @@ class Decider:
             from payoff.value.calibration import corrected
 
             chances = corrected(calibration, chances)
-        asked = self._engine.query(self._sql, {"rows": pa.Table.from_batches([rows])}) if self._sql else None
-        payoffs, bad = self._payoffs(asked, number)
+        computed = self._computed(rows)
+        asked = None
+        if self._sql and computed is None:
+            asked = self._engine.query(self._sql, {"rows": pa.Table.from_batches([rows])})
+        payoffs, bad = self._payoffs(asked, computed or {}, number)
         stacked = np.stack([chances[outcome] for outcome in charter.outcomes], axis=1)
         worth = decide.expected(stacked, cube_of(charter, payoffs))
         return Decisions(self._actions(worth, asked), worth, chances, bad)
 
-    def _payoffs(self, asked: pa.Table | None, number: int) -> tuple[dict[tuple[str, str], Any], dict[int, str]]:
+    def _payoffs(
+        self, asked: pa.Table | None, computed: Mapping[tuple[str, str], Any], number: int
+    ) -> tuple[dict[tuple[str, str], Any], dict[int, str]]:
         payoffs: dict[tuple[str, str], Any] = {}
         bad: dict[int, str] = {}
         for cell in self.charter.cells:
@@ -84,7 +118,10 @@ class Decider:
             if where in self._fixed:
                 payoffs[where] = np.full(number, self._fixed[where])
                 continue
-            values = asked[f"payoff:{cell.action}:{cell.outcome}"].to_numpy() if asked is not None else np.zeros(number)
+            values = computed.get(where)
+            if values is None:
+                assert asked is not None  # noqa: S101 - what is neither fixed nor computed was asked for
+                values = asked[f"payoff:{cell.action}:{cell.outcome}"].to_numpy()
             wrong = ~(np.abs(values) <= LARGEST)
             if wrong.any():
                 bad |= dict.fromkeys(np.flatnonzero(wrong).tolist(), f"payoff.{cell.action}.{cell.outcome}")

@@ -69,6 +69,9 @@ def offer(folder: str | None, run: str, tell: Callable[[str], None], *, anyway: 
     score = next(stage for stage in record.stages if stage.name == "score")
     environment = _environment(project, step)
     variables = dict.fromkeys(switches.NAMES, "") | dict(switched(record))
+    if "kind" not in project.engine:
+        # A batch is small: a second thread costs more than it does.
+        project = msgspec.structs.replace(project, engine={**project.engine, "threads": 1})
     makers = assemble.again(project, past.root, past.kit.store, variables)
     kit = Kit(makers, {})
     try:
