@@ -48,7 +48,7 @@ PATHS = st.sampled_from(["/decide", "/invocations", "INFER", "/v2/models/%2f/inf
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
-@given(PATHS, st.one_of(JSON, st.binary(max_size=100)), st.sampled_from(["application/json", "text/csv", "", "\x7f"]), st.sampled_from(["", "0", "5", "-1", "x", "9" * 30]))
+@given(PATHS, st.one_of(JSON, st.binary(max_size=100)), st.sampled_from(["application/json", "text/csv", "", "x"]), st.sampled_from(["", "0", "5", "-1", "x", "9" * 30]))
 def test_anything_may_come(running: Any, path: str, body: Any, kind: str, length: str) -> None:
     where = f"/v2/models/{servers.quote(running.model)}/infer" if path == "INFER" else path
     headers = {"Content-Type": kind, **({"Inference-Header-Content-Length": length} if length else {})}

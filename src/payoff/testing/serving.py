@@ -16,7 +16,23 @@ TENSOR = {
     "required": ["name", "datatype", "shape"],
     "properties": {
         "name": {"type": "string"},
-        "datatype": {"enum": ["BOOL", "UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16", "INT32", "INT64", "FP16", "FP32", "FP64", "BYTES"]},
+        "datatype": {
+            "enum": [
+                "BOOL",
+                "UINT8",
+                "UINT16",
+                "UINT32",
+                "UINT64",
+                "INT8",
+                "INT16",
+                "INT32",
+                "INT64",
+                "FP16",
+                "FP32",
+                "FP64",
+                "BYTES",
+            ]
+        },
         "shape": {"type": "array", "items": {"type": "integer"}},
         "parameters": {"type": "object"},
     },
@@ -102,7 +118,9 @@ class ServingSuite:
                 size *= dimension
             assert len(_flat(each["data"])) == size
         one = {**self.request(server, 1), "outputs": [{"name": names[-1]}]}
-        assert [each["name"] for each in json.loads(self.ask(server, self.path(server), one)[2])["outputs"]] == names[-1:]
+        assert [each["name"] for each in json.loads(self.ask(server, self.path(server), one)[2])["outputs"]] == names[
+            -1:
+        ]
 
     def test_rows_are_answered_in_their_order_and_alike(self, server: tuple[str, str, dict[str, Any]]) -> None:
         """Equal rows get equal answers, however many come at once."""
@@ -134,8 +152,12 @@ class ServingSuite:
             at += size
         assert at == len(body)
 
-    @pytest.mark.parametrize("wrong", ["no json", "no inputs", "too few values", "unknown datatype", "unknown output", "missing input"])
-    def test_what_is_wrong_is_a_client_s_error_in_json(self, server: tuple[str, str, dict[str, Any]], wrong: str) -> None:
+    @pytest.mark.parametrize(
+        "wrong", ["no json", "no inputs", "too few values", "unknown datatype", "unknown output", "missing input"]
+    )
+    def test_what_is_wrong_is_a_client_s_error_in_json(
+        self, server: tuple[str, str, dict[str, Any]], wrong: str
+    ) -> None:
         """Status 4xx, `{"error": ...}`, and the server goes on."""
         request: Any = self.request(server, 1)
         match wrong:
@@ -158,13 +180,20 @@ class ServingSuite:
 
     def test_another_model_is_not_found(self, server: tuple[str, str, dict[str, Any]]) -> None:
         """Neither described nor asked."""
-        for path, body in (("/v2/models/no-such-model", None), ("/v2/models/no-such-model/infer", self.request(server, 1))):
+        for path, body in (
+            ("/v2/models/no-such-model", None),
+            ("/v2/models/no-such-model/infer", self.request(server, 1)),
+        ):
             assert 400 <= self.ask(server, path, body)[0] < 500
 
     # -- how it is asked
 
     def ask(
-        self, server: tuple[str, str, dict[str, Any]], path: str, body: Any = None, headers: dict[str, str] | None = None
+        self,
+        server: tuple[str, str, dict[str, Any]],
+        path: str,
+        body: Any = None,
+        headers: dict[str, str] | None = None,
     ) -> tuple[int, dict[str, str], bytes]:
         """Status, headers and body of an answer."""
         at = urlsplit(server[0])
