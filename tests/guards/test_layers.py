@@ -42,7 +42,7 @@ ALLOWED: dict[str, set[str]] = {
     "adapters/sources/delta": {"deltalake", "pyarrow"},
     "adapters/sources/iceberg": {"pyarrow", "pyiceberg"},
     "adapters/sources/http": {"msgspec", "pyarrow", "urllib3"},
-    "adapters/sources/gateway": {"pyarrow"},
+    "adapters/sources/gateway": {"msgspec", "pyarrow"},
     "adapters/sources/sqlite": {"adbc_driver_manager", "adbc_driver_sqlite", "pyarrow"},
     "adapters/sources/postgresql": {"adbc_driver_manager", "adbc_driver_postgresql", "pyarrow"},
     "adapters/sources/redshift": {"adbc_driver_manager", "adbc_driver_postgresql", "pyarrow"},

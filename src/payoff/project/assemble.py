@@ -85,6 +85,7 @@ def project(reading: Reading) -> Project | None:
         push=settings.push,
         engine=settings.engine,
         gateway=settings.gateway,
+        readers=settings.readers,
         lineage=settings.lineage,
         lineage_zone=settings.lineage_zone,
     )

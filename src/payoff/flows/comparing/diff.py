@@ -10,6 +10,7 @@ import msgspec
 from payoff.base.errors import PayoffError
 from payoff.data import differences
 from payoff.flows.comparing import hybrids, laboratory
+from payoff.flows.comparing.paid import paid
 from payoff.flows.comparing.place import Place, find_anywhere
 from payoff.flows.comparing.rebuilding import rebuild, sides
 from payoff.flows.opening import open_past
@@ -45,6 +46,9 @@ def diff(project: str | None, a: str, b: str) -> Diff:
         outcome=_outcome(first, last),
         results=_results(first, last),
         machine=_machine(first, last),
+        gain_before=first.valuation.gain if first.valuation is not None else None,
+        gain_after=last.valuation.gain if last.valuation is not None else None,
+        refused=tuple(each for each in last.verdicts if not each.passed),
     )
     with Place(past) as place:
         built = []
@@ -59,6 +63,7 @@ def diff(project: str | None, a: str, b: str) -> Diff:
         if len(built) < 2:
             said = (note for side in built for note in side.notes)
             return msgspec.structs.replace(answer, data=data, notes=(*notes, *said))
+        change = paid(past, *built)
         found = factors(*sides(place, *built))
         parts = [each.name for each in found if each.id.startswith("code:")]
         files = [hybrids.code_of(each.root) for each in built]
@@ -69,6 +74,8 @@ def diff(project: str | None, a: str, b: str) -> Diff:
                 Code(name=name, state=state, diff=text) for name, state, text in texts(files[0], files[1], parts)
             ),
             factors=tuple(each for each in found if not each.id.startswith(_OWN)),
+            change=None if isinstance(change, str) else change,
+            apart=change if isinstance(change, str) else "",
             notes=(*notes, *built[0].notes, *(note for note in built[1].notes if note not in built[0].notes)),
         )
 
