@@ -40,6 +40,7 @@ INNER = {
     "payoff.records.project.Audience": "whom the project's owner shows runs to",
     "payoff.ports.store.was": "what our own flows say of something that is gone",
     "payoff.records.project.ReaderSpec": "what the gateway's owner says",
+    "payoff.records.project.ServingSpec": "what payoff.toml says of serving",
     "payoff.records.answers.request": "what the front door asks flows for",
     "payoff.records.catalog": "what payoff data answers",
     "payoff.records.answers.reproduce": "what payoff reproduce answers",
