@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
+import re
 from typing import TYPE_CHECKING, Any
 
 from payoff.base import hashing, lazy
@@ -24,6 +25,10 @@ else:
 
 CAPABILITIES = {"columns": True, "version": True, "sql": True, "pushdown": True}
 _ROWS = 65_536
+# Columns that mean the same in the file as read from it. UUID, JSON and ENUM are read as texts, but compare otherwise in the file.
+_SAME = re.compile(
+    r"U?(TINY|SMALL|BIG)INT|U?INTEGER|DECIMAL\(\d+,0\)|DOUBLE|BOOLEAN|VARCHAR|DATE|TIMESTAMP( WITH TIME ZONE)?"
+)
 # What the rules of queries let through only where it means the same: here all of it, for it is the same engine.
 _FUNCTIONS = (
     "length", "substring", "floor", "like", "calendar", "date_arithmetic", "date_trunc", "greatest", "float_to_int", "narrow_int", "window",
@@ -99,14 +104,21 @@ class DuckDB(SqlDatabase):
         )
 
     def relation(self) -> Relation:
-        """The columns as they are; no texts where some compare otherwise than by their code points."""
+        """The columns as they are, of types that mean the same when they are read; no texts where some compare otherwise than by their code
+        points, and none at all in a file with macros: one may have the name of a function.
+        """
         from payoff.records.artifact import Field
         from payoff.records.placement import Relation
 
-        schema = self.schema()
+        schema, types = self.schema(), self.answer_to(f"select column_type from (describe {self.origin()})").column(0)
         made = "select sql from duckdb_tables() union all select sql from duckdb_views() where not internal"
-        collated = self.answer_to(f"select count(*) as n from ({made}) where sql ilike '%collate%'")["n"][0].as_py()
-        kept = [field for field in schema if not (collated and pa.types.is_string(field.type))]
+        told = self.answer_to(
+            f"select (select count(*) from ({made}) where sql ilike '%collate%') as collated,"
+            " (select count(*) from duckdb_functions() where not internal) as macros"
+        )
+        collated, macros = told["collated"][0].as_py(), told["macros"][0].as_py()
+        same = [] if macros else [f for f, kind in zip(schema, types.to_pylist(), strict=True) if _SAME.fullmatch(kind)]
+        kept = [field for field in same if not (collated and pa.types.is_string(field.type))]
         written = ", ".join(f"{self.quoted(field.name)} as {self.quoted(field.name.lower())}" for field in kept)
         fields = tuple(Field(field.name.lower(), str(field.type)) for field in kept)
         return Relation(sql=f"select {written or 'null as nothing'} from {self.origin()}", fields=fields)

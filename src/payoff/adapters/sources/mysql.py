@@ -313,7 +313,7 @@ def _reading(field: Any) -> tuple[pa.DataType, Callable[[tuple[bytes | None, ...
         kind = pa.decimal128(digits, field.scale) if digits <= 38 else pa.decimal256(digits, field.scale)
         return kind, _cast(kind)
     if code == _BIT:
-        return (pa.bool_(), _bit) if length == 1 else (pa.uint64(), _bits)
+        return (pa.bool_(), lambda values: _bits(values).cast(pa.bool_())) if length == 1 else (pa.uint64(), _bits)
     if code in _TEXTS and field.charsetnr != _BINARY:
         return pa.string(), _string
     if code == _TIME:
@@ -342,10 +342,6 @@ def _cast(kind: pa.DataType) -> Callable[[tuple[bytes | None, ...]], pa.Array]:
     if kind == pa.timestamp("us", "UTC"):
         return lambda values: _string(values).cast(pa.timestamp("us")).cast(kind)
     return lambda values: _string(values).cast(kind)
-
-
-def _bit(values: tuple[bytes | None, ...]) -> pa.Array:
-    return pa.array([None if value is None else value != b"\0" for value in values], pa.bool_())
 
 
 def _bits(values: tuple[bytes | None, ...]) -> pa.Array:

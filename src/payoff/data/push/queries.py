@@ -142,6 +142,10 @@ class _Queries:
             raise Unlike("WITH RECURSIVE")
         seen = dict(seen)
         for each in clause.expressions:
+            if (
+                each.alias in self.tables or each.alias in seen
+            ):  # which of them is meant where is not the same everywhere
+                raise Unlike(f"{each.alias} is a name of WITH and of a table, or of another WITH")
             seen[each.alias] = dict(self.query(each.this, seen, outer))
         return seen
 

@@ -94,7 +94,8 @@ class Expressions:
         if kind == "text" and self.dialect.collation:
             node = self.now(node)
             collation = exp.Identifier(this=self.dialect.collation, quoted=True)
-            self.swap(node, exp.Collate(this=exp.Paren(this=node.copy()), expression=collation))
+            collated = exp.Collate(this=exp.Paren(this=node.copy()), expression=collation)
+            self.swap(node, exp.Paren(this=collated))  # BETWEEN takes none without parentheses
 
     def alike(self, nodes: Sequence[exp.Expression], *, ordered: bool = False) -> str:
         """Values that are compared with each other, or of which one is the result: all of one kind, whole numbers made doubles beside doubles."""
