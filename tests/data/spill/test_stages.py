@@ -21,7 +21,7 @@ assert _spec and _spec.loader
 queries = importlib.util.module_from_spec(_spec)
 sys.modules["stages_queries"] = queries
 _spec.loader.exec_module(queries)
-COLUMNS = ("id", "A", "x", "name", "yes", "day")
+COLUMNS = queries.COLUMNS
 
 WRITTEN = [
     "select name, list(id order by id) as l, median(x) as m from t group by name",

@@ -127,7 +127,7 @@ class DuckEngine:
         """The schema of a query over empty tables of these schemas."""
         with Said(sql, self._spill, self._budget), self._cursor({}) as cursor:
             for name, schema in tables.items():
-                cursor.register(name, readable(name, schema.empty_table()))
+                cursor.register(name, readable(name, pa.Table.from_batches([], schema)))
             schema = in_utc(cursor.execute(one(sql, cursor)).to_arrow_reader(ROWS)).schema
             distinct(schema)
             return schema
