@@ -62,7 +62,7 @@ class Spark:
         from payoff.records.placement import Dialect, Location
 
         functions = frozenset(
-            {"length", "substring", "like", "calendar", "greatest", "narrow_int", "window", "moments"}
+            {"length", "substring", "like", "calendar", "greatest", "narrow_int", "window", "moments", "full_join"}
         )
         dialect = Dialect(name="spark", title="Spark", functions=functions, structs=True)
         return Location(

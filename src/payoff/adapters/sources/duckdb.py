@@ -32,7 +32,7 @@ _SAME = re.compile(
 # What the rules of queries let through only where it means the same: here all of it, for it is the same engine.
 _FUNCTIONS = (
     "length", "substring", "floor", "like", "calendar", "date_arithmetic", "date_trunc", "greatest", "float_to_int", "narrow_int", "window",
-    "moments",
+    "moments", "full_join",
 )  # fmt: skip
 
 

@@ -236,6 +236,10 @@ class _Queries:
             or node.args.get("match_condition")
         ):
             raise Unlike(f"a join that is {node.args.get('method') or kind or 'USING'}".upper())
+        if (
+            side == "FULL" and "full_join" not in self.dialect.functions
+        ):  # else it would be written as a UNION, which loses rows
+            raise Unlike("a FULL JOIN")
         self._table(node.this, scope, seen, outer)
         on = node.args.get("on")
         if on is not None:

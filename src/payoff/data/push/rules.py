@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 # What a database may have with DuckDB's meaning; an adapter says which of them it has.
 OPTIONAL = frozenset(
-    {"length", "substring", "floor", "like", "calendar", "date_arithmetic", "date_trunc", "greatest", "float_to_int", "narrow_int", "window", "moments"}
+    {"length", "substring", "floor", "like", "calendar", "date_arithmetic", "date_trunc", "greatest", "float_to_int", "narrow_int", "window", "moments", "full_join"}
 )  # fmt: skip
 _DIGITS = 15  # a decimal literal with at most so many is the same number in binary everywhere
 _DAY = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])")

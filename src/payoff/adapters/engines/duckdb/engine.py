@@ -91,7 +91,7 @@ class DuckEngine:
             columns = {
                 f"c{place}": exact(column) for place, column in enumerate(readable("a step's answer", table).columns)
             }
-            sql = f"select count(*), sum(hash({parts}))::varchar, bit_xor(hash({parts}))::varchar from t"
+            sql = f"select count(*), sum(h)::varchar, bit_xor(h)::varchar from (select hash({parts}) as h from t)"
             with self._cursor({}) as cursor, Said(sql, self._spill, self._budget):
                 cursor.register("t", pa.table(columns))
                 rows, total, mixed = cursor.execute(sql).fetchall()[0]
