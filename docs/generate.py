@@ -17,6 +17,7 @@ from typing import Any
 
 import msgspec
 
+from payoff.records.answers.diff import Diff
 from payoff.records.answers.environments import EnvironmentsAnswer
 from payoff.records.answers.worth import Worth
 from payoff.records.catalog import Answer
@@ -179,7 +180,7 @@ def main() -> int:
     check = sys.argv[1:] == ["--check"]
     PLACE.mkdir(exist_ok=True)
     stale = []
-    documents = {"worth": Worth, "data": Answer, "environments": EnvironmentsAnswer}
+    documents = {"worth": Worth, "data": Answer, "diff": Diff, "environments": EnvironmentsAnswer}
     made = {
         ROOT / "docs" / "schemas" / f"{verb}.json": functools.partial(schema_of, verb, record)
         for verb, record in documents.items()

@@ -130,6 +130,16 @@ def test_the_budget(twice: Any) -> None:
     assert "used up" in found["reason"]
 
 
+def test_a_run_of_some_steps_is_not_held_against_a_whole_one(twice: Any) -> None:
+    a, b = ends(twice)
+    part = twice.run("--only", "rates")["run"]
+    for words in ((a, part), (part, b)):
+        error = ask(twice, *words, code=2)["errors"][0]
+        assert error["code"] == "PO-Q022"
+        assert "made rates" in error["what"]
+        assert f"payoff why {words[0]} {words[1]} --metric" in error["try"]
+
+
 def test_wrong_input(twice: Any) -> None:
     a, b = ends(twice)
     found = ask(twice, a, b, "--metric", "gian", code=2)

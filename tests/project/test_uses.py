@@ -231,6 +231,16 @@ def test_modules_that_import_each_other(tmp_path: Path) -> None:
     assert changed(tmp_path, files, "lib/b.py", "return 1", "return 2")
 
 
+@pytest.mark.parametrize("line", ["from lib import near", "from . import near", "import lib.near as near"])
+def test_a_package_that_imports_its_own_module(tmp_path: Path, line: str) -> None:
+    files = {**FILES, "lib/__init__.py": f"{line}\ndef all_of(x):\n    return near.middle(x)\n"}
+    parts = step(tmp_path / "a", files).parts
+    assert {"lib.near.middle", "lib.deep.far", "lib.deep.SCALE"} <= parts.keys()
+    assert "lib.near.unused" not in parts
+    files["pipeline.py"] = PIPELINE.replace("from lib import near", "from lib import all_of").replace("near.middle(train)", "all_of(train)")
+    assert {"lib.all_of", "lib.near.middle", "lib.deep.far"} <= step(tmp_path / "b", files).parts.keys()
+
+
 def test_imports_for_their_side_effect(tmp_path: Path) -> None:
     files = with_model("import lib.patch\n" + STEP + "1", lib__patch="import json\njson.dumps = lambda x: 1\n")
     assert changed(tmp_path, files, "lib/patch.py", "x: 1", "x: 2")

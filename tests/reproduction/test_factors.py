@@ -81,6 +81,10 @@ PLANTED: dict[str, tuple[dict[str, Any], set[tuple[str, str, str, str]]]] = {
     "determinism": (
         {"steps": (step("model", deterministic=False), step("rates"))},
         {("system:deterministic:model", "deterministic of model", "True", "False")}),
+    "environment": (
+        {"steps": (step("model", environment="other"), step("rates"))},
+        {("system:environment:model", "environment of model", "default", "other")}),
+    "equal versions from elsewhere": ({"environment": {"digest": "e"}}, {("system:lock:default", "lock of default", "d", "e")}),
     "variable": (
         {"system": {"system": "Linux", "machine": "x86_64", "libc": "glibc-2.36", "OPENBLAS_CORETYPE": "Prescott"}},
         {("system:env:OPENBLAS_CORETYPE", "OPENBLAS_CORETYPE", "", "Prescott")}),
@@ -120,6 +124,21 @@ def test_what_is_planted_is_named_and_nothing_else(name: str) -> None:
     assert said(factors(side(), side(**changes))) == expected
     back = {(each, title, b, a) for each, title, a, b in expected}
     assert said(factors(side(**changes), side())) == back
+
+
+def test_files_are_factors_and_a_join_is_part_of_its_file() -> None:
+    def of(digest: str, **files: str) -> Side:
+        known = step("known", kind="sql", file="payoff.toml", parts={"[joins.known]": digest})
+        return msgspec.structs.replace(side(steps=(step("model"), step("rates"), known)), files=files)
+
+    first = of("1", **{"payoff.toml": "aaaa", "data/rates.json": "bbbb", "*": ""})
+    last = of("2", **{"payoff.toml": "cccc", "data/rates.json": "dddd", "*": "2 files, eeee"})
+    assert said(factors(first, last)) == {
+        ("file:payoff.toml", "payoff.toml ([joins.known])", "aaaa", "cccc"),
+        ("file:data/rates.json", "data/rates.json", "bbbb", "dddd"),
+        ("file:*", "other files", "", "2 files, eeee"),
+    }
+    assert all(each.testable for each in factors(first, last))
 
 
 def test_what_cannot_be_switched_says_so_and_what_to_do() -> None:

@@ -76,6 +76,12 @@ def main(argv: list[str]) -> int:
     parser.add_argument(
         "--interview", action="store_true", help="answer questions, one at a time; they become the charter"
     )
+    parser.add_argument(
+        "--ci",
+        choices=("github", "gitlab", "both", "none"),
+        default="both",
+        help="whose pull requests are to be judged by their money (default: both)",
+    )
     options = parser.read(argv)
 
     if options.interview and options.template:
@@ -87,12 +93,13 @@ def main(argv: list[str]) -> int:
     from payoff.records.answers.request import InitRequest
 
     accepted: list[str] = []
-    request = InitRequest(directory=options.directory, template=options.template or "starter")
+    hosts = {"both": ("github", "gitlab"), "none": ()}.get(options.ci, (options.ci,))
+    request = InitRequest(directory=options.directory, template=options.template or "starter", ci=hosts)
     with _kept(options.directory, accepted):
         if options.interview:
             refuse_full(options.directory)  # before, not after, somebody answered twenty questions
             files = _interview(accepted)
-            request = InitRequest(directory=options.directory, template=INTERVIEW, files=files)
+            request = InitRequest(directory=options.directory, template=INTERVIEW, files=files, ci=hosts)
         with watching(sys.stderr) as observer:
             answer = init(
                 request,

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from payoff.data.names import column
+from payoff.data.names import column, value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from payoff.records.charter import Charter
 
 A, B = "a", "b"
 
@@ -63,3 +65,28 @@ def counts(row: Mapping[str, Any], columns: Sequence[str]) -> dict[str, int]:
     """Column -> rows with another value, of the answer of `by_key`."""
     found = {name: int(row[f"c{number}"]) for number, name in enumerate(columns)}
     return {name: number for name, number in found.items() if number}
+
+
+def decisions(charter: Charter) -> str:
+    """What the same decisions brought in two runs, in B's money: `then`, `now` and `unit`, a row for each that both made with the same outcome.
+
+    `a` and `b` are their predictions, `e` B's examples. `then` is null for an action of A that B's charter does not have. `unit` is what decisions
+    that hang together share (null where each stands alone), or their second where the split is by time.
+    """
+    split, key = charter.split, column(charter.decision.id)
+    on = f"e.{column(split.on)}"
+    unit = (
+        f"epoch(cast({on} as timestamp))" if split.by == "time" else on if split.on != charter.decision.id else "null"
+    )
+    examples = f" join e on e.{key} = b.id" if unit != "null" else ""
+
+    def paid(side: str) -> str:
+        if charter.quantity is not None:
+            return f"{side}.payoff"  # only to be asked for where both charters pay the same
+        cases = " ".join(f"when {value(each)} then b.{column(f'payoff_{each}')}" for each in charter.actions)
+        return f"case {side}.action {cases} end"
+
+    return (
+        f'select {paid("a")} as "then", {paid("b")} as now, {unit} as unit '
+        f"from b join a on a.id = b.id and a.outcome = b.outcome{examples} order by b.id"
+    )

@@ -16,6 +16,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from payoff import __version__
 from payoff.base.errors import OutsideError, PayoffError, UserError
 from payoff.base.files import write_atomically
 from payoff.base.text import did_you_mean
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 _RENAMED = {"gitignore": ".gitignore"}
 _SCHEMAS = ("payoff", "charter")
 INTERVIEW = "_interview"
+_CI = {"github": ".github/workflows/payoff.yml", "gitlab": ".gitlab-ci.yml"}
 _BATCHES, _VALUES = 20, 10
 _LARGE = ("torch",)  # packages whose usual build brings what a machine without a graphics card has no use for
 
@@ -53,6 +55,7 @@ def init(request: InitRequest, tell: Callable[[str], None] = _quiet) -> InitAnsw
     try:
         files = _write(template, folder)
         files += _write_over(folder, request.files)
+        files += _write_ci(folder, request.ci)
         _use_small_builds(folder, tell)
         tell("locking the environment")
         _uv(folder, "lock")
@@ -151,6 +154,17 @@ def _write_over(folder: Path, files: dict[str, str]) -> list[str]:
         title = folder.name.replace("\\", "\\\\").replace('"', '\\"')
         (folder / name).write_text(text.replace("{{name}}", title), encoding="utf-8")
     return list(files)
+
+
+def _write_ci(folder: Path, hosts: tuple[str, ...]) -> list[str]:
+    """What judges pull requests by their money, on the hosts that are asked for."""
+    wanted = {"ci/payoff.sh": "payoff.sh"} if hosts else {}
+    wanted |= {_CI[host]: f"{host}.yml" for host in hosts}
+    for name, source in wanted.items():
+        text = _folder().joinpath("_ci", source).read_text(encoding="utf-8").replace("{{version}}", __version__)
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text, encoding="utf-8")
+    return list(wanted)
 
 
 def _use_small_builds(folder: Path, tell: Callable[[str], None]) -> None:

@@ -37,7 +37,7 @@ class Ledger(Protocol):
         ...
 
     def read(self, project: str, run: str | None = None, limit: int = 50, event: str | None = None) -> Readout:
-        """One run's entry and events (`run` may be a unique prefix or `latest`), or the newest summaries; with `event` the newest events of
+        """One run's entry and events (`run` may be a unique prefix, `latest`, or `latest~2`: two before it), or the newest summaries; with `event` the newest events of
         that kind instead, of all runs and of none, the oldest first.
         """
         ...

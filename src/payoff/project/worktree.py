@@ -115,6 +115,19 @@ def checkout(root: Path, tree: str, folder: Path) -> tuple[str, str]:
     return part, ""
 
 
+def differing(root: Path, first: str, second: str) -> dict[str, tuple[str, str]]:
+    """The files that two trees do not have in common: path -> git's digest of either side's, an empty one where it has none."""
+    said = _run(root, "diff-tree", "-r", "-z", "--no-renames", "--no-abbrev", "--end-of-options", first, second)
+    said.check_returncode()
+    words = iter(os.fsdecode(said.stdout).split("\0"))
+    found = {}
+    for change in words:
+        if change:
+            _, _, old, new, _ = change.split()
+            found[next(words)] = (old.strip("0") and old, new.strip("0") and new)
+    return found
+
+
 def has(root: Path, tree: str) -> bool:
     """Whether git knows a commit or a tree by that digest."""
     return _run(root, "cat-file", "-e", f"{tree}^{{tree}}").returncode == 0

@@ -29,18 +29,22 @@ _POOLS = {"openblas", "mkl", "blis", "openmp"}
 
 
 class Side(msgspec.Struct, frozen=True, kw_only=True):
-    """A run as its record has it and its project as it was; `charter`: the charter's keys (`payoff.offer.churned`) and values."""
+    """A run as its record has it and its project as it was; `charter`: the charter's keys (`payoff.offer.churned`) and values; `files`: what a
+    side says of each group of files that differ and are nothing else (`data/rates.json`, `data/`; `*` for the rest).
+    """
 
     record: RunRecord
     project: Project
     charter: dict[str, Any] = {}
+    files: dict[str, str] = {}
 
 
 def factors(a: Side, b: Side) -> tuple[Factor, ...]:
     """What differs, most specific first: parameters, seeds and settings, data, code, charter, packages, system.
 
     Ids: `parameter:STEP.NAME`, `seed:STEP`, `system:threads:STEP`, `system:deterministic:STEP`, `system:env:VARIABLE`, `data:TABLE`,
-    `code:QUALIFIED.NAME`, `charter:KEY`, `package:ENVIRONMENT:NAME`, `system:python:ENVIRONMENT`; and what cannot be tested on one machine:
+    `code:QUALIFIED.NAME`, `file:PATH`, `charter:KEY`, `package:ENVIRONMENT:NAME`, `system:environment:STEP`, `system:python:ENVIRONMENT`,
+    `system:lock:ENVIRONMENT`; and what cannot be tested on one machine:
     `hardware:cpu`, `hardware:cpu features`, `hardware:blas kernel`, `hardware:threads`, `hardware:gpu`, `hardware:interpreter`.
     """
     found = [
@@ -49,6 +53,7 @@ def factors(a: Side, b: Side) -> tuple[Factor, ...]:
         *_variables(a, b),
         *_tables(a, b),
         *_code(a, b),
+        *_files(a, b),
         *_charter(a, b),
         *_packages(a, b),
         *_machine(a, b),
@@ -98,6 +103,7 @@ def _settings(a: Side, b: Side) -> Iterator[Factor]:
         for word, old, new in (
             ("threads", _threads(a, step.name), _threads(b, step.name)),
             ("deterministic", step.deterministic, other.deterministic),
+            ("environment", step.environment, other.environment),
         ):
             if old != new:
                 yield Factor(
@@ -161,7 +167,8 @@ def _code(a: Side, b: Side) -> Iterator[Factor]:
         old, new = first.get(name, ""), last.get(name, "")
         if old == new:
             continue
-        joined = name.startswith("[")
+        if name.startswith("["):
+            continue  # a join declared in payoff.toml changes with that file
         yield Factor(
             id=f"code:{name}",
             kind="code",
@@ -169,8 +176,22 @@ def _code(a: Side, b: Side) -> Iterator[Factor]:
             a=old[:8],
             b=new[:8],
             group=f"code of {name.rpartition('.')[0] or name}",
-            testable=not joined,
-            reason="a join declared in payoff.toml changes with all of it" if joined else "",
+        )
+
+
+def _files(a: Side, b: Side) -> Iterator[Factor]:
+    """Files that steps may read past Payoff, contracts, and payoff.toml: each as a whole."""
+    first, last = _parts(a.project), _parts(b.project)
+    joins = [each for each in sorted(first.keys() & last.keys()) if each.startswith("[") and first[each] != last[each]]
+    for name in sorted(a.files.keys() | b.files.keys()):
+        said = f" ({', '.join(joins)})" if name == "payoff.toml" and joins else ""
+        yield Factor(
+            id=f"file:{name}",
+            kind="code",
+            name="other files" if name == "*" else name + said,
+            a=a.files.get(name, ""),
+            b=b.files.get(name, ""),
+            group="files",
         )
 
 
@@ -200,7 +221,7 @@ def _packages(a: Side, b: Side) -> Iterator[Factor]:
     for environment in sorted(used):
         old, new = a.project.environment(environment), b.project.environment(environment)
         if old is None or new is None:
-            continue  # a step changed its environment: that is code
+            continue  # a step changed its environment: that is a setting of it
         group = f"packages of {environment}"
         if old.python != new.python:
             yield Factor(
@@ -209,6 +230,15 @@ def _packages(a: Side, b: Side) -> Iterator[Factor]:
                 name=f"python of {environment}" if several else "python",
                 a=old.python,
                 b=new.python,
+                group=group,
+            )
+        elif old.packages == new.packages and old.digest != new.digest:
+            yield Factor(
+                id=f"system:lock:{environment}",
+                kind="system",
+                name=f"lock of {environment}",
+                a=old.digest[:8],
+                b=new.digest[:8],
                 group=group,
             )
         for name in sorted(old.packages.keys() | new.packages.keys()):

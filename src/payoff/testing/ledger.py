@@ -172,6 +172,10 @@ class LedgerSuite:
             ledger.append(sample_record(f"20261123-144105-{name}"))
         assert ledger.read(PROJECT, "20261123-144105-aa").entries[0].record.run.endswith("aaaaaa")
         assert ledger.read(PROJECT, "latest").entries[0].record.run.endswith("abbbbb")
+        assert ledger.read(PROJECT, "latest~0").entries[0].record.run.endswith("abbbbb")
+        assert ledger.read(PROJECT, "latest~1").entries[0].record.run.endswith("aaaaaa")
+        with pytest.raises(UserError, match="latest~2"):
+            ledger.read(PROJECT, "latest~2")
         with pytest.raises(UserError, match="20261123-144105-abbbbb") as ambiguous:
             ledger.read(PROJECT, "20261123-144105-a")
         assert "20261123-144105-aaaaaa" in ambiguous.value.what

@@ -73,3 +73,24 @@ class MixerSuite:
         """After one, up to another, ascending, without pre-releases."""
         assert mixer.versions("alpha", "1.0", "2.0", projects[0]) == ("1.1", "1.2", "2.0")
         assert mixer.versions("alpha", "1.2", "2.0", projects[0]) == ("2.0",)
+
+    def test_a_lock_is_made_and_stays(self, mixer: Mixer, projects: tuple[Path, Path]) -> None:
+        """What is locked stays while it fits; newer versions come when they are asked for."""
+        first, _ = projects
+        asked, lock = first / "pyproject.toml", first / "uv.lock"
+        before = lock.read_text(encoding="utf-8")
+        assert mixer.lock(first) == ""
+        assert lock.read_text(encoding="utf-8") == before
+        asked.write_text(asked.read_text(encoding="utf-8").replace("alpha==1.0", "alpha<2"), encoding="utf-8")
+        assert mixer.lock(first) == ""
+        assert 'name = "alpha"\nversion = "1.0"' in lock.read_text(encoding="utf-8")
+        assert mixer.lock(first, packages=["alpha"]) == ""
+        assert 'name = "alpha"\nversion = "1.2"' in lock.read_text(encoding="utf-8")
+
+    def test_what_cannot_be_locked(self, mixer: Mixer, projects: tuple[Path, Path]) -> None:
+        """A reason in one line."""
+        asked = projects[0] / "pyproject.toml"
+        asked.write_text(asked.read_text(encoding="utf-8").replace("alpha==1.0", "alpha==7"), encoding="utf-8")
+        reason = mixer.lock(projects[0])
+        assert "alpha" in reason
+        assert "\n" not in reason

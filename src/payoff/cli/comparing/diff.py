@@ -8,13 +8,20 @@ from payoff.cli.render import screen
 
 
 def main(argv: list[str]) -> int:
-    """0 whether or not something differs; `--json` has it all."""
+    """0 whether or not something differs; with `--refuse-loss` 1 when B loses money beyond doubt; `--json` has it all."""
     parser = Parser("diff", VERBS["diff"])
-    parser.add_argument("a", metavar="A", help="a run's id, its beginning or `latest`")
+    parser.add_argument("a", metavar="A", help="a run's id, its beginning, `latest` or `latest~1`")
     parser.add_argument("b", metavar="B", nargs="?", default="latest", help="the other run (default: the latest)")
+    parser.add_argument("--markdown", action="store_true", help="as a comment for a pull request")
+    parser.add_argument(
+        "--refuse-loss",
+        action="store_true",
+        help="exit code 1 when B's decisions lose money against A's and chance is no excuse",
+    )
     options = parser.read(argv)
 
     from payoff.cli.render import document
+    from payoff.cli.render.comparing import comment
     from payoff.cli.render.comparing import diff as words
     from payoff.flows.comparing.diff import diff
 
@@ -22,5 +29,5 @@ def main(argv: list[str]) -> int:
     if options.json:
         screen.document(document.encode(answer))
     else:
-        screen.result(words.text(answer))
-    return 0
+        screen.result(comment.comment(answer) if options.markdown else words.text(answer))
+    return 1 if options.refuse_loss and comment.loses(answer) else 0

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 def main(argv: list[str]) -> int:
     """0 when the difference is explained or there is none, 1 when it is not (or only partly)."""
     parser = Parser("why", VERBS["why"])
-    parser.add_argument("a", metavar="A", help="a run's id, its beginning or `latest`: where the waterfall begins")
+    parser.add_argument(
+        "a", metavar="A", help="a run's id, its beginning, `latest` or `latest~1`: where the waterfall begins"
+    )
     parser.add_argument("b", metavar="B", help="the run that it ends at")
     parser.add_argument(
         "--metric", metavar="NAME", help="a metric that both runs have (default: the model's gain a year)"

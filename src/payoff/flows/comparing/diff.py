@@ -10,12 +10,12 @@ import msgspec
 from payoff.base.errors import PayoffError
 from payoff.data import differences
 from payoff.flows.comparing import hybrids, laboratory
+from payoff.flows.comparing.paid import paid
 from payoff.flows.comparing.place import Place, find_anywhere
-from payoff.flows.comparing.rebuilding import rebuild
+from payoff.flows.comparing.rebuilding import rebuild, sides
 from payoff.flows.opening import open_past
-from payoff.project.past import charter
 from payoff.records.answers.diff import Code, Diff, Fact, Number, Rows
-from payoff.reproduction.factors import Side, factors
+from payoff.reproduction.factors import factors
 from payoff.reproduction.splicing.texts import differences as texts
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from payoff.records.artifact import Artifact
     from payoff.records.run import RunRecord
 
-_OWN = {"code", "data"}
+_OWN = ("code:", "data:")
 # Facts of a fingerprint that are factors, or said elsewhere.
 _BY_FILE = {"cuda", "system"}  # libraries that have little in common but their kind
 _SAID = {"environment", "libc", "packages", "seed", "hash_seed", "threads", "deterministic"}
@@ -46,36 +46,38 @@ def diff(project: str | None, a: str, b: str) -> Diff:
         outcome=_outcome(first, last),
         results=_results(first, last),
         machine=_machine(first, last),
+        gain_before=first.valuation.gain if first.valuation is not None else None,
+        gain_after=last.valuation.gain if last.valuation is not None else None,
+        refused=tuple(each for each in last.verdicts if not each.passed),
     )
     with Place(past) as place:
-        sides = []
+        built = []
         for record in (first, last):
             try:
-                sides.append(rebuild(place, record))
+                built.append(rebuild(place, record))
             except PayoffError as error:
                 notes.append(
                     f"The code of {record.run} and what hangs on it cannot be compared ({error.code}): {error.what}."
                 )
-        data = _data(past, first, last, sides)
-        if len(sides) < 2:
-            return msgspec.structs.replace(answer, data=data, notes=tuple(notes))
-        found = factors(*(_side(each) for each in sides))
-        parts = [each.name for each in found if each.kind == "code"]
-        files = [hybrids.code_of(each.root) for each in sides]
+        data = _data(past, first, last, built)
+        if len(built) < 2:
+            said = (note for side in built for note in side.notes)
+            return msgspec.structs.replace(answer, data=data, notes=(*notes, *said))
+        change = paid(past, *built)
+        found = factors(*sides(place, *built))
+        parts = [each.name for each in found if each.id.startswith("code:")]
+        files = [hybrids.code_of(each.root) for each in built]
         return msgspec.structs.replace(
             answer,
             data=data,
             code=tuple(
                 Code(name=name, state=state, diff=text) for name, state, text in texts(files[0], files[1], parts)
             ),
-            factors=tuple(each for each in found if each.kind not in _OWN),
-            notes=(*notes, *sides[0].notes, *(note for note in sides[1].notes if note not in sides[0].notes)),
+            factors=tuple(each for each in found if not each.id.startswith(_OWN)),
+            change=None if isinstance(change, str) else change,
+            apart=change if isinstance(change, str) else "",
+            notes=(*notes, *built[0].notes, *(note for note in built[1].notes if note not in built[0].notes)),
         )
-
-
-def _side(built: Rebuilt) -> Side:
-    text = (built.root / hybrids.CHARTER).read_text(encoding="utf-8")
-    return Side(record=built.record, project=built.project, charter=charter.leaves(text))
 
 
 # -- results

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import os
 import shutil
 from pathlib import Path
@@ -10,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from payoff import project as projects
-from payoff.base import switches
+from payoff.base import hashing, switches
 from payoff.base.errors import InvalidInput
 from payoff.flows.comparing.laboratory import GAIN, Laboratory
 from payoff.flows.comparing.rebuilding import Experiment, identity, parameters, variables, with_tables
-from payoff.project.past import charter
+from payoff.project import config
+from payoff.project.past import charter, others
+from payoff.project.past import folder as past
 from payoff.records.hybrids.attribution import Factor, Measured
 from payoff.records.project import Environment, Git
 from payoff.reproduction.splicing.splice import Unfit, splice
@@ -32,6 +36,8 @@ if TYPE_CHECKING:
     Environments = Callable[[Environment, dict[str, str]], Environment | str]
 
 CHARTER = "charter.toml"
+# Files that steps do not read, but what is made of them: that is in keys.
+_IN_KEYS = ("contracts/", config.FILE)
 _AWAY = (".payoff", ".venv", ".git", "__pycache__", "node_modules")
 
 
@@ -122,20 +128,25 @@ class _Hybrid:
         ids = self.chosen if chosen else self.known
         return {name.removeprefix(prefix) for name in ids if name.startswith(prefix)}
 
+    @functools.cached_property
+    def groups(self) -> dict[str, dict[str, tuple[str, str]]]:
+        """The files that differ and are neither code nor charter nor lock, by the factor that they belong to."""
+        sides = ((each.project, each.tree) for each in (self.a, self.b))
+        return others.differing(self.place.root, *sides)
+
     def whole(self, side: Rebuilt) -> Experiment:
         """One of the two runs as it was."""
         switched = variables(side.record) | self._switched()
         whole = side.experiment
-        name = identity(whole.project, (side.tree,), whole.tables, whole.parameters, self._switched())
-        return msgspec.structs.replace(
-            whole, identity=name, looks=1, variables=switched, apart=_apart(self._switched())
-        )
+        apart = self._apart()
+        name = identity(whole.project, (side.tree,), whole.tables, whole.parameters, self._switched() | apart)
+        return msgspec.structs.replace(whole, identity=name, looks=1, variables=switched, apart=apart)
 
     def experiment(self) -> Experiment:
         """The project with its tables and parameters."""
-        code, changed = self.of("code:"), self.of("code:", chosen=False)
-        follows = bool(changed) and code == changed  # what of the files is no factor goes with the code
-        folder = self._write(code, changed, follows=follows)
+        code = self.of("code:")
+        folder = self._write(code)
+        past.remember(self.place.root, folder)
         try:
             project = projects.load(folder, Git(commit=None, branch=None, dirty=True))
         except InvalidInput as error:
@@ -146,15 +157,15 @@ class _Hybrid:
         project = msgspec.structs.replace(project, id=self.a.project.id, steps=steps, environments=locks)
         tables = self._tables(project, tables)
         given = self._parameters(project)
-        switched = self._switched()
+        switched, apart = self._switched(), self._apart()
         trees = (self.a.tree, self.b.tree) if code else (self.a.tree,)
         return Experiment(
-            identity=identity(project, trees, tables, given, switched),
+            identity=identity(project, trees, tables, given, switched | apart),
             project=project,
             tables=tables,
             parameters=given,
             variables=variables(self.a.record) | switched,
-            apart=_apart(switched),
+            apart=apart,
             at=min(self.a.record.started, self.b.record.started),
             only=self.a.experiment.only,
             run=self.a.record.run,
@@ -162,29 +173,48 @@ class _Hybrid:
 
     # -- files
 
-    def _write(self, code: set[str], changed: set[str], *, follows: bool) -> Path:
-        base = self.b if follows else self.a
+    def _write(self, code: set[str]) -> Path:
         folder = self.place.folder(f"{self.a.record.run}-hybrid")
-        shutil.copytree(base.root, folder, symlinks=True, ignore=shutil.ignore_patterns(*_AWAY))
-        if code and not follows:
-            ours, theirs = code_of(self.a.root), code_of(self.b.root)
-            mixed = splice(ours, theirs, code, changed)
+        shutil.copytree(self.a.root, folder, symlinks=True, ignore=shutil.ignore_patterns(*_AWAY))
+        for name in self.chosen & self.groups.keys():
+            for path in self.groups[name]:
+                _take(self.b.root, folder, path)
+        if code:
+            apart = {path for paths in self.groups.values() for path in paths}
+            ours, theirs = (
+                {file: text for file, text in code_of(each.root).items() if file not in apart}
+                for each in (self.a, self.b)
+            )
+            mixed = splice(ours, theirs, code, self.of("code:", chosen=False))
             for file in ours.keys() - mixed.keys():
                 (folder / file).unlink()
             for file, text in mixed.items():
                 if ours.get(file) != text:
                     (folder / file).parent.mkdir(parents=True, exist_ok=True)
                     (folder / file).write_text(text, encoding="utf-8")
-        self._charter(folder, follows=follows)
+        self._charter(folder)
+        self._declared(folder)
         return folder
 
-    def _charter(self, folder: Path, *, follows: bool) -> None:
+    def _charter(self, folder: Path) -> None:
         keys, all_keys = self.of("charter:"), self.of("charter:", chosen=False)
-        if not all_keys and follows:
-            return
-        ours, theirs = ((each.root / CHARTER).read_text(encoding="utf-8") for each in (self.a, self.b))
-        mixed = theirs if keys == all_keys else charter.splice(ours, theirs, keys)
-        (folder / CHARTER).write_text(mixed if keys else ours, encoding="utf-8")
+        if keys:
+            ours, theirs = ((each.root / CHARTER).read_text(encoding="utf-8") for each in (self.a, self.b))
+            mixed = theirs if keys == all_keys else charter.splice(ours, theirs, keys)
+            (folder / CHARTER).write_text(mixed, encoding="utf-8")
+
+    def _declared(self, folder: Path) -> None:
+        """What only one of the two declares (sources, environments) is there for the code that wants it."""
+        sides = (self.b, self.a) if f"file:{config.FILE}" in self.chosen else (self.a, self.b)
+        text = others.configured(sides[0].project, sides[1].project)
+        if text is not None:
+            (folder / config.FILE).write_text(text, encoding="utf-8")
+        for environment in self.b.project.environments:
+            if self.a.project.environment(environment.name) is None:
+                for name in others.LOCK:
+                    path = os.path.normpath(os.path.join(environment.folder, name))
+                    if not (folder / path).exists():
+                        _take(self.b.root, folder, path)
 
     # -- what is said of steps and tables
 
@@ -201,15 +231,18 @@ class _Hybrid:
             seed=side(f"seed:{step.name}").seed,
             threads=side(f"system:threads:{step.name}").threads,
             deterministic=side(f"system:deterministic:{step.name}").deterministic,
-            environment=first.environment,
+            environment=side(f"system:environment:{step.name}").environment,
         )
 
     def _environment(self, environment: Environment) -> Environment:
         name = environment.name
-        ours = self.a.project.environment(name) or environment
+        known = self.a.project.environment(name)
         theirs = self.b.project.environment(name)
-        ours = self._at(ours, self.a.root)
-        mine = {each for each in self.known if each.startswith((f"package:{name}:", f"system:python:{name}"))}
+        if known is None:  # only B has it
+            return self._at(theirs, self.b.root) if theirs is not None else self._at(environment, self.a.root)
+        ours = self._at(known, self.a.root)
+        whole = (f"system:python:{name}", f"system:lock:{name}")
+        mine = {each for each in self.known if each in whole or each.startswith(f"package:{name}:")}
         chosen = mine & self.chosen
         if not chosen or theirs is None:
             return ours
@@ -254,7 +287,7 @@ class _Hybrid:
         given = {step: dict(values) for step, values in ours.items()}
         for step, values in theirs.items():
             for name, value in values.items():
-                if f"parameter:{step}.{name}" in self.chosen or step not in ours:
+                if f"parameter:{step}.{name}" in self.chosen or name not in ours.get(step, {}):
                     given.setdefault(step, {})[name] = value
         return parameters(project, given)
 
@@ -266,10 +299,26 @@ class _Hybrid:
             for each in ids
         }
 
+    def _apart(self) -> dict[str, str]:
+        """What is in no key: some of the variables, and the files that a step may read past Payoff."""
+        found = {name: value for name, value in self._switched().items() if name not in switches.NAMES}
+        read = {
+            path: pair[name in self.chosen]
+            for name, paths in self.groups.items()
+            if name in self.known and name.startswith("file:")
+            for path, pair in paths.items()
+            if not path.startswith(_IN_KEYS)
+        }
+        return found | ({"[files]": hashing.of_json(read)} if read else {})
 
-def _apart(switched: dict[str, str]) -> dict[str, str]:
-    """The variables that are in no key."""
-    return {name: value for name, value in switched.items() if name not in switches.NAMES}
+
+def _take(source: Path, folder: Path, path: str) -> None:
+    """A file as another folder has it, or none where that has none."""
+    target = folder / path
+    target.unlink(missing_ok=True)
+    with contextlib.suppress(FileNotFoundError):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(source / path, target, follow_symlinks=False)
 
 
 def code_of(root: Path) -> dict[str, str]:

@@ -6,6 +6,7 @@ It counts no look at the holdout, writes to no sink, tells no tracker and nobody
 from __future__ import annotations
 
 import functools
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
 GAIN, PER_YEAR = "gain", "per_year."
 # A lock that cannot be installed here: nothing was executed, so nothing is known.
 _NO_ENVIRONMENT = {"PO-X001", "PO-X005"}
+_VARYING = re.compile(r"0x[0-9a-fA-F]+|\S*/\S*|'[^']*'|\"[^\"]*\"|[-+]?\d[\w.,]*")
+_WORDS = re.compile(r"[^\W\d_]+")
 _MOST = 1_000_000  # measurements that are looked through: all there are
 
 
@@ -132,10 +135,16 @@ def metrics(record: RunRecord) -> dict[str, float]:
 
 
 def failure(record: RunRecord) -> str:
-    """What ended a run, in words that are the same whenever it ends so."""
+    """What ended a run, in words that are the same whenever it ends so: the error, the step, and a digest of what the message says.
+
+    Numbers, paths and what is in quotes are left out of the digest: they may be values of the data, and another row's at the next execution.
+    """
     for outcome in (*record.steps, *record.stages):
-        if outcome.state == "failed" and outcome.failure is not None:
-            return f"{outcome.failure.error} in {outcome.name}"
+        known = outcome.failure
+        if outcome.state == "failed" and known is not None and known.kind != "cancelled":
+            words = _WORDS.findall(_VARYING.sub(" ", known.message))
+            said = f" ({hashing.of_json(words)[:4]})" if words and known.kind == "exception" else ""
+            return f"{known.error} in {outcome.name}{said}"
     return next((f"{finding.code}: {finding.what}" for finding in record.errors), "")
 
 

@@ -12,11 +12,13 @@ from payoff.base import hashing
 from payoff.base.errors import InvalidInput, UserError
 from payoff.flows.comparing.place import Place
 from payoff.plan import graph
+from payoff.project.charter_keys import FILE
+from payoff.project.past import charter, others
 from payoff.project.past import folder as past_folder
 from payoff.records.artifact import Artifact
 from payoff.records.project import Project, SourceSpec
 from payoff.records.run import RunRecord
-from payoff.reproduction.factors import switches
+from payoff.reproduction.factors import Side, switches
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -83,6 +85,7 @@ def rebuild(place: Place, record: RunRecord) -> Rebuilt:
     _refuse_unbegun(record)
     folder = place.folder(record.run)
     written = past_folder.write(place.root, record.git, folder, record.run)
+    past_folder.remember(place.root, folder)
     try:
         project = projects.load(folder, record.git)
     except InvalidInput as error:
@@ -102,6 +105,22 @@ def rebuild(place: Place, record: RunRecord) -> Rebuilt:
     notes = [f"{name} led out of the project and was left out" for name in written.left_out]
     project, tables, said = with_tables(project, record)
     return Rebuilt(record=record, root=folder, project=project, tree=written.tree, tables=tables, notes=(*notes, *said))
+
+
+def sides(place: Place, a: Rebuilt, b: Rebuilt) -> tuple[Side, Side]:
+    """What the factors of two rebuilt runs are read from."""
+    groups = others.differing(place.root, (a.project, a.tree), (b.project, b.tree))
+
+    def side(built: Rebuilt, number: int) -> Side:
+        files = {
+            name.removeprefix("file:"): others.said(pairs, number)
+            for name, pairs in groups.items()
+            if name.startswith("file:")
+        }
+        keys = charter.leaves((built.root / FILE).read_text(encoding="utf-8"))
+        return Side(record=built.record, project=built.project, charter=keys, files=files)
+
+    return side(a, 0), side(b, 1)
 
 
 def _refuse_unbegun(record: RunRecord) -> None:

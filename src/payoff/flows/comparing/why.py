@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,18 +10,18 @@ from msgspec.structs import replace
 
 from payoff.base import hashing
 from payoff.base.clock import stopwatch
-from payoff.base.errors import UserError
+from payoff.base.errors import OutsideError, UserError
 from payoff.base.text import did_you_mean
 from payoff.flows.comparing import hybrids, laboratory, together
 from payoff.flows.comparing.place import FOLDER, Place, find_anywhere
-from payoff.flows.comparing.rebuilding import rebuild
+from payoff.flows.comparing.rebuilding import only, rebuild, sides
 from payoff.flows.opening import open_past
 from payoff.ports.observer import silent
-from payoff.project.past import charter, locks
+from payoff.project.past import locks
 from payoff.records.answers.why import Expected, Why
 from payoff.records.hybrids.attribution import Measured
 from payoff.reproduction import attribute as search
-from payoff.reproduction.factors import Side, factors
+from payoff.reproduction.factors import factors
 from payoff.reproduction.noise import SMALL
 from payoff.reproduction.splicing.splice import Unfit
 from payoff.reproduction.versions import first_changed
@@ -52,9 +53,10 @@ def why(request: WhyRequest, tell: Observer = silent, announce: Announce = lambd
     first, last = (find_anywhere(past, name) for name in (request.a, request.b))
     metric = request.metric or laboratory.GAIN
     _known_metric(metric, first, last)
+    _same_extent(metric, first, last)
     with Place(past) as place:
         a, b = rebuild(place, first), rebuild(place, last)
-        found = factors(*(Side(record=each.record, project=each.project, charter=_charter(each)) for each in (a, b)))
+        found = factors(*sides(place, a, b))
         expected = _expected(found, first, last)
         answer = Why(
             a=first.run,
@@ -146,30 +148,60 @@ class _Bench:
         factor = next((each for each in self.found if each.kind == "package" and each.name == cause.name), None)
         if factor is None or cause.names or not (factor.a and factor.b):
             return cause, 0
-        name = factor.id.rpartition(":")[2]
-        environment = factor.id.split(":")[1]
-        folder = self.a.root / next(each.folder for each in self.a.project.environments if each.name == environment)
-        versions = self.mixer.versions(name, *_ascending(factor), folder)
-        if factor.a == versions[-1]:  # B went back: from A's down to B's
-            versions = (*reversed(versions[:-1]), factor.b)
-        alone = cause.effect is None or abs(cause.effect) > 0
-        others = (
-            frozenset()
-            if alone
-            else frozenset(each.id for each in self.found if each.name in _guilty(found)) - {factor.id}
-        )
-        before = self.measure(others, 0)
-        known = first_changed(versions, lambda version: self._changed(factor, version, others, before, found))
-        skipped = f"{', '.join(known.skipped)} could not be tried" if known.skipped else ""
-        return replace(cause, first_changed=known.version, reason=cause.reason or skipped), known.executions
+        try:
+            versions = self._versions(factor)
+        except OutsideError as error:
+            return replace(cause, reason=_joined(cause.reason, f"versions between: {error.what}")), 0
+        others = frozenset(each.id for each in self.found if each.name in _guilty(found)) - {factor.id}
+        asked = self.number
+        # Alone in A where that changes anything, else with the other causes.
+        for rest in (frozenset[str](), others) if others else (frozenset[str](),):
+            before = self._probe(rest, found)
+            if before is None or len(versions) < 2:
+                break
+            if self._differs(before, self._probe(rest | {factor.id}, found), found):
+                known = first_changed(versions, functools.partial(self._changed, factor, rest, before, found))
+                if len(known.skipped) == len(versions) - 1:
+                    why = "no version between could be tried" + (
+                        ": the executions allowed were used up" if self.left == 0 else ""
+                    )
+                    return replace(cause, reason=_joined(cause.reason, why)), self.number - asked
+                skipped = f"{', '.join(known.skipped)} could not be tried" if known.skipped else ""
+                since = replace(cause, first_changed=known.version, reason=_joined(cause.reason, skipped))
+                return since, self.number - asked
+        # Published next to each other, or nothing to hold them against.
+        first = factor.b if len(versions) < 2 else None
+        return replace(cause, first_changed=first), self.number - asked
+
+    def _versions(self, factor: Factor) -> tuple[str, ...]:
+        """The versions after A's, up to B's; down to it where B went back."""
+        _, environment, name = factor.id.split(":", 2)
+        known = self.a.project.environment(environment)
+        folder = self.a.root / (known.folder if known is not None else ".")
+        low, high = _ascending(factor)
+        versions = self.mixer.versions(name, low, high, folder)
+        return versions if high == factor.b else (*reversed(versions[:-1]), factor.b)
+
+    def _probe(self, taken: frozenset[str], found: Attribution) -> Measured | None:
+        """A hybrid, as the search measured it or now; None where the executions are used up."""
+        for each in found.tried:
+            if set(each["taken"]) == taken:
+                return Measured(state=each["state"], value=each["value"], error=each["error"])
+        return self.measure(taken, 0) if self._may() else None
+
+    def _may(self) -> bool:
+        """Whether one more execution is allowed; it is counted."""
+        if self.left is not None and self.left <= 0:
+            return False
+        self.left = None if self.left is None else self.left - 1
+        return True
 
     def _changed(
-        self, factor: Factor, version: str, others: frozenset[str], before: Measured, found: Attribution
+        self, factor: Factor, others: frozenset[str], before: Measured, found: Attribution, version: str
     ) -> bool | None:
         """Whether the outcome with this version is another than with A's; None where it cannot be executed, or may not be any more."""
-        if self.left is not None and self.left <= 0:
+        if not self._may():
             return None
-        self.left = None if self.left is None else self.left - 1
         self.number += 1
         name = f"execution {self.number}: A with {factor.name} {version}"
         self.tell("experiment", name=name, state="started")
@@ -178,12 +210,14 @@ class _Bench:
             made = hybrids.compose(
                 self.place, self.a, self.b, self.found, taken, self.environment, {factor.id: version}
             )
-            after = self.laboratory.measure(made, self.metric)
+            return self._differs(before, self.laboratory.measure(made, self.metric), found)
         except Unfit:
             return None
         finally:
             self.tell("experiment", name=name, state="done")
-        if after.state == "unknown":
+
+    def _differs(self, before: Measured, after: Measured | None, found: Attribution) -> bool | None:
+        if after is None or after.state == "unknown":
             return None
         if after.state != before.state or after.value is None or before.value is None:
             return (after.state, after.error) != (before.state, before.error)
@@ -213,6 +247,10 @@ class _Bench:
         return tuple(said)
 
 
+def _joined(*texts: str) -> str:
+    return "; ".join(each for each in texts if each)
+
+
 def _guilty(found: Attribution) -> set[str]:
     return {name for each in found.causes for name in (each.names or (each.name,))}
 
@@ -225,10 +263,6 @@ def _ascending(factor: Factor) -> tuple[str, str]:
         return [int(each) for each in parts]
 
     return (factor.a, factor.b) if numbers(factor.a) <= numbers(factor.b) else (factor.b, factor.a)
-
-
-def _charter(side: Rebuilt) -> dict[str, object]:
-    return charter.leaves((side.root / hybrids.CHARTER).read_text(encoding="utf-8"))
 
 
 def _expected(found: tuple[Factor, ...], first: RunRecord, last: RunRecord) -> Expected:
@@ -247,6 +281,21 @@ def _unit(metric: str, first: RunRecord, last: RunRecord) -> str:
     if metric != laboratory.GAIN and not metric.startswith(laboratory.PER_YEAR):
         return ""
     return next((each.valuation.currency for each in (first, last) if each.valuation is not None), "")
+
+
+def _same_extent(metric: str, first: RunRecord, last: RunRecord) -> None:
+    """Refuse a run of some steps against one that went to the verdict, where a metric is missing for that alone."""
+    for record, other in ((first, last), (last, first)):
+        missing = metric not in laboratory.metrics(record) and not laboratory.failure(record)
+        if missing and only(record) != only(other):
+            some = ", ".join(only(record)) or "everything"
+            raise UserError(
+                f"run {record.run} made {some} and did not fail; run {other.run} made {', '.join(only(other)) or 'everything up to the verdict'}: "
+                f"that {metric} is missing in the first is no difference to look into",
+                code="PO-Q022",
+                expected="two runs that were asked for the same, or a metric that both have",
+                remedy=f"payoff why {first.run} {last.run} --metric NAME, with a metric of a step that both made; payoff show RUN --json lists them",
+            )
 
 
 def _known_metric(metric: str, first: RunRecord, last: RunRecord) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from typing import TYPE_CHECKING, NamedTuple
 
 from payoff.base.errors import OutsideError, UserError
 from payoff.project import worktree
+from payoff.project.files import CACHE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,6 +17,12 @@ if TYPE_CHECKING:
     from payoff.records.project import Git
 
 OURS = ".payoff"
+_BY_CONTENT = (
+    "contract-",
+    "sql-",
+    "lock-",
+    "expression-",
+)  # entries that are found by what is in the file, whichever project it is in
 
 
 class Written(NamedTuple):
@@ -40,6 +48,16 @@ def write(root: Path, git: Git | None, folder: Path, run: str) -> Written:
         raise _no_room(folder) if _is_full(failed) else _gone(git, run)
     shutil.rmtree(folder / OURS, ignore_errors=True)  # what runs make, which somebody put under git
     return Written(tree, tuple(_cut_links(folder)))
+
+
+def remember(root: Path, folder: Path) -> None:
+    """Let a project in another folder know what was found out about equal files of the project in `root`: contracts and queries are not read twice."""
+    target = folder / CACHE
+    with contextlib.suppress(OSError):
+        known = [each for each in os.listdir(root / CACHE) if each.startswith(_BY_CONTENT)]
+        target.mkdir(parents=True, exist_ok=True)
+        for name in known:
+            os.link(root / CACHE / name, target / name)
 
 
 def _tree(git: Git | None, run: str) -> str:

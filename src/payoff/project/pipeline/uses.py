@@ -180,7 +180,11 @@ class _Closure:
         if name in module.bindings:
             self._add("name", module, name)
         for target in module.imports.get(name, ()):
-            if not self._target(target, chain, where):
+            inner = self.modules.find(target.dotted) if (target.module, target.name) == (module.name, name) else None
+            if inner is not None:  # a package that imports a module of its own: `from . import scaling`
+                self.touch(inner)
+                self._within(inner, chain[1:], where)
+            elif not self._target(target, chain, where):
                 self.parts[f"{module.name}.{name}"] = hashing.of_text(
                     " ".join(str(each) for each in module.imports[name])
                 )

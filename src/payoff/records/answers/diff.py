@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from payoff.records.evidence import Gain, Verdict
 from payoff.records.hybrids.attribution import Factor
 
 
@@ -14,6 +15,21 @@ class Number(msgspec.Struct, frozen=True, kw_only=True):
     a: float | None = None
     b: float | None = None
     unit: str = ""
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """Money a year that B's decisions bring over A's, by B's charter, on the `decisions` that both made; `differ` of them brought another amount.
+
+    `low` and `high` bound it at `confidence` (paired bootstrap). Costs of building and running are left out.
+    """
+
+    mean: float
+    low: float
+    high: float
+    currency: str
+    confidence: float
+    decisions: int
+    differ: int
 
 
 class Code(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,7 +70,8 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True):
 
 class Diff(msgspec.Struct, frozen=True, kw_only=True):
     """`results`: money first. `outcome`: how the two ended, and gates that decided otherwise. `factors`: packages, parameters, settings, charter keys:
-    whatever `payoff why` would take for one thing, code and data left out, which have their own lists.
+    whatever `payoff why` would take for one thing, code and data left out, which have their own lists. `change` is what the difference in decisions
+    brings; where that cannot be said, `apart` says why. `gain_before` and `gain_after` are the two runs' own, `refused` what refuses B.
     """
 
     a: str
@@ -66,3 +83,8 @@ class Diff(msgspec.Struct, frozen=True, kw_only=True):
     factors: tuple[Factor, ...] = ()
     machine: tuple[Fact, ...] = ()
     notes: tuple[str, ...] = ()
+    change: Change | None = None
+    apart: str = ""
+    gain_before: Gain | None = None
+    gain_after: Gain | None = None
+    refused: tuple[Verdict, ...] = ()

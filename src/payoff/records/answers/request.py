@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -62,11 +62,14 @@ class RunAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class InitRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a project is to be made, and from which template; `files` (name -> text) are written over the template's."""
+    """Where a project is to be made, and from which template; `files` (name -> text) are written over the template's; `ci` are the hosts whose pull
+    requests are to be judged.
+    """
 
     directory: str
     template: str = "starter"
     files: dict[str, str] = {}
+    ci: tuple[Literal["github", "gitlab"], ...] = ("github", "gitlab")
 
 
 class InitAnswer(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -243,10 +244,12 @@ def _unfinished(connection: sqlite3.Connection, project: str, limit: int, run: s
 
 
 def _resolve(connection: sqlite3.Connection, project: str, name: str) -> str:
-    """The one run that goes by `name`: its id, the beginning of its id, or `latest` (the newest record)."""
-    if name == "latest":
+    """The one run that goes by `name`: its id, the beginning of its id, `latest` (the newest record), or `latest~2` (two before it)."""
+    back = re.fullmatch(r"latest(?:~([0-9]{1,9}))?", name)
+    if back:
         row = connection.execute(
-            "select run from entries where project = ? order by number desc limit 1", (project,)
+            "select run from entries where project = ? order by number desc limit 1 offset ?",
+            (project, int(back[1] or 0)),
         ).fetchone()
         if row:
             return str(row[0])
@@ -290,6 +293,6 @@ def _unknown(connection: sqlite3.Connection, project: str, name: str) -> UserErr
     return UserError(
         found,
         code="PO-L001",
-        expected=f"{did_you_mean(name, runs)}, the beginning of one, or latest",
+        expected=f"{did_you_mean(name, runs)}, the beginning of one, latest, or latest~1 (the one before)",
         remedy="payoff runs",
     )

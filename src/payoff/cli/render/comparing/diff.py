@@ -22,6 +22,7 @@ def text(answer: Diff) -> str:
     others = [each for each in answer.factors if each.kind not in _PACKAGES and each.kind != "hardware"]
     parts = [
         [f"A: {answer.a}", f"B: {answer.b}"],
+        [fold(said, "") for said in [changed(answer)] if said],
         _facts("How they ended", answer.outcome),
         _numbers(answer.results),
         _code(answer.code),
@@ -30,7 +31,7 @@ def text(answer: Diff) -> str:
         _pairs("Packages", [(each.name, each.a, each.b) for each in packages]),
         _facts("Machine and libraries", answer.machine),
     ]
-    if not any(parts[1:]):
+    if not any(parts[2:]):
         parts.append(
             [
                 "Nothing differs."
@@ -38,14 +39,39 @@ def text(answer: Diff) -> str:
                 else "Nothing differs of what could be compared."
             ]
         )
-    elif not any(parts[2:3]) and not answer.outcome:
-        parts.insert(1, ["The results are the same."])
+    elif not parts[3] and not answer.outcome:
+        parts.insert(2, ["The results are the same."])
     parts.append([fold(note, "") for note in answer.notes])
     return "\n\n".join("\n".join(part) for part in parts if part) + "\n"
 
 
+def changed(answer: Diff) -> str:
+    """What the difference in decisions brings, in a sentence or two; why it cannot be said, where only that is news."""
+    change = answer.change
+    if change is None:
+        return f"What B's decisions bring over A's cannot be said: {answer.apart}." if answer.apart else ""
+    asked = f"on the {change.decisions:,} decisions that both made"
+    if not change.differ:
+        return f"A and B bring the same {asked}."
+    mean, low, high = (money(each, change.currency, sign=True) for each in (change.mean, change.low, change.high))
+    sure = (
+        ""
+        if change.low > 0 or change.high < 0
+        else " Chance alone could make this difference: zero lies within its bounds."
+    )
+    return (
+        f"B's decisions bring {mean} a year over A's ({low} … {high} at {100 * change.confidence:.3g} % confidence), {asked}, "
+        f"of which {change.differ:,} brought another amount.{sure}"
+    )
+
+
+def number_rows(numbers: tuple[Number, ...]) -> list[tuple[str, str, str, str]]:
+    """(name, A's, B's, change) of the first numbers, money first."""
+    return [(_name(each), _number(each, each.a), _number(each, each.b), _change(each)) for each in numbers[:_NUMBERS]]
+
+
 def _numbers(numbers: tuple[Number, ...]) -> list[str]:
-    rows = [(_name(each), _number(each, each.a), _number(each, each.b), _change(each)) for each in numbers[:_NUMBERS]]
+    rows = number_rows(numbers)
     if not rows:
         return []
     more = (
