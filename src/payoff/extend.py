@@ -15,14 +15,14 @@ from payoff.ports.environments.keeper import Keeper
 from payoff.ports.environments.mixer import Mixer
 from payoff.ports.executor import Executor
 from payoff.ports.gate import GateSpec
-from payoff.ports.landing import Landing
+from payoff.ports.landing import Expiring, Landing
 from payoff.ports.ledger import Ledger, Readout
 from payoff.ports.observer import Observer, silent
 from payoff.ports.pushdown import Database
 from payoff.ports.releasing.registry import Registry
 from payoff.ports.releasing.signer import Signer
 from payoff.ports.sink import Sink, check_mode, json_rows, refuse_unjson, taken, unfit
-from payoff.ports.source import Positioned, Source
+from payoff.ports.source import Labelling, Positioned, Source
 from payoff.ports.sql.adbc import AdbcSource
 from payoff.ports.sql.source import SqlSource
 from payoff.ports.store import Erasing, Store
@@ -105,6 +105,7 @@ __all__ = [
     "Erasing",
     "Evidence",
     "Executor",
+    "Expiring",
     "Failure",
     "Field",
     "Finding",
@@ -125,6 +126,7 @@ __all__ = [
     "Kept",
     "Label",
     "LabelSpec",
+    "Labelling",
     "Landing",
     "LandingState",
     "Layer",

@@ -160,3 +160,35 @@ def test_lineage_sees_through_it() -> None:
     schemas = {"orders": ORDER, "prices": FACT.append(pa.field("unused", pa.int64())), "rates": DAY}
     assert usage.used_columns(JOIN.sql(tuple(ORDER.names)), schemas) == {"orders": ORDER.names, "prices": FACT.names, "rates": DAY.names}
     assert sqlglot.parse_one(JOIN.sql(), dialect="duckdb")
+
+
+COLUMNS = [("orders", name) for name in ORDER.names] + [("prices", name) for name in FACT.names]
+
+
+@settings(max_examples=60, deadline=None)
+@given(ORDERS, FACTS, FACTS, ORDERS, st.sampled_from(COLUMNS))
+def test_what_is_said_to_flow_is_all_that_flows(orders: Any, facts: Any, other_facts: Any, other_orders: Any, changed: tuple[str, str]) -> None:
+    """Whatever is put into one column, only those that are said to depend on it change."""
+    join = replace(JOIN, as_of=(PRICES,))
+    found = as_of.flows(join, ORDER.names)
+    table, column = changed
+    rows, others = {"orders": (orders, other_orders), "prices": (facts, other_facts)}[table]
+    spoilt = [{**row, column: other[column]} for row, other in zip(rows, others * 25, strict=False)] if others else rows
+    before = run(join, orders=pa.Table.from_pylist(orders, ORDER), prices=pa.Table.from_pylist(facts, FACT))
+    tables = {"orders": orders, "prices": facts} | {table: spoilt[: len(rows)] if len(spoilt) >= len(rows) else rows}
+    after = run(join, orders=pa.Table.from_pylist(tables["orders"], ORDER), prices=pa.Table.from_pylist(tables["prices"], FACT))
+    assert [flow.column for flow in found.columns] == list(before[0]) if before else True
+    assert len(before) == len(after), "its rows are those of the orders"
+    for flow in found.columns:
+        if changed not in flow.sources:
+            assert [row[flow.column] for row in before] == [row[flow.column] for row in after], (flow.column, changed)
+
+
+def test_the_rows_own_columns_know_nothing_of_the_facts() -> None:
+    found = as_of.flows(JOIN, ORDER.names)
+    assert found.of("id").sources == {("orders", "id")}  # type: ignore[union-attr]
+    price = found.of("p_price")
+    assert price is not None
+    assert price.data == {("prices", "price")}
+    assert price.control == {("prices", n) for n in ("item", "valid", "known", "note")} | {("orders", "at"), ("orders", "product")}
+    assert (found.rows.sources, found.rows.tables, found.order.ordered) == (set(), {"orders"}, {"orders"})

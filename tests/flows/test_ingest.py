@@ -115,6 +115,28 @@ def test_a_lazy_step_makes_the_same_of_the_stream_as_of_the_file_however_it_land
     assert read.extra["stream"]["offsets"][name]["next"] == len(messages) + 2
 
 
+def test_landed_rows_go_when_their_retention_is_over_and_are_not_read_again(light: Light, nats: Any, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from payoff.flows.data import expire as flow
+
+    messages = from_stream(light.root, nats, name)
+    nats.send(name, [*messages, b"no object"])
+    assert ingest(light.root)["tables"][0]["set_aside"] == 1
+    line = next(each for each in (light.root / "contracts/customers.yaml").read_text().splitlines() if "{ name: name," in each)
+    light.change("contracts/customers.yaml", line, line.replace("name: name,", "name: name, customProperties: [{ property: retention, value: 30 }],"))
+    assert flow.expire(str(light.root), erase=True) == ()
+    monkeypatch.setattr(flow, "now", lambda: "2100-01-01T00:00:00.000Z")
+    (due,) = [each for each in flow.expire(str(light.root), erase=False) if each.what == "landed"]
+    assert (due.table, due.rows, due.days, due.column) == ("customers", len(messages) + 1, 30, "customers.name")
+    assert [each.erased for each in flow.expire(str(light.root), erase=True) if each.what == "landed"] == [True]
+    landing = light.root / ".payoff" / "landing"
+    assert not any(b"geheim1" in file.read_bytes() for file in landing.rglob("*") if file.is_file())
+    assert not any(b"no object" in file.read_bytes() for file in landing.rglob("*") if file.is_file())
+    assert [each for each in flow.expire(str(light.root), erase=True) if each.what == "landed"] == []
+    nats.send(name, messages[:40])
+    table = ingest(light.root)["tables"][0]
+    assert (table["landed"], table["total"]["rows"], table["total"]["set_aside"]) == (40, 40, 0), "what was read is not read again"
+
+
 def newest(project: Path) -> Any:
     """The newest run's record, as it is kept."""
     from payoff.flows.opening import open_past

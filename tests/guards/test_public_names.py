@@ -14,7 +14,7 @@ import payoff
 from payoff import extend
 
 HOUSE = Path(payoff.__file__).parent
-PUBLIC = {"__version__", "columns", "log_metric", "step"}
+PUBLIC = {"__version__", "as_of", "columns", "facts", "log_metric", "step"}
 # To take a name out of here is to break somebody's adapter: deprecate it first.
 EXTEND = {
     "Accept", "AdbcSource", "Artifact", "Bug", "Calibration", "CapacitySpec", "Cell", "Charter", "CheckResult", "Column", "CommonSolution", "Contract", "Costs", "Decision",
@@ -24,10 +24,10 @@ EXTEND = {
     "Cluster", "Database", "Dialect", "Location", "Placement", "Relation",  # of databases that run queries
     "SegmentSpec", "Signed", "SplitSpec", "SqlSource", "State", "Step", "StepOutcome", "Stop", "Store", "Summary", "TableCheck", "Task", "TaskInput", "TaskResult",
     "Keeper", "Kept", "Inspection", "Limits",  # of environments
-    "Registry", "Mixer", "Erasing", "Signer", "Blob", "Base", "Layer", "Member", "Start",  # of releases
+    "Registry", "Mixer", "Erasing", "Expiring", "Signer", "Blob", "Base", "Layer", "Member", "Start",  # of releases
     "Emitter", "Emission", "Dataset", "Job", "Parent",
     "Tracker", "Tracking", "UserError", "Valuation", "Verdict", "Where", "Zone", "silent", "AsOf", "Join", "Sink", "SinkSpec", "Written", "taken", "unfit", "check_mode", "json_rows", "refuse_unjson",
-    "Arrival", "Batch", "Format", "Unreadable", "Ingested", "Landing", "LandingState", "Lost", "Poison", "Positioned", "Stream", "StreamOptions",
+    "Arrival", "Batch", "Format", "Unreadable", "Ingested", "Landing", "LandingState", "Lost", "Poison", "Positioned", "Labelling", "Stream", "StreamOptions",
 }  # fmt: skip
 # Ports and records that authors of adapters do not meet.
 INNER = {
@@ -39,7 +39,10 @@ INNER = {
     "payoff.ports.gate.judge": "asks the gates; a gate is a function",
     "payoff.records.finding.from_error": "the front door's",
     "payoff.records.project.GatewaySpec": "what the gateway's owner says",
+    "payoff.records.project.Audience": "whom the project's owner shows runs to",
+    "payoff.ports.store.was": "what our own flows say of something that is gone",
     "payoff.records.project.ReaderSpec": "what the gateway's owner says",
+    "payoff.records.project.ServingSpec": "what payoff.toml says of serving",
     "payoff.records.answers.request": "what the front door asks flows for",
     "payoff.records.catalog": "what payoff data answers",
     "payoff.records.answers.reproduce": "what payoff reproduce answers",

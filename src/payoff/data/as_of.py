@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from payoff.base.errors import UserError, Where
 from payoff.base.text import did_you_mean
+from payoff.data.lineage.flow import Flow, Flows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,6 +33,27 @@ def query(join: Join, shapes: Mapping[str, Sequence[Field]]) -> str:
     return join.sql(tuple(field.name for field in shapes[join.rows]))
 
 
+def flows(join: Join, columns: Sequence[str]) -> Flows:
+    """What its columns depend on, by its rule and not by its query: the rows and `columns` are those of `join.rows`, whatever the facts are.
+
+    Which fact is taken, the times and the keys of both tables decide; between facts of the same times, all the columns that are taken.
+    """
+    own = [Flow(name, frozenset({(join.rows, name)}), tables=frozenset({join.rows})) for name in columns]
+    taken = []
+    for facts in join.as_of:
+        times = [name for name in (facts.valid, facts.known) if name]
+        deciding = {(facts.table, name) for name in (*times, *(right for _, right in facts.by), *facts.columns)}
+        deciding |= {(join.rows, name) for name in (join.at, *(left for left, _ in facts.by))}
+        for name in facts.columns:
+            data = (facts.table, name)
+            control = frozenset(deciding - {data})
+            tables = frozenset({join.rows, facts.table})
+            taken.append(Flow(facts.prefix + name, frozenset({data}), control, ("asof join",), tables))
+    every: frozenset[tuple[str, str]] = frozenset().union(*(flow.control for flow in taken))
+    rows, order = Flow("", tables=frozenset({join.rows})), Flow("", ordered=frozenset({join.rows}))
+    return Flows((*own, *taken), rows=rows, order=order, clauses={"join": every})
+
+
 def check(join: Join, shapes: Mapping[str, Sequence[Field]]) -> None:
     """Raise what `query` would."""
     kinds = {table: {field.name: field.type for field in fields} for table, fields in shapes.items()}
@@ -54,8 +76,8 @@ def check(join: Join, shapes: Mapping[str, Sequence[Field]]) -> None:
                 f"the join {join.name} would have two columns named {twice[0]}: {join.rows} has it already",
                 code="PO-D061",
                 expected="names that the rows do not have",
-                remedy=f'write prefix = "{facts.table}_" in [joins.{join.name}.as_of.{facts.table}], then: payoff check',
-                where=Where("payoff.toml", facts.line),
+                remedy=f'write prefix = "{facts.table}_" for the facts of {facts.table} in {join.file}:{facts.line}, then: payoff check',
+                where=Where(join.file, facts.line),
             )
 
 
@@ -66,8 +88,8 @@ def _there(join: Join, table: str, names: Sequence[str], columns: Mapping[str, s
                 f"the join {join.name} names the column {name}, which {table} does not have",
                 code="PO-D060",
                 expected=did_you_mean(name, columns),
-                remedy=f"correct the name in payoff.toml:{line}, then: payoff check",
-                where=Where("payoff.toml", line),
+                remedy=f"correct the name in {join.file}:{line}, then: payoff check",
+                where=Where(join.file, line),
             )
 
 
@@ -81,8 +103,8 @@ def _kind(join: Join, table: str, name: str, kind: str, line: int) -> str:
         f"the join {join.name} takes {name} of {table} as a time, but it is {kind}",
         code="PO-D062",
         expected="a date, or a timestamp (with a time zone: in microseconds at the finest, which is all that the engine keeps of an instant)",
-        remedy=f"cast {name} where {table} is made, or name another column in payoff.toml:{line}",
-        where=Where("payoff.toml", line),
+        remedy=f"cast {name} where {table} is made, or name another column in {join.file}:{line}",
+        where=Where(join.file, line),
     )
 
 
@@ -93,5 +115,5 @@ def _unlike(join: Join, facts: AsOf, name: str, found: str, at: str) -> UserErro
         code="PO-D063",
         expected="times of one kind: only somebody who knows the data can say at which moment a date begins, or in which zone a clock was read",
         remedy=f"make a table in sql/ that says it, as select * replace ({cast} as {name}) from {facts.table}, and join that",
-        where=Where("payoff.toml", facts.line),
+        where=Where(join.file, facts.line),
     )

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from payoff.execute import steps
 from payoff.execute.context import Context, Sandbox, Work
+from payoff.execute.failures import at_source
 from payoff.plan import graph
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
     from payoff.ports.executor import Executor
+    from payoff.ports.source import Labelling
     from payoff.records.task import Task, TaskResult
 
 
@@ -26,6 +28,9 @@ def look(context: Context, only: Sequence[str] = ()) -> None:
     for source in project.sources:
         if source.table not in context.schemas and _is_used(context, source.table, only):
             drive(None, steps.look_at(context, source.table))
+        if context.kit.capable(source.table, "labels") and _is_used(context, source.table, only):
+            with at_source(project, source.table):
+                context.given[source.table] = cast("Labelling", context.kit.source(source.table)).labels()
 
 
 def _is_used(context: Context, table: str, only: Sequence[str]) -> bool:

@@ -28,12 +28,14 @@ from payoff.records.evidence import CheckResult, Leak, StepOutcome, Valuation
 from payoff.records.state import Remembered
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
     from threading import Thread
 
     from payoff.plan.stages import Plan, Stage
     from payoff.ports.kit import Kit
     from payoff.ports.observer import Observer
+    from payoff.records.label import Label
     from payoff.records.project import Project
     from payoff.records.state import State
     from payoff.records.task import TaskResult
@@ -67,6 +69,7 @@ class Context:
         self.early: dict[str, Path] = {}
         self.compiled: dict[str, str] = {}
         self.schemas: dict[str, Any] = {}
+        self.given: dict[str, Mapping[str, Label]] = {}  # labels that came with sources' columns
         self.system = system
         self.shapes: dict[str, tuple[Field, ...]] = {}
         self.outcomes: dict[str, StepOutcome] = {}
@@ -83,6 +86,7 @@ class Context:
     def knows(self, seen: Context) -> None:
         """Take over what is known of tables and queries before they are made."""
         self.schemas, self.shapes, self.compiled = dict(seen.schemas), dict(seen.shapes), dict(seen.compiled)
+        self.given = dict(seen.given)
 
     # -- what was made
 

@@ -9,7 +9,7 @@ import msgspec
 
 from payoff.base.errors import Refused, Where
 from payoff.base.text import count
-from payoff.data import known, usage
+from payoff.data import as_of, known, usage
 from payoff.data.labels import Labelled, Labels, Made, Use, breaches, propagate
 from payoff.data.labels.flow import ANY, THERE
 from payoff.data.lineage import Flows, flows, grouped
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from payoff.data.labels import Breach
+    from payoff.records.label import Label
     from payoff.records.project import Project, Step
     from payoff.records.run import RunRecord
 
@@ -43,16 +44,19 @@ class Names(NamedTuple):
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known before the run: schemas of tables, queries of lazy steps, and for those that run elsewhere the zone."""
+    """What is known before the run: schemas of tables, queries of lazy steps, for those that run elsewhere the zone, and the labels that came with
+    sources' columns.
+    """
 
     schemas: Mapping[str, Columns]
     compiled: Mapping[str, str]
     elsewhere: Mapping[str, str] = {}
+    given: Mapping[str, Mapping[str, Label]] = {}
 
 
 def label(project: Project, facts: Facts, only: Sequence[str] = ()) -> Labelled:
     """The labels of every column of the project."""
-    return propagate(_tables(project, facts, only), Labels(project))
+    return propagate(_tables(project, facts, only), Labels(project, facts.given))
 
 
 def findings(project: Project, facts: Facts, only: Sequence[str] = ()) -> list[Finding]:
@@ -60,6 +64,7 @@ def findings(project: Project, facts: Facts, only: Sequence[str] = ()) -> list[F
     labelled = label(project, facts, only)
     listed = [_unproven(project, node, reason) for node, reason in labelled.refused.items()]
     uses = list(_uses(project, facts, labelled, only))
+    listed += _weaker(project, facts)
     return listed + [finding(project, labelled, breach) for breach in breaches(labelled, uses, project.zones)]
 
 
@@ -79,15 +84,17 @@ def refuse(found: Sequence[Finding]) -> None:
 
 
 def inherited(
-    project: Project, columns: Mapping[str, Sequence[str]], queries: Mapping[str, str]
+    project: Project,
+    columns: Mapping[str, Sequence[str]],
+    queries: Mapping[str, str],
+    given: Mapping[str, Mapping[str, Label]] | None = None,
 ) -> tuple[Contract, ...]:
     """The project's contracts, and one more for each table that steps (or the split) made: its columns with the classifications that they
-    inherit. `columns` are those of the tables made so far, `queries` the lazy steps'.
+    inherit. `columns` are those of the tables made so far, `queries` the lazy steps', `given` the labels that came with sources.
     """
-    if not any(column.personal for contract in project.contracts for column in contract.columns):
+    if not given and not any(column.personal for contract in project.contracts for column in contract.columns):
         return project.contracts
-    schemas = {table: Names(tuple(names)) for table, names in columns.items()}
-    labelled = label(project, Facts(schemas=schemas, compiled=queries))
+    labelled = label(project, Facts(schemas=_schemas(columns), compiled=queries, given=given or {}))
     made = [table for table in labelled.columns if project.source(table) is None and table in columns]
     return project.contracts + tuple(
         Contract(
@@ -104,7 +111,29 @@ def inherited(
 
 def of_record(project: Project, record: RunRecord) -> tuple[Contract, ...]:
     """The same from what a run recorded."""
-    return inherited(project, *recorded(record))
+    return inherited(project, *recorded(record), came(project, record))
+
+
+def came(project: Project, record: RunRecord) -> dict[str, dict[str, Label]]:
+    """The labels that held for a run's sources, as far as they are more than what contracts say by themselves."""
+    return {table: labels for table, labels in record.labels.items() if project.source(table) is not None}
+
+
+def lasting(
+    project: Project, record: RunRecord, given: Mapping[str, Mapping[str, Label]]
+) -> dict[str, dict[str, Label]]:
+    """What is to be kept with a run's tables: the labels of their columns, those apart that forbid nothing."""
+    columns, queries = recorded(record)
+    labelled = label(project, Facts(schemas=_schemas(columns), compiled=queries, given=given))
+    found: dict[str, dict[str, Label]] = {}
+    for table, names in columns.items():
+        limits = {name: labelled.label(table, name) for name in (*names, *THERE)}
+        found[table] = {name: each for name, each in limits.items() if each.limits}
+    return {table: limits for table, limits in found.items() if limits}
+
+
+def _schemas(columns: Mapping[str, Sequence[str]]) -> dict[str, Names]:
+    return {table: Names(tuple(names)) for table, names in columns.items()}
 
 
 def recorded(record: RunRecord) -> tuple[dict[str, tuple[str, ...]], dict[str, str]]:
@@ -169,11 +198,21 @@ def _made(project: Project, facts: Facts, step: Step) -> Made:
         table=step.name,
         kind="query",
         reads=reads,
-        flows=_flows(sql, schemas, facts.schemas.get(step.name), contract) if exact and sql is not None else None,
+        flows=_flows_of(step, facts, schemas, contract) if exact else None,
         grouping=grouped(sql, schemas) if exact and wants and sql is not None else None,
         file=step.file,
         line=step.line,
     )
+
+
+def _flows_of(
+    step: Step, facts: Facts, schemas: Mapping[str, Sequence[str]], contract: Contract | None
+) -> Flows | None:
+    """The flows of a lazy step whose inputs are known; a declared join has those of its rule."""
+    if step.join is not None and step.join.rows in schemas:
+        return as_of.flows(step.join, schemas[step.join.rows])
+    sql = facts.compiled.get(step.name)
+    return _flows(sql, schemas, facts.schemas.get(step.name), contract) if sql is not None else None
 
 
 def _flows(sql: str, schemas: Mapping[str, Sequence[str]], answer: Columns | None, contract: Contract | None) -> Flows:
@@ -356,6 +395,8 @@ def finding(project: Project, labelled: Labelled, breach: Breach) -> Finding:
     column = contract.column(breach.origin[1]) if contract is not None else None
     said = contract is not None and column is not None
     rule = f"{contract.file}:{column.line}" if said and contract and column else "[labels] of payoff.toml"
+    if breach.origin[1] in labelled.given.get(breach.origin[0], {}):
+        rule = f"so it came from its source{f', or {rule}' if said else ''}"
     more = f", and so {count(others, 'other column')} of what it is made of" if others else ""
     way = f"; its way: {_way(labelled, breach.path)}" if breach.path[1:] else ""
     return Finding(
@@ -380,6 +421,26 @@ def _way(labelled: Labelled, path: Sequence[tuple[str, str]]) -> str:
         values, _ = labelled.parents(after)
         words += ["->" if before in values else "~>", _name(after)]
     return " ".join(words)
+
+
+def _weaker(project: Project, facts: Facts) -> list[Finding]:
+    """Contracts that say less of a source's columns than what came with them."""
+    labels = Labels(project, facts.given)
+    found = []
+    for contract in project.contracts:
+        for column in contract.columns:
+            less = labels.weaker(contract.table, column.name)
+            if less is not None:
+                found.append(
+                    Finding(
+                        code="PO-F013",
+                        what=f"{contract.table}.{column.name} is {less[0]} by its contract, but {less[1]} where it comes from",
+                        where=Place(contract.file, column.line),
+                        expected="a label that is as strict as that of where it comes from, or none: then that one holds",
+                        try_=f"take it out of {contract.file}:{column.line}, or have the steward there lower it in a query that is read instead",
+                    )
+                )
+    return found
 
 
 def _unproven(project: Project, node: tuple[str, str], reason: str) -> Finding:

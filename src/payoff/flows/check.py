@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from payoff import project as projects
 from payoff.base.errors import PayoffError
 from payoff.execute.context import fields
-from payoff.flows import parameters
+from payoff.flows import parameters, watching
 from payoff.flows.data import labels
 from payoff.flows.opening import root_of
 from payoff.plan import graph
@@ -45,9 +45,21 @@ def check(project: str | None, against: str | None = None) -> list[Finding]:
         findings += _queries(loaded, kit, schemas) if not lacking else []
         findings += _money(loaded, schemas)
         findings += labels.budgets(loaded)
-        if labels.restricted(loaded) and not any(finding.severity == "error" for finding in findings):
+        if labels.restricted(loaded, kit) and not any(finding.severity == "error" for finding in findings):
             findings += _labels(loaded, kit)
+        if watching.limited(loaded) and not any(finding.severity == "error" for finding in findings):
+            findings += _overdue(project)
     return findings
+
+
+def _overdue(project: str | None) -> list[Finding]:
+    """What is kept for longer than labels permit."""
+    from payoff.flows.data import expire, opened  # bring sqlglot, and few projects come to this
+
+    try:
+        return list(expire.warnings(opened.Catalog(project)))
+    except PayoffError as error:
+        return [replace(each, severity="warning") for each in from_error(error)]
 
 
 def _labels(project: Project, kit: Kit) -> list[Finding]:

@@ -15,6 +15,7 @@ from payoff.flows import parameters, recording, unchanged, watching
 from payoff.flows.data import labels
 from payoff.flows.opening import Opened, open_project
 from payoff.flows.show import answer_for
+from payoff.flows.show import seen as visible_to
 from payoff.plan import build, explain
 from payoff.ports.observer import silent
 from payoff.project.git import Keeping
@@ -68,10 +69,11 @@ def _run(
         earlier = recording.earlier(opened, plan)
         waiting = any(stage.state != "reuse" for stage in plan.deferred)
         if earlier and not (waiting and earlier[0].status == "passed"):
-            warned = _told(opened, None)
+            warned = _told(opened, None) + _overdue(opened)
             if not watching.ages(opened) and not warned:
                 unchanged.began(str(opened.root), stamps)
-            return replace(answer_for(opened, *earlier, unchanged=True), warnings=warned)
+            visible = visible_to(opened, earlier[0], None)
+            return replace(answer_for(opened, visible, earlier[1], unchanged=True), warnings=warned)
     run_id = new_run_id()
     if (stop := _stopped(opened, request)) is not None:
         return _refused(opened, plan, request, {"the kill rule": stop}, run=run_id, began=began, clock=clock)
@@ -89,19 +91,21 @@ def _run(
         seen=seen,
     )
     record = recording.record(opened, plan, result, request, run=run_id, began=began, clock=clock)
+    record = labels.kept(opened.project, record, seen)
     record = recording.delivered(opened, plan, state, record, observer)
     opened.kit.ledger.append(record)
     kept.finish()
-    recording.write_report(opened, record, report)
+    visible = visible_to(opened, record, None)
+    recording.write_report(opened, visible, report)
     tracking = recording.track(opened, tracker, record, patient=request.patient)
-    warned = _told(opened, record)
+    warned = _told(opened, record) + _overdue(opened)
     if record.status != "failed" and not warned and not request.only and not watching.ages(opened):
         unchanged.began(str(opened.root), stamps)
     else:
         unchanged.forget(str(opened.root))
     if result.interrupted:
         raise KeyboardInterrupt
-    return replace(answer_for(opened, record, tracking), warnings=warned)
+    return replace(answer_for(opened, visible, tracking), warnings=warned)
 
 
 def _told(opened: Opened, record: RunRecord | None) -> tuple[Finding, ...]:
@@ -111,6 +115,16 @@ def _told(opened: Opened, record: RunRecord | None) -> tuple[Finding, ...]:
     from payoff.flows.data import emitting
 
     return emitting.catch_up(opened) if record is None else emitting.emit(opened, record)
+
+
+def _overdue(opened: Opened) -> tuple[Finding, ...]:
+    """A warning of what is kept for too long."""
+    if not watching.limited(opened.project):
+        return ()
+    from payoff.flows.data import expire
+    from payoff.flows.data import opened as catalogs
+
+    return expire.warnings(catalogs.Catalog(opened))
 
 
 def _stopped(opened: Opened, request: RunRequest) -> Refused | None:
@@ -128,7 +142,7 @@ def _refused(
     result = execution.Result(steps=(), stages=(), evidence=Evidence(), errors=why)
     record = recording.record(opened, plan, result, request, run=run, began=began, clock=clock)
     opened.kit.ledger.append(record)
-    return replace(answer_for(opened, record, {}), warnings=_told(opened, record))
+    return replace(answer_for(opened, visible_to(opened, record, None), {}), warnings=_told(opened, record))
 
 
 def _no_model() -> UserError:

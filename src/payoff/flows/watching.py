@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from payoff.flows.opening import Opened
+    from payoff.records.project import Project
 
 
 def stamps(opened: Opened) -> Stamps:
@@ -45,8 +46,19 @@ def stamps(opened: Opened) -> Stamps:
 
 
 def ages(opened: Opened) -> bool:
-    """True when a verdict can change with time alone: a contract promises freshness."""
-    return any(check.kind == "freshness" for contract in opened.project.contracts for check in contract.checks)
+    """True when what a run says can change with time alone: a contract promises freshness, or permits data to be kept for some days only."""
+    return limited(opened.project) or any(
+        check.kind == "freshness" for contract in opened.project.contracts for check in contract.checks
+    )
+
+
+def limited(project: Project) -> bool:
+    """True when some label limits how long data may be kept."""
+    columns = (column for contract in project.contracts for column in contract.columns)
+    return project.labels.retention is not None or any(
+        column.retention is not None or (column.lowering is not None and column.lowering.to.retention is not None)
+        for column in columns
+    )
 
 
 def system(environ: Mapping[str, str] = os.environ) -> dict[str, str]:

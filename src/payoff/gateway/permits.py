@@ -9,7 +9,9 @@ import msgspec
 from payoff.base.errors import PayoffError, Refused, Where
 from payoff.base.text import count
 from payoff.data import usage
-from payoff.data.labels import Labels, Use, breaches
+from payoff.data.labels import Labels, Use, breaches, join
+from payoff.data.labels.flow import THERE
+from payoff.data.labels.lattice import PUBLIC
 from payoff.data.names import column as quoted
 from payoff.execute import governing
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from payoff.data.labels import Labelled
+    from payoff.records.label import Label
     from payoff.records.project import Project, ReaderSpec
 
 
@@ -80,13 +83,25 @@ def permit(
     return Permit(reader=reader.name, table=table, columns=columns, refused=refused, rows=rows)
 
 
+def labels(labelled: Labelled, permit: Permit, schema: pa.Schema) -> dict[str, Label]:
+    """What goes along with the columns that a reader may have; which rows come tells of the columns that choose them."""
+    table = permit.table
+    told = {name: labelled.label(table, name) for name in permit.columns}
+    there = {what: labelled.labels.get((table, what), PUBLIC) for what in THERE}
+    if permit.rows:
+        query = f"select 1 as one from {quoted(table)} where ({permit.rows}\n)"
+        choosing = [labelled.label(table, name) for name in usage.used_columns(query, {table: schema})[table]]
+        there = {what: join((label, *choosing)) for what, label in there.items()}
+    return told | there
+
+
 def _know(project: Project, labelled: Labelled, table: str, schema: pa.Schema) -> None:
     """Of a source that no step uses, and of columns that came since, nobody has asked for labels yet."""
     new = [name for name in schema.names if (table, name) not in labelled.labels]
     if new:
-        labels = Labels(project)
+        known = Labels(project, labelled.given)
         for name in new:
-            labelled.labels[table, name] = labels.source(table, name)
+            labelled.labels[table, name] = known.source(table, name)
 
 
 def _forbidden(

@@ -12,6 +12,7 @@ from payoff.base import hashing
 from payoff.base.clock import now
 from payoff.base.errors import PayoffError, Refused, UserError
 from payoff.data import usage
+from payoff.data.labels.flow import THERE
 from payoff.flows.data import audit
 from payoff.gateway import permits
 from payoff.records.catalog import Access
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from payoff.flows.gateway import Offers
     from payoff.gateway.permits import Permit
     from payoff.gateway.tables import Tables
+    from payoff.records.label import Label
     from payoff.records.project import ReaderSpec
 
 HOW = "gateway"
@@ -49,10 +51,13 @@ class Answer(NamedTuple):
 
 
 class Shape(NamedTuple):
-    """What an answer will look like. `version`: a name for the content that changes with it, of no use to anybody else (None: it may have changed)."""
+    """What an answer will look like. `version`: a name for the content that changes with it, of no use to anybody else (None: it may have changed).
+    `labels`: what holds for its columns, and for which rows there are; of a query's answer nothing is said.
+    """
 
     schema: pa.Schema
     version: str | None
+    labels: dict[str, Label]
 
 
 class Reading:
@@ -120,10 +125,12 @@ class Reading:
         permit = self._permit(asked.table, asked.purpose)
         chosen = permit.chosen(asked.columns)
         identity = self.held.identity(self.catalog, permit)
+        labels = permits.labels(self.catalog.labelled, permit, self.held.schema(self.catalog, asked.table))
         known = hashing.of_json([identity, permit.columns, permit.rows, self.reader.name]).encode()
         version = None if identity is None else hashing.keyed(self.key, known)
         schema = self.held.schema(self.catalog, asked.table)
-        return Shape(pa.schema([schema.field(name) for name in chosen]), version)
+        told = {name: label for name, label in labels.items() if name in chosen or name in THERE}
+        return Shape(pa.schema([schema.field(name) for name in chosen]), version, told)
 
     def _table(self, asked: Asked) -> Answer:
         permit = self._permit(asked.table, asked.purpose)
@@ -140,7 +147,7 @@ class Reading:
     def _shape_of_query(self, asked: Asked) -> Shape:
         found = self._named(asked)
         with _Explained(asked.sql, found):
-            return Shape(self.catalog.opened.kit.engine.columns(asked.sql, self._schemas(found)), None)
+            return Shape(self.catalog.opened.kit.engine.columns(asked.sql, self._schemas(found)), None, {})
 
     def _query(self, asked: Asked) -> Answer:
         found = self._named(asked)

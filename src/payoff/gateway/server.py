@@ -11,7 +11,7 @@ from pyarrow import flight
 from payoff.base.clock import stopwatch
 from payoff.base.errors import OutsideError, UserError
 from payoff.gateway import sql
-from payoff.gateway.reading import Asked, Reading
+from payoff.gateway.reading import Asked, Reading, Shape
 from payoff.gateway.tables import Tables
 from payoff.gateway.tickets import Tickets
 from payoff.gateway.words import ReadOnly, flown, said
@@ -84,7 +84,7 @@ class Server(flight.FlightServerBase):  # type: ignore[misc]
             reading, purpose = self._reading(context)
             for name, schema in reading.tables().items():
                 descriptor = flight.FlightDescriptor.for_path(name)
-                yield self._info(reading, Asked(table=name, purpose=purpose), descriptor, schema)
+                yield self._info(reading, Asked(table=name, purpose=purpose), descriptor, Shape(schema, None, {}))
 
     def get_flight_info(self, context: Any, descriptor: flight.FlightDescriptor) -> flight.FlightInfo:
         """The schema that the reader sees, a ticket, and (as metadata) a name for the content that changes with it."""
@@ -97,7 +97,7 @@ class Server(flight.FlightServerBase):  # type: ignore[misc]
                 return flight.FlightInfo(schema, descriptor, [flight.FlightEndpoint(ticket, [])], -1, -1)
             asked = Asked(sql=command, purpose=purpose) if command is not None else _asked(descriptor, purpose)
             shape = reading.shape(asked)
-            return self._info(reading, asked, descriptor, shape.schema, shape.version)
+            return self._info(reading, asked, descriptor, shape)
 
     def get_schema(self, context: Any, descriptor: flight.FlightDescriptor) -> flight.SchemaResult:
         """The schema that the reader sees."""
@@ -151,14 +151,12 @@ class Server(flight.FlightServerBase):  # type: ignore[misc]
         reading: Reading,
         asked: Asked,
         descriptor: flight.FlightDescriptor,
-        schema: pa.Schema,
-        version: str | None = None,
+        shape: Shape,
     ) -> flight.FlightInfo:
         ticket = flight.Ticket(self._tickets.make(reading.reader.name, asked))
         endpoint = flight.FlightEndpoint(ticket, [])  # no place: from where the ticket came
-        return flight.FlightInfo(
-            schema, descriptor, [endpoint], -1, -1, False, msgspec.json.encode({"version": version})
-        )
+        told = msgspec.json.encode({"version": shape.version, "labels": shape.labels}, order="deterministic")
+        return flight.FlightInfo(shape.schema, descriptor, [endpoint], -1, -1, False, told)
 
     def _sent(self, answer: Answer) -> Iterator[pa.RecordBatch]:
         for batch in answer.batches:

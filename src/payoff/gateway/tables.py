@@ -13,6 +13,7 @@ from payoff.base import hashing
 from payoff.base.errors import Refused
 from payoff.execute.failures import at_source
 from payoff.plan import graph, keys
+from payoff.ports.store import was
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -94,7 +95,7 @@ class Tables:
             if table in record.tables:
                 artifact = record.tables[table]
                 if not store.has(artifact):
-                    raise _not_there(f"the newest version of {table} is no longer in the store", table)
+                    raise _not_there(f"the newest version of {table} {was(store, artifact)}", table)
                 _check_rules(catalog, record, table)
                 return record, artifact
         raise _not_there(f"no run has made {table} yet", table)

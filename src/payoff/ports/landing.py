@@ -12,6 +12,18 @@ if TYPE_CHECKING:
     from payoff.records.stream import Arrival, LandingState, Poison
 
 
+class Expiring(Protocol):
+    """What a landing also does that can forget."""
+
+    def older(self, table: str, before: int) -> tuple[int, int | None]:
+        """How many rows and messages set aside are older than a time (microseconds since 1970, UTC), and the time of the oldest."""
+        ...
+
+    def expire(self, table: str, before: int) -> int:
+        """Remove them for good, in one transaction; answers how many. Positions stay: nothing is read again. Whoever reads the table reads on."""
+        ...
+
+
 class Landing(Protocol):
     """Tables that grow. Safe for several processes at once; a kill at any moment leaves whole transactions only."""
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import pyarrow as pa
+
+    from payoff.records.label import Label
 
 
 class Source(Protocol):
@@ -44,4 +46,13 @@ class Positioned(Protocol):
 
     def positions(self) -> dict[str, Any]:
         """For a stream: `commit` of its landing, `offsets`, `rows`, messages `set_aside`."""
+        ...
+
+
+@runtime_checkable
+class Labelling(Protocol):
+    """A source that knows the labels of its columns (said by `"labels": True` in its adapter's CAPABILITIES): where it comes from somebody keeps them."""
+
+    def labels(self) -> Mapping[str, Label]:
+        """Column -> label, for those that have one there; `(rows)` and `(order)` stand for which rows the table has, and their order. Places are zones, by name."""
         ...

@@ -13,12 +13,23 @@ if TYPE_CHECKING:
 class Erasing(Protocol):
     """What a store also does that can forget."""
 
-    def erase(self, artifact: Artifact) -> int:
+    def erase(self, artifact: Artifact, why: str) -> int:
         """Remove an artifact for good; answers the bytes that it took (0: it was gone already). Others read it to its end where they have it open.
 
-        Raises `OutsideError` when it cannot be removed.
+        `why` is kept in its place before it goes. Raises `OutsideError` when it cannot be removed.
         """
         ...
+
+    def gone(self, artifact: Artifact) -> str:
+        """Why it was erased; empty where it was not, or is there again."""
+        ...
+
+
+def was(store: Store, artifact: Artifact) -> str:
+    """What became of an artifact that is not there, of any store: one that does not erase knows of nothing that it erased."""
+    ask = getattr(store, "gone", None)
+    why = str(ask(artifact)) if ask is not None else ""
+    return f"was {why}" if why else "is no longer in the store"
 
 
 class Store(Protocol):

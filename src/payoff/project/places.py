@@ -8,7 +8,7 @@ from payoff.base import text
 from payoff.project.spec import Key, Section
 from payoff.records.finding import Place
 from payoff.records.label import ANYWHERE, CLASSIFICATIONS, HERE, LabelSpec, Zone
-from payoff.records.project import GatewaySpec, ReaderSpec
+from payoff.records.project import Audience, GatewaySpec, ReaderSpec, ServingSpec
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -40,6 +40,28 @@ _READER = Section(
     },
     "somebody outside who may read",
 )
+READERS_SPEC = Section(
+    {},
+    "for whom runs are shown (payoff show RUN --for NAME)",
+    other=Section(
+        {
+            "clearance": Key(
+                "text", "the highest classification that is shown (default: internal)", choices=CLASSIFICATIONS
+            ),
+            "purposes": Key("texts", "what it is shown for (default: nothing that a label restricts)"),
+            "zone": Key("text", "where it is read (default: the project's zone)"),
+            "aggregates": Section(
+                {
+                    "k": Key("integer", "the fewest rows of a figure that is shown", required=True, low=2, closed=True),
+                    "steward": Key("text", "who stands for it", required=True),
+                },
+                "figures over many rows are shown whatever labels say of the columns they are made of (default: they are not)",
+            ),
+            "default": Key("boolean", "true: reports and screens are made for this reader where none is named"),
+        },
+        "somebody who reads reports",
+    ),
+)
 OFFERS_SPEC = Section(
     {
         "tables": Key("texts", "the tables that are offered (default: none)"),
@@ -50,6 +72,26 @@ OFFERS_SPEC = Section(
         "readers": Section({}, "who may read", other=_READER),
     },
     "the tables of this project's zone for readers in others (payoff gateway)",
+)
+SERVING_SPEC = Section(
+    {
+        "zones": Key("texts", "the zones where the model will be served"),
+        "token": Key(
+            "text",
+            "the token that clients must have, from the environment (default: none, for this machine alone)",
+            pattern=r"\$\{[A-Za-z_][A-Za-z0-9_]*\}",
+            pattern_says="${NAME}, an environment variable: git keeps what was once committed",
+        ),
+        "certificate": Key("text", "the TLS certificate's file (PEM), relative to the project"),
+        "key": Key("text", "the file of the certificate's private key (PEM)"),
+        "insecure": Key("boolean", "true: without TLS on other addresses than this machine's own (default: false)"),
+        "log": Key(
+            "text",
+            "the highest classification of columns whose values are written to the log of predictions (default: internal)",
+            choices=(*CLASSIFICATIONS, "nothing"),
+        ),
+    },
+    "where the model goes, and how it is served (payoff serve)",
 )
 
 
@@ -77,7 +119,11 @@ def read(document: Document, reading: Reading) -> dict[str, Any]:
         "zone": table["project"].get("zone", HERE),
         "zones": tuple(zones.values()),
         "serving": tuple(table.get("serving", {}).get("zones", ())),
+        "served": ServingSpec(
+            **{name: value for name, value in table.get("serving", {}).items() if name in ServingSpec.__struct_fields__}
+        ),
         "shown": labels.get("shown", "internal"),
+        "readers": _readers(document, reading),
         "labels": LabelSpec(
             classification=labels.get("classification", "internal"),
             residency=_texts(labels.get("residency")),
@@ -85,6 +131,32 @@ def read(document: Document, reading: Reading) -> dict[str, Any]:
             retention=labels.get("retention"),
         ),
     }
+
+
+def _readers(document: Document, reading: Reading) -> tuple[Audience, ...]:
+    found = tuple(
+        Audience(
+            name=name,
+            clearance=said.get("clearance", "internal"),
+            purposes=tuple(said.get("purposes", ())),
+            zone=said.get("zone"),
+            k=said.get("aggregates", {}).get("k", 0),
+            steward=said.get("aggregates", {}).get("steward", ""),
+            default=said.get("default", False),
+            line=document.line(("readers", name)),
+        )
+        for name, said in document.table.get("readers", {}).items()
+    )
+    first = [each.name for each in found if each.default]
+    if first[1:]:
+        reading.error(
+            "PO-P019",
+            f"reports would be made for {' and '.join(first)} where no reader is named",
+            document.place(("readers", first[1])),
+            expected="default = true for one reader at most",
+            remedy=f"take it out of [readers.{first[1]}] in payoff.toml, then: payoff check",
+        )
+    return found
 
 
 def _check_gateways(document: Document, reading: Reading) -> None:
@@ -121,6 +193,8 @@ def _used(table: dict[str, Any]) -> list[tuple[str, Path_]]:
     used: list[tuple[str, Path_]] = [(part["zone"], (*path, "zone")) for path, part in parts if "zone" in part]
     readers = table.get(OFFERS, {}).get("readers", {})
     used += [(reader["zone"], (OFFERS, "readers", name, "zone")) for name, reader in readers.items()]
+    readers = table.get("readers", {})
+    used += [(reader["zone"], ("readers", name, "zone")) for name, reader in readers.items() if "zone" in reader]
     used += [(name, ("serving", "zones")) for name in table.get("serving", {}).get("zones", ())]
     return used
 

@@ -42,6 +42,12 @@ class Label(msgspec.Struct, frozen=True):
         """How far up the classification is, from 0."""
         return CLASSIFICATIONS.index(self.classification)
 
+    @property
+    def limits(self) -> bool:
+        """Whether it keeps anybody from anything: more than internal, or bound to places, purposes or a time."""
+        bound = (self.zones, self.purposes, self.retention)
+        return self.level > CLASSIFICATIONS.index("internal") or any(each is not None for each in bound)
+
 
 class Lowering(msgspec.Struct, frozen=True, kw_only=True):
     """How a column of a table gets a lower label than what it is made of, and who stands for it.

@@ -43,6 +43,23 @@ class ReaderSpec(msgspec.Struct, frozen=True, kw_only=True):
     line: int = 0
 
 
+class Audience(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody for whom a run is shown (`[readers.NAME]`): what is at most `clearance`, may be in `zone` (None: the project's), and may be used for each of `purposes`.
+
+    `k` and `steward`: figures over at least so many rows may be shown whatever labels say, for which the steward stands (0: none may). `default`: pages
+    and screens are made for this reader where none is named.
+    """
+
+    name: str
+    clearance: Classification = "internal"
+    purposes: tuple[str, ...] = ()
+    zone: str | None = None
+    k: int = 0
+    steward: str = ""
+    default: bool = False
+    line: int = 0
+
+
 class GatewaySpec(msgspec.Struct, frozen=True, kw_only=True):
     """The tables that are offered (none unless said), and the readers. `certificate` and `key` are files in PEM, relative to the project."""
 
@@ -52,6 +69,18 @@ class GatewaySpec(msgspec.Struct, frozen=True, kw_only=True):
     batch_rows: int = 65_536
     insecure: bool = False
     readers: tuple[ReaderSpec, ...] = ()
+
+
+class ServingSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """How models are served. `token` is a reference to an environment variable; `certificate` and `key` are files in PEM, relative to the project; `log`
+    is the highest classification of columns whose values are written to the log of predictions.
+    """
+
+    token: str = ""
+    certificate: str = ""
+    key: str = ""
+    insecure: bool = False
+    log: Classification | Literal["nothing"] = "internal"
 
 
 class SinkSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -174,12 +203,14 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
     zone: str = HERE
     zones: tuple[Zone, ...] = ()
     serving: tuple[str, ...] = ()
+    served: ServingSpec = ServingSpec()
     sinks: tuple[SinkSpec, ...] = ()
     labels: LabelSpec = LabelSpec()
     shown: Classification = "internal"
     push: Literal["auto", "never"] = "auto"
     engine: dict[str, Any] = {}
     gateway: GatewaySpec = GatewaySpec()
+    readers: tuple[Audience, ...] = ()
     files: dict[str, str] = {}
     lineage: dict[str, Any] = {}
     lineage_zone: str | None = None

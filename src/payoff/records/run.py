@@ -10,6 +10,7 @@ from payoff.records.artifact import Artifact
 from payoff.records.charter import Charter
 from payoff.records.evidence import CheckResult, StepOutcome, Valuation, Verdict
 from payoff.records.finding import Finding
+from payoff.records.label import Label
 from payoff.records.project import Git
 
 Status = Literal["passed", "refused", "failed"]
@@ -25,7 +26,11 @@ class EnvironmentUsed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """`by` is the user and the machine. `errors` holds what ended a failed run and `exit_code` whose fault it was (DESIGN: 0 to 4); `refused` runs carry the verdicts that refused them."""
+    """`by` is the user and the machine. `errors` holds what ended a failed run and `exit_code` whose fault it was (DESIGN: 0 to 4); `refused` runs carry the verdicts that refused them.
+
+    `labels`: table -> column -> what held for it when the run was made, of columns that are confidential or more, or restricted to places, purposes or times. `reader` and `withheld` are those of a copy that is shown to
+    a named reader: what was left out of it.
+    """
 
     run: str
     project: str
@@ -56,6 +61,9 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     version: str = ""
     tracking_uri: str = ""
     exit_code: int = 0
+    labels: dict[str, dict[str, Label]] = {}
+    reader: str = ""
+    withheld: tuple[str, ...] = ()
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):

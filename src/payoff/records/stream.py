@@ -88,7 +88,7 @@ class Arrival(msgspec.Struct, frozen=True, kw_only=True):
 class LandingState(msgspec.Struct, frozen=True, kw_only=True):
     """How a landing stands after its transaction number `commit` (0: nothing has landed). `stream` names where its rows are from.
 
-    `newest` is the time of the newest row, microseconds since 1970 (UTC).
+    `newest` is the time of the newest row, microseconds since 1970 (UTC). `expired`: how often rows were removed that were too old.
     """
 
     commit: int = 0
@@ -100,6 +100,7 @@ class LandingState(msgspec.Struct, frozen=True, kw_only=True):
     lost: tuple[Lost, ...] = ()
     stream: str = ""
     newest: int | None = None
+    expired: int = 0
 
 
 class Ingested(msgspec.Struct, frozen=True, kw_only=True):

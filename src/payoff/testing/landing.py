@@ -52,6 +52,18 @@ while True:
 """
 
 
+# Removes what is older than a time.
+_REMOVER = """
+import pathlib, sys
+from payoff.testing.landing import connect
+landing = connect(sys.argv[1], pathlib.Path(sys.argv[2]))
+landing.state("t")
+sys.stdout.write("ready\\n")
+sys.stdout.flush()
+landing.expire("t", int(sys.argv[3]))
+"""
+
+
 def connect(adapter: str, root: Path) -> Landing:
     """The landing that an entry point `group:name` leads to."""
     group, _, name = adapter.partition(":")
@@ -163,6 +175,61 @@ class LandingSuite:
         committed(landing, LandingState(), arrival(0, 3))
         with pytest.raises(UserError, match="text"):
             landing.open("t", pa.schema([("text", pa.int64())]))
+
+    def test_what_is_too_old_is_removed_and_the_rest_stays(self, landing: Landing, tmp_path: Path) -> None:
+        """Whole files, a part of one, messages set aside; positions stay, and who reads reads on."""
+        if not (hasattr(landing, "expire") and hasattr(landing, "older")):
+            pytest.skip("this landing does not forget")
+        old = Poison(partition="a", offset="1", reason="no object", payload=b"MARKED", time=1_700_000_000_000_001)
+        state = committed(landing, LandingState(), arrival(0, 10, set_aside=(old,)))
+        state = committed(landing, state, arrival(10, 20))
+        _, reading = landing.open("t", SCHEMA)
+        before = 1_700_000_000_000_014
+        assert landing.older("t", before) == (29, 1_700_000_000_000_000)
+        assert landing.older("other", before) == (0, None)
+        assert landing.expire("t", before) == 29
+        assert offsets(landing) == [(partition, offset) for partition in ("a", "b") for offset in range(14, 20)]
+        after = landing.state("t")
+        assert (after.positions, after.commit, after.rows, after.set_aside, after.expired) == (
+            state.positions,
+            2,
+            12,
+            0,
+            1,
+        )
+        assert sum(batch.num_rows for batch in reading) == 40
+        assert landing.expire("t", before) == 0
+        assert connect(self.adapter, tmp_path).state("t") == after
+        landing.tidy("t")
+        assert not any(b"MARKED" in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+        committed(landing, after, arrival(20, 30))
+        assert landing.state("t").rows == 32
+
+    def test_a_kill_while_removing_leaves_all_or_nothing_of_it(self, landing: Landing, tmp_path: Path) -> None:
+        """Killed at another moment each time; what is read then is what was there before, or what is to stay."""
+        if not hasattr(landing, "expire"):
+            pytest.skip("this landing does not forget")
+        state = LandingState()
+        for begin in range(0, 600, 20):
+            state = committed(landing, state, arrival(begin, begin + 20))
+        wanted = [whole(600)]
+        for kill in range(6):
+            cut = 50 + 90 * kill
+            wanted.append([each for each in whole(600) if each[1] >= cut])
+            words = [sys.executable, "-c", _REMOVER, self.adapter, str(tmp_path), str(1_700_000_000_000_000 + cut)]
+            with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+                assert process.stdout is not None
+                process.stdout.readline()
+                time.sleep(0.002 * kill)
+                process.kill()
+            found = offsets(landing)
+            assert found in wanted[-2:]
+            wanted = [found]
+        landing.expire("t", 1_700_000_000_000_590)
+        landing.tidy("t")
+        assert offsets(landing) == [each for each in whole(600) if each[1] >= 590]
+        files = [path for path in tmp_path.rglob("*") if path.suffix in {".arrow", ".part"}]
+        assert len(files) == landing.state("t").segments
 
     def test_tables_do_not_disturb_each_other(self, landing: Landing) -> None:
         committed(landing, LandingState(), arrival(0, 3))

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 import pytest
 
-from payoff.base.errors import OutsideError
+from payoff.base.errors import OutsideError, UserError
+from payoff.ports.store import was
 from payoff.records.artifact import Field, Identity
 
 if TYPE_CHECKING:
@@ -137,6 +138,26 @@ class StoreSuite:
         path.unlink()
         with pytest.raises(OutsideError, match="gone"):
             store.path(artifact)
+
+    def test_what_is_erased_is_gone_with_the_reason_until_it_comes_again(self, store: Store, tmp_path: Path) -> None:
+        if not hasattr(store, "erase"):
+            pytest.skip("this store does not forget")
+        file = store.scratch("a")
+        file.write_bytes(TABLE)
+        artifact = store.put_table(file, identity("a"))
+        put(store, "b")
+        with store.path(artifact).open("rb") as reading:
+            assert store.erase(artifact, "erased for a test") == len(TABLE)
+            assert reading.read() == TABLE
+        other = self.open(tmp_path)
+        assert not other.has(artifact)
+        assert was(other, artifact) == "was erased for a test"
+        with pytest.raises(UserError, match="erased for a test"):
+            other.path(artifact)
+        assert store.erase(artifact, "again") == 0
+        put(store, "a")
+        assert store.has(artifact)
+        assert was(store, artifact) == "is no longer in the store"
 
     def test_names_lead_nowhere_else(self, store: Store, tmp_path: Path) -> None:
         for name in ("../../x", "/etc/x", "a b/ü", "x" * 300, ""):

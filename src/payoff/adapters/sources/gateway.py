@@ -7,9 +7,12 @@ import json
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+import msgspec
+
 from payoff.base import lazy
 from payoff.base.errors import OutsideError, PayoffError, Refused, UserError
 from payoff.ports.columns import chosen, fitted, plain
+from payoff.records.label import Label
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -20,7 +23,7 @@ if TYPE_CHECKING:
 else:
     pa, flight = lazy.Module("pyarrow"), lazy.Module("pyarrow.flight")
 
-CAPABILITIES = {"columns": True, "version": True, "sql": False, "pushdown": False}
+CAPABILITIES = {"columns": True, "version": True, "sql": False, "pushdown": False, "labels": True}
 _SECONDS = 30.0  # for an answer that is no table
 
 
@@ -71,6 +74,20 @@ class Gateway:
         with self._client() as client, _Said(self):
             found: str | None = json.loads(self._info(client).app_metadata or b"{}").get("version")
             return found
+
+    def labels(self) -> dict[str, Label]:
+        """See `ports.source.Labelling`: what holds for the columns in the project that the gateway serves."""
+        with self._client() as client, _Said(self):
+            found = json.loads(self._info(client).app_metadata or b"{}").get("labels", {})
+        try:
+            return msgspec.convert(found, dict[str, Label])
+        except msgspec.ValidationError:
+            raise OutsideError(
+                f"source {self._name}: the gateway at {self._options.address} says labels that this version does not know",
+                code="PO-H026",
+                expected="labels as this version of Payoff has them: nothing is read while they cannot be understood",
+                remedy="install the version of Payoff here that the gateway has",
+            ) from None
 
     def describe(self) -> dict[str, Any]:
         """The address and the table."""

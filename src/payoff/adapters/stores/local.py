@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from payoff.base import hashing
 from payoff.base.errors import OutsideError, UserError
-from payoff.base.files import inside
+from payoff.base.files import inside, write_atomically
 from payoff.records.artifact import Artifact
 
 if TYPE_CHECKING:
@@ -84,6 +84,13 @@ class LocalStore:
             size = path.stat().st_size
         except OSError:
             size = -1
+        if size < 0 and (why := self.gone(artifact)):
+            raise UserError(
+                f"{artifact.kind} {artifact.id[:12]} is no longer kept: it was {why}",
+                code="PO-T011",
+                expected="a version that may still be kept",
+                remedy="payoff run makes a new one of what the sources have now",
+            )
         if size != artifact.bytes:
             raise OutsideError(
                 f"{artifact.kind} {artifact.id[:12]} is {'gone from' if size < 0 else 'damaged in'} the store",
@@ -100,17 +107,26 @@ class LocalStore:
         except (OSError, UserError):
             return False
 
-    def erase(self, artifact: Artifact) -> int:
-        """Remove its file; whoever has it open or mapped reads on."""
+    def erase(self, artifact: Artifact, why: str) -> int:
+        """Remove its file, a note in its place; whoever has it open or mapped reads on."""
         path = inside(self._folder, artifact.file)
         try:
             size = path.stat().st_size
+            write_atomically(_note(path), why)
             path.unlink()
         except FileNotFoundError:
             return 0
         except OSError as error:
             raise _unwritable(self._folder, error) from error
         return size
+
+    def gone(self, artifact: Artifact) -> str:
+        """What the note says."""
+        path = inside(self._folder, artifact.file)
+        try:
+            return "" if path.exists() else _note(path).read_text(encoding="utf-8")
+        except OSError:
+            return ""
 
     def _put(self, file: Path, relative: str) -> tuple[str, int]:
         target = self._folder / relative
@@ -124,6 +140,11 @@ class LocalStore:
         except OSError as error:
             raise _unwritable(self._folder, error) from error
         return relative, target.stat().st_size
+
+
+def _note(path: Path) -> Path:
+    """Where it is said why a file was erased."""
+    return path.with_name(f"{path.name}.gone")
 
 
 def _place(file: Path, target: Path, size: int) -> None:

@@ -144,7 +144,7 @@ def history(versions: Sequence[Version]) -> str:
 
 def _changed(version: Version) -> str:
     parts = [f"+{name}" for name in version.columns_added] + [f"-{name}" for name in version.columns_removed]
-    gone = f"erased {version.expired}" if version.expired else "no longer in the store"
+    gone = version.expired or "no longer in the store"
     return ", ".join(parts + ([] if version.kept else [gone]))
 
 

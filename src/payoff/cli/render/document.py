@@ -89,6 +89,8 @@ def run(answer: RunAnswer, exit_code: int, **more: Any) -> str:
         "report": answer.report or None,
         "look": answer.look or None,
         "payoff": record.version,
+        "reader": record.reader or None,
+        "withheld": record.withheld,
     }
     return encode(facts | more)
 

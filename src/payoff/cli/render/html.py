@@ -39,6 +39,7 @@ def report(record: RunRecord, answer: RunAnswer | None = None) -> str:
             _gap(record),
             _ladder(record),
             _verdicts(record),
+            _left_out(record),
             _shares(record),
             _groups(record),
             appendix.used(record),
@@ -87,8 +88,8 @@ def _hero(record: RunRecord) -> str:
     if value is None:
         return f"""<section class="hero {record.status}">
 {head}
-<p class="plain">No amount: {escape(_no_amount(record))}</p>
-<p>{escape(_what_now(record))}</p>
+<p class="plain">No amount: {escape(words.hidden(record) or _no_amount(record))}</p>
+<p>{escape("" if words.hidden(record) else _what_now(record))}</p>
 </section>"""
     gain, step = value.gain, grain(value.gain)
     low, high = money(gain.low, step, sign=True), money(gain.high, step, sign=True)
@@ -219,6 +220,11 @@ def _span(year: Interval, step: float) -> str:
 
 def _small(text: str) -> str:
     return f"<small>{escape(text)}</small>" if text else ""
+
+
+def _left_out(record: RunRecord) -> str:
+    said = words.left_out(record)
+    return f'<section><p class="soft">{typeset(said)}</p></section>' if said else ""
 
 
 def _verdicts(record: RunRecord) -> str:

@@ -35,7 +35,7 @@ def text(answer: RunAnswer) -> str:
         ]
     else:
         parts += [_verdicts(record)]
-    parts += [_look(answer)]
+    parts += [[fold(words.left_out(record), "")] if record.withheld else [], _look(answer)]
     return "\n\n".join("\n".join(part) for part in parts if part) + "\n"
 
 

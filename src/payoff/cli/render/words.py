@@ -71,12 +71,28 @@ def deliveries(record: RunRecord) -> list[Delivery]:
 
 def status(record: RunRecord) -> str:
     """How a run ended, in a word: one in which nothing was judged has made something, and passed nothing."""
-    return "made" if record.status == "passed" and record.valuation is None else record.status
+    return "made" if record.status == "passed" and record.valuation is None and not hidden(record) else record.status
+
+
+def hidden(record: RunRecord) -> str:
+    """What is said in the place of amounts that the reader may not see; nothing where there are none, or they may be seen."""
+    return f"the amounts are not shown to {record.reader}" if "amounts of money" in record.withheld else ""
+
+
+def left_out(record: RunRecord) -> str:
+    """What a named reader does not see."""
+    return (
+        f"Not shown to {record.reader}, by the labels of what it is made of: {'; '.join(record.withheld)}."
+        if record.withheld
+        else ""
+    )
 
 
 def headline(record: RunRecord) -> str:
     """The first line: an amount of money with its interval, or why there is none."""
     value = record.valuation
+    if hidden(record):
+        return f"{record.status.capitalize()}: {hidden(record)}"
     if value is None and record.status == "passed":
         return "Made, not judged: payoff run gives the verdict"
     if value is None:

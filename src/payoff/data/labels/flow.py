@@ -12,7 +12,7 @@ from payoff.data.lineage import Flow, Flows, Grouping
 from payoff.records.label import Label
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
 Node = tuple[str, str]  # (table, column)
 ANY = "*"  # the one column of a table of which nobody knows the columns before the run
@@ -47,6 +47,7 @@ class Labelled:
         self.labels: dict[Node, Label] = {}
         self.columns: dict[str, tuple[str, ...]] = {}
         self.made: dict[str, Made] = {}
+        self.given: Mapping[str, Mapping[str, Label]] = {}  # labels that came with sources' columns
         self.refused: dict[Node, str] = {}  # a lowering that does not hold, with the reason
         self.links: dict[Node, tuple[frozenset[Node], frozenset[Node]]] = {}
 
@@ -115,6 +116,7 @@ def _way(users: dict[Node, Node | None], origin: Node) -> tuple[Node, ...]:
 def propagate(tables: Iterable[Made], labels: Labels) -> Labelled:
     """Label every column of every table; inputs come before their users."""
     known = Labelled()
+    known.given = labels.given
     for made in tables:
         known.made[made.table] = made
         if made.kind == "source":
@@ -130,7 +132,7 @@ def _source(known: Labelled, made: Made, labels: Labels) -> None:
         contract = labels.contract(made.table)
         names = (*(each.name for each in contract.columns), ANY) if contract is not None else (ANY,)
     known.columns[made.table] = names
-    known.labels.update(dict.fromkeys(known.existing(made.table), PUBLIC))
+    known.labels.update({(made.table, what): labels.there(made.table, what) for what in THERE})
     for name in names:
         known.labels[made.table, name] = labels.source(made.table, name)
 

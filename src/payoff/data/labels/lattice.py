@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from payoff.records.label import ANYWHERE, CLASSIFICATIONS, Label, LabelSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from payoff.records.contract import Contract
     from payoff.records.label import Lowering
@@ -40,23 +40,31 @@ def join(labels: Iterable[Label]) -> Label:
     )
 
 
+def _listed(names: frozenset[str] | None) -> str:
+    return "any" if names is None else " or ".join(sorted(names)) or "none"
+
+
 def _common(parts: list[frozenset[str] | None]) -> frozenset[str] | None:
     given = [part for part in parts if part is not None]
     return frozenset.intersection(*given) if given else None
 
 
 class Labels:
-    """What a project's contracts say of columns."""
+    """What a project's contracts say of columns; `given`: table -> column -> what holds for it where it comes from."""
 
-    def __init__(self, project: Project) -> None:
+    def __init__(self, project: Project, given: Mapping[str, Mapping[str, Label]] | None = None) -> None:
+        self.given = given or {}
         self._default = project.labels
         self._zones = project.zones
         self._contracts = {contract.table: contract for contract in project.contracts}
         self._places: dict[tuple[str, ...], frozenset[str]] = {}
 
     def source(self, table: str, column: str) -> Label:
-        """The label of a source's column: its contract's, and where that says nothing the project's default."""
+        """The label of a source's column: its contract's, and where that says nothing the project's default. Of one that came with a label: the stricter of that and the contract's."""
         spec = self.said(table, column)
+        given = self.given.get(table, {}).get(column)
+        if given is not None:
+            return join((given, self.label(spec)))
         filled = LabelSpec(
             classification=spec.classification or self._default.classification or "internal",
             residency=self._default.residency if spec.residency is None else spec.residency,
@@ -64,6 +72,29 @@ class Labels:
             retention=self._default.retention if spec.retention is None else spec.retention,
         )
         return self.label(filled)
+
+    def there(self, table: str, what: str) -> Label:
+        """What holds for which rows a source has, or their order."""
+        return self.given.get(table, {}).get(what, PUBLIC)
+
+    def weaker(self, table: str, column: str) -> tuple[str, str] | None:
+        """Where the contract of a source says less than what came with the column: in its words, and in those of where it comes from."""
+        spec, given = self.said(table, column), self.given.get(table, {}).get(column)
+        own = self.label(spec)
+        if given is None:
+            return None
+        found = []
+        if spec.classification is not None and own.level < given.level:
+            found.append((str(own.classification), str(given.classification)))
+        for said, mine, theirs, word in (
+            (spec.residency, own.zones, given.zones, "in"),
+            (spec.purposes, own.purposes, given.purposes, "for"),
+        ):
+            if said is not None and theirs is not None and (mine is None or not mine <= theirs):
+                found.append((f"{word} {_listed(mine)}", f"{word} {_listed(theirs)}"))
+        if spec.retention is not None and given.retention is not None and spec.retention > given.retention:
+            found.append((f"kept for {spec.retention} days", f"kept for {given.retention} days"))
+        return (", ".join(mine for mine, _ in found), ", ".join(theirs for _, theirs in found)) if found else None
 
     def declared(self, table: str, column: str) -> Label:
         """What a contract adds to what a column inherits: only what it says."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from payoff.base.errors import UserError
+from payoff.ports.store import was
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -63,7 +64,7 @@ def kept(table: str, artifact: Artifact, store: Store, run: str) -> Any:
     """The path of a snapshot that is still there."""
     if not store.has(artifact):
         raise UserError(
-            f"the snapshot of {table} that run {run} read ({artifact.id[:12]}) is no longer in the store",
+            f"the snapshot of {table} that run {run} read ({artifact.id[:12]}) {was(store, artifact)}",
             code="PO-Q004",
             expected="the rows that the run was made of: snapshots that were removed or expired cannot be read again",
             remedy=f"payoff data history {table} says which versions are kept; restore .payoff/store from a backup, or name another run",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from payoff.base import hashing, lazy
 from payoff.base.clock import stopwatch
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from payoff.execute.streams.decode import Decoder
-    from payoff.ports.landing import Landing
+    from payoff.ports.landing import Expiring, Landing
     from payoff.ports.stream import Stream
     from payoff.records.stream import Poison, Positions, StreamOptions
 else:
@@ -70,7 +70,8 @@ class Landed:
             self._until = self._stream.end()
         finally:
             self._stream.close()
-        return hashing.of_json([self.describe(), self._until])
+        expired = self._landing.state(self.table).expired
+        return hashing.of_json([self.describe(), self._until, *([expired] if expired else [])])
 
     def describe(self) -> dict[str, Any]:
         """Where the stream is, and the shape its messages are given."""
@@ -88,6 +89,19 @@ class Landed:
     def state(self) -> LandingState:
         """How the landing stands."""
         return self._landing.state(self.table)
+
+    def older(self, before: int) -> tuple[int, int | None]:
+        """How many landed rows and messages set aside are older than a time (microseconds since 1970), and the time of the oldest."""
+        return cast("Expiring", self._landing).older(self.table, before) if self.forgets else (0, None)
+
+    def expire(self, before: int) -> int:
+        """Remove them from the landing."""
+        return cast("Expiring", self._landing).expire(self.table, before) if self.forgets else 0
+
+    @property
+    def forgets(self) -> bool:
+        """Whether the landing can remove rows."""
+        return hasattr(self._landing, "expire")
 
     def set_aside(self, limit: int = 100) -> list[Poison]:
         """The messages that were no rows, the newest first."""

@@ -64,7 +64,9 @@ def emission(opened: Opened, record: RunRecord) -> Emission:
     columns, queries = governing.recorded(record)
     schemas = {name: governing.Names(names) for name, names in columns.items()}
     queries = {step.name: step.sql for step in project.steps if step.sql and step.join is None} | queries
-    labelled = governing.label(project, governing.Facts(schemas=schemas, compiled=queries))
+    labelled = governing.label(
+        project, governing.Facts(schemas=schemas, compiled=queries, given=governing.came(project, record))
+    )
     made = [step.name for step in project.steps if step.name in record.tables]
     return Emission(
         project=record.project,

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from payoff.flows.data.expire import EVENT
-from payoff.flows.data.opened import MOST_RUNS, Catalog
+from payoff.flows.data.expire import EVENT, why
+from payoff.flows.data.opened import MOST_EVENTS, Catalog
 from payoff.records.catalog import Version
 
 if TYPE_CHECKING:
@@ -20,8 +20,8 @@ def history(project: str | None, table: str) -> Sequence[Version]:
     """The newest version first."""
     catalog = Catalog(project)
     catalog.known(table)
-    events = catalog.opened.kit.ledger.read(catalog.opened.id, event=EVENT, limit=MOST_RUNS).events
-    expired = {str(body["version"]): f"{body['at']} under {body['column']}" for _, body in events}
+    events = catalog.opened.kit.ledger.read(catalog.opened.id, event=EVENT, limit=MOST_EVENTS).events
+    expired = {str(body["version"]): why(body) for _, body in events}
     versions: list[Version] = []
     before: Artifact | None = None
     for record in catalog.records:

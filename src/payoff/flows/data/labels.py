@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from payoff.base.errors import PayoffError
 from payoff.execute.context import Context
 from payoff.plan.stages import Inline, Transform
@@ -21,11 +23,12 @@ if TYPE_CHECKING:
     from payoff.records.finding import Finding
     from payoff.records.placement import Placement
     from payoff.records.project import Project
+    from payoff.records.run import RunRecord
 
 
 def look(opened: Opened, plan: Plan, state: State, request: RunRequest) -> tuple[Context | None, PayoffError | None]:
     """What is known of the run's queries before it, and why it may not begin; both None for a project that restricts nothing."""
-    if not restricted(opened.project):
+    if not restricted(opened.project, opened.kit):
         return None, None
     from payoff.execute import ahead, governing  # bring sqlglot, and few projects come to this
 
@@ -72,11 +75,30 @@ def facts_of(context: Context, places: Mapping[str, Placement] | None = None) ->
     }
     there = places or pushed
     elsewhere = {name: each.zone or home for name, each in there.items() if each.place is not None}
-    return Facts(schemas=context.schemas, compiled=context.compiled, elsewhere=elsewhere)
+    return Facts(schemas=context.schemas, compiled=context.compiled, elsewhere=elsewhere, given=context.given)
 
 
-def restricted(project: Project) -> bool:
+def kept(project: Project, record: RunRecord, seen: Context | None) -> RunRecord:
+    """The record with the labels of its tables' columns: what is kept of them goes by these, too, when contracts no longer speak of a column."""
+    given = seen.given if seen is not None else {}
+    spoken = [column.label for contract in project.contracts for column in contract.columns]
+    if not given and not any(
+        each.retention
+        or each.residency
+        or each.purposes
+        or (each.classification or "public") not in ("public", "internal")
+        for each in (*spoken, project.labels)
+    ):
+        return record
+    from payoff.execute import governing  # brings sqlglot, which such a run had
+
+    return replace(record, labels=governing.lasting(project, record, given))
+
+
+def restricted(project: Project, kit: Kit) -> bool:
     """True when some rule could forbid something; most projects have none, and pay nothing."""
+    if any(kit.capable(source.table, "labels") for source in project.sources):
+        return True  # they may bring labels along
     if any(zone.clearance != "secret" for zone in project.zones) or any(sink.clearance for sink in project.sinks):
         return True
     default = project.labels

@@ -33,8 +33,8 @@ MOST_EVENTS = 1_000_000_000  # all that there are
 class Catalog:
     """A project's tables. What runs recorded is read once; labels are worked out when they are first asked for."""
 
-    def __init__(self, project: str | None) -> None:
-        self.opened: Opened = open_project(project)
+    def __init__(self, project: str | Opened | None) -> None:
+        self.opened: Opened = open_project(project) if project is None or isinstance(project, str) else project
         self._labelled: Labelled | None = None
         self._records: tuple[RunRecord, ...] | None = None
 

@@ -6,6 +6,7 @@ from payoff.base.errors import UserError
 from payoff.data.names import column as quoted
 from payoff.flows.data import audit
 from payoff.flows.data.opened import Catalog
+from payoff.ports.store import was
 from payoff.records.catalog import Sample
 
 MASK = "•••"
@@ -21,7 +22,7 @@ def sample(project: str | None, table: str, rows: int = 10) -> Sample:
         raise UserError(
             f"no run has made {table} yet, so that there is nothing to show"
             if newest is None
-            else f"the newest version of {table} is no longer in the store",
+            else f"the newest version of {table} {was(store, newest[1])}",
             code="PO-R142",
             expected="a table that a run had",
             remedy=f"payoff run --only {table}, then: payoff data sample {table}",

@@ -1,28 +1,29 @@
-"""Point-in-time joins in payoff.toml: each becomes a step, as a query in `sql/` does."""
+"""Point-in-time joins in payoff.toml (and what those in the pipeline share with them): each becomes a step, as a query in `sql/` does."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from payoff.base import hashing
 from payoff.project.spec import Key, Section
+from payoff.records.finding import Place
 from payoff.records.joins.as_of import AsOf, Join
 from payoff.records.project import Input, Step
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from payoff.project.files import Reading
     from payoff.project.toml import Document
-    from payoff.project.toml import Path as Path_
 
 FILE = "payoff.toml"
 _NAME = r"[A-Za-z_][A-Za-z0-9_]*"
 _SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400, "week": 604_800}
-_FACTS = Section(
+FACTS = Section(
     {
         "by": Key(
             "texts",
@@ -48,35 +49,40 @@ SPEC = Section(
         {
             "rows": Key("text", "the table whose rows these are, each once and in its order", required=True),
             "at": Key("text", "the column with the row's own time", required=True),
-            "as_of": Section({}, "the tables of facts", required=True, other=_FACTS),
+            "as_of": Section({}, "the tables of facts", required=True, other=FACTS),
         },
         "a table that steps take by this name",
     ),
 )
 
 
+Wrong = Callable[[str, str, int], None]  # what is wrong, what is expected, in which line
+
+
 def steps(document: Document, reading: Reading) -> Iterator[Step]:
     """The joins that payoff.toml declares, as steps; what is wrong with one becomes a finding."""
+
+    def wrong(what: str, expected: str, line: int) -> None:
+        refuse(reading, Place(FILE, line), what, expected)
+
     for name, section in document.table.get("joins", {}).items():
         path = ("joins", name)
-        if not re.fullmatch(_NAME, name) or name in ("train", "holdout"):
-            _wrong(
-                f"a join cannot be named {name!r}",
-                "a name that can be a parameter of a function, other than train and holdout",
-                path,
-                document,
-                reading,
-            )
-            continue
         facts = tuple(
-            _facts(table, each, (*path, "as_of", table), document) for table, each in section["as_of"].items()
+            facts_of(table, each, document.line((*path, "as_of", table))) for table, each in section["as_of"].items()
         )
         join = Join(name=name, rows=section["rows"], at=section["at"], as_of=facts, line=document.line(path))
-        if _sound(join, path, document, reading):
-            yield _step(join)
+        if sound(join, wrong):
+            yield step(join)
 
 
-def _facts(table: str, section: dict[str, Any], path: Path_, document: Document) -> AsOf:
+def refuse(reading: Reading, place: Place, what: str, expected: str) -> None:
+    """Report a join that is declared in a wrong way."""
+    remedy = f"correct it in {place.file}:{place.line}, then: payoff check"
+    reading.error("PO-P016", what, place, expected=expected, remedy=remedy)
+
+
+def facts_of(table: str, section: Mapping[str, Any], line: int) -> AsOf:
+    """A table of facts as its section says; the kinds of its values have been held against `FACTS`."""
     within = section.get("within", "")
     pairs = [[part.strip() for part in each.split("=", 1)] for each in section.get("by", ())]
     return AsOf(
@@ -87,7 +93,7 @@ def _facts(table: str, section: dict[str, Any], path: Path_, document: Document)
         within=_seconds(within) if within else None,
         columns=tuple(section["columns"]),
         prefix=section.get("prefix", ""),
-        line=document.line(path),
+        line=line,
     )
 
 
@@ -96,39 +102,37 @@ def _seconds(text: str) -> int:
     return int(number) * _SECONDS[text.removeprefix(number).strip().removesuffix("s")]
 
 
-def _sound(join: Join, path: Path_, document: Document, reading: Reading) -> bool:
-    """Whether there are facts, and each of their columns has a name of its own."""
+def sound(join: Join, wrong: Wrong) -> bool:
+    """Whether steps can take it by its name, there are facts, and each of their columns has a name of its own."""
+    if not re.fullmatch(_NAME, join.name) or join.name in ("train", "holdout"):
+        expected = "a name that can be a parameter of a function, other than train and holdout"
+        wrong(f"a join cannot be named {join.name!r}", expected, join.line)
+        return False
     if not join.as_of:
-        _wrong(f"the join {join.name} takes no facts", f"[joins.{join.name}.as_of.TABLE]", path, document, reading)
+        wrong(f"the join {join.name} takes no facts", "a table of facts, and how they belong to the rows", join.line)
         return False
     seen: dict[str, str] = {}
     for facts in join.as_of:
-        here = (*path, "as_of", facts.table)
         if not facts.columns or not all(left and right for left, right in facts.by):
-            expected = "the names of columns in by and columns"
-            _wrong(f"the facts of {facts.table} name no column", expected, here, document, reading)
+            wrong(f"the facts of {facts.table} name no column", "the names of columns in by and columns", facts.line)
             return False
         for name in (facts.prefix + column for column in facts.columns):
             if name.lower() in seen:
                 what = f"the join {join.name} would have two columns named {name}, of {seen[name.lower()]} and {facts.table}"
-                _wrong(what, 'a prefix of their own, as prefix = "price_"', here, document, reading)
+                wrong(what, 'a prefix of their own, as prefix = "price_"', facts.line)
                 return False
             seen[name.lower()] = facts.table
     return True
 
 
-def _wrong(what: str, expected: str, path: Path_, document: Document, reading: Reading) -> None:
-    remedy = f"correct it in {FILE}:{document.line(path)}, then: payoff check"
-    reading.error("PO-P016", what, document.place(path), expected=expected, remedy=remedy)
-
-
-def _step(join: Join) -> Step:
+def step(join: Join) -> Step:
+    """The step that the join is."""
     code = hashing.of_json(_meaning(join))
     tables = dict.fromkeys((join.rows, *(facts.table for facts in join.as_of)))
     return Step(
         name=join.name,
         kind="sql",
-        file=FILE,
+        file=join.file,
         line=join.line,
         inputs=tuple(Input(name=table, form="ibis") for table in tables),
         output="ibis",
@@ -140,6 +144,7 @@ def _step(join: Join) -> Step:
 
 
 def _meaning(join: Join) -> Any:
-    """What the join says, wherever it stands in the file."""
+    """What the join says, wherever it stands."""
     facts = tuple(msgspec.structs.replace(each, line=0) for each in join.as_of)
-    return msgspec.to_builtins(msgspec.structs.replace(join, as_of=facts, line=0))
+    said = msgspec.to_builtins(msgspec.structs.replace(join, as_of=facts, line=0))
+    return {name: value for name, value in said.items() if name != "file"}

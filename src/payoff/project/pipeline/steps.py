@@ -11,6 +11,7 @@ import msgspec
 
 from payoff.base import hashing, text
 from payoff.project.config import RESERVED
+from payoff.project.pipeline import declared as declared_in_code
 from payoff.project.pipeline.modules import Module, Modules, callee
 from payoff.project.pipeline.uses import Code, Uses
 from payoff.records.finding import Place
@@ -57,6 +58,7 @@ def read(reading: Reading, configured: str, declared: tuple[Step, ...] = ()) -> 
     modules = Modules(reading)
     pipeline = list(_pipeline(reading, modules, configured))
     found = [step for module in pipeline for step in _Pipeline(reading, modules, module).steps()]
+    found += [step for module in pipeline for step in declared_in_code.steps(reading, module)]
     for module in pipeline:
         _check_outside(reading, modules, module, pipeline)
     found += [*_queries(reading), *declared]

@@ -24,13 +24,14 @@ class AsOf(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Join(msgspec.Struct, frozen=True, kw_only=True):
-    """To each row of `rows` at its time `at` the newest fact of each table in `as_of` that held by then and was known by then."""
+    """To each row of `rows` at its time `at` the newest fact of each table in `as_of` that held by then and was known by then. `file` and `line`: where it is declared."""
 
     name: str
     rows: str
     at: str
     as_of: tuple[AsOf, ...]
     line: int = 0
+    file: str = "payoff.toml"
 
     def sql(self, columns: tuple[str, ...] = ()) -> str:
         """The join as a query in the engine's dialect. `columns` are those of the rows, where they are known: then the query has no star.

@@ -109,7 +109,7 @@ class DuckEngine:
             else:
                 self.write(reader, output)
 
-    def query(self, sql: str, tables: Mapping[str, Path]) -> pa.Table:
+    def query(self, sql: str, tables: Mapping[str, Path | pa.Table]) -> pa.Table:
         """A query's answer in memory."""
         with Said(sql, self._spill, self._budget), self._cursor(tables) as cursor, Watch(self._budget, cursor):
             reader = in_utc(cursor.execute(one(sql, cursor)).to_arrow_reader(ROWS))
@@ -137,7 +137,7 @@ class DuckEngine:
         with contextlib.suppress(OSError):
             self._spill.parent.mkdir(parents=True, exist_ok=True)
 
-    def _cursor(self, tables: Mapping[str, Path]) -> _Cursor:
+    def _cursor(self, tables: Mapping[str, Path | pa.Table]) -> _Cursor:
         with self._lock:
             return _Cursor(self._connection.cursor(), tables)
 
@@ -145,14 +145,15 @@ class DuckEngine:
 class _Cursor:
     """A cursor that sees some files as tables, for the length of a `with`."""
 
-    def __init__(self, cursor: duckdb.DuckDBPyConnection, tables: Mapping[str, Path]) -> None:
+    def __init__(self, cursor: duckdb.DuckDBPyConnection, tables: Mapping[str, Path | pa.Table]) -> None:
         self.cursor = cursor
         self.tables = tables
 
     def __enter__(self) -> duckdb.DuckDBPyConnection:
         try:
-            for name, file in self.tables.items():
-                self.cursor.register(name, readable(name, open_table(file)))
+            for name, given in self.tables.items():
+                table = given if isinstance(given, pa.Table) else open_table(given)
+                self.cursor.register(name, readable(name, table))
         except BaseException:
             self.cursor.close()
             raise

@@ -31,6 +31,7 @@ else:
 CAPABILITIES = {"local": True, "concurrent": True}
 # So many files of fewer rows than this, one after the other, become one.
 _SMALL, _MANY = 100_000, 32
+_TOUCHED = "select first, file, bytes, rows, oldest, newest from segments where oldest < ? order by first"
 _TRIES = 20  # a reader meets a joined file anew: each time another has been at work meanwhile
 
 
@@ -129,6 +130,48 @@ class LocalLanding:
                     if path.suffix in {segments.ENDING, ".part"} and path.name not in named:
                         path.unlink(missing_ok=True)
 
+    def older(self, table: str, before: int) -> tuple[int, int | None]:
+        """Counted by the files' times, and inside of those that have both."""
+        folder = self._folder / table
+        if not (folder / database.FILE).exists():
+            return 0, None
+        with self._database(table).opened() as connection:
+            touched = connection.execute(_TOUCHED, [before]).fetchall()
+            aside, oldest = connection.execute(
+                "select count(*), min(time) from set_aside where time < ?", [before]
+            ).fetchone()
+            rows = sum(
+                number if newest < before else segments.older(segments.read(folder / file, size), before)
+                for _, file, size, number, _, newest in touched
+            )
+        times = [each for each in (oldest, *(old for *_, old, _ in touched)) if each is not None]
+        return rows + aside, min(times, default=None)
+
+    def expire(self, table: str, before: int) -> int:
+        """What stays of a file that has both is a new file; the old ones go when the transaction that no longer names them is through."""
+        folder = self._folder / table
+        with self._database(table).opened() as connection:
+            connection.execute("pragma secure_delete = on")  # messages set aside are in the database itself
+            with database.writing(connection):
+                touched = connection.execute(_TOUCHED, [before]).fetchall()
+                removed = 0
+                for first, file, size, rows, _, _ in touched:
+                    left = segments.younger(segments.read(folder / file, size), before)
+                    connection.execute("delete from segments where first = ?", [first])
+                    if left.num_rows:
+                        _add_segment(connection, first, segments.write(folder, left))
+                    removed += rows - left.num_rows
+                removed += connection.execute("delete from set_aside where time < ?", [before]).rowcount
+                if removed:
+                    connection.execute(
+                        "insert into meta values ('expired', '1') on conflict (name) do update set value = cast(value as integer) + 1"
+                    )
+            for _, file, *_ in touched:
+                (folder / file).unlink(missing_ok=True)
+            # The log of the database still has the pages as they were; somebody who reads at this moment keeps it until the next call.
+            connection.execute("pragma wal_checkpoint(truncate)").fetchall()
+        return removed
+
     def _join(self, folder: Path, connection: sqlite3.Connection) -> None:
         """The small files at the end become one, in the place of the first of them."""
         listed = connection.execute("select first, file, bytes, rows from segments order by first desc").fetchall()
@@ -171,6 +214,7 @@ def _state(connection: sqlite3.Connection) -> LandingState:
     aside = connection.execute("select count(*) from set_aside").fetchone()[0]
     lost = connection.execute("select partition, since, until, why, messages from lost").fetchall()
     stream = connection.execute("select value from meta where name = 'stream'").fetchone()
+    expired = connection.execute("select value from meta where name = 'expired'").fetchone()
     return LandingState(
         commit=last[0],
         positions=json.loads(last[1]),
@@ -181,6 +225,7 @@ def _state(connection: sqlite3.Connection) -> LandingState:
         lost=tuple(Lost(partition=p, since=s, until=u, why=w, messages=m) for p, s, u, w, m in lost),
         stream=stream[0] if stream else "",
         newest=newest,
+        expired=int(expired[0]) if expired else 0,
     )
 
 

@@ -83,6 +83,23 @@ def joined(readers: Sequence[pa.RecordBatchFileReader]) -> pa.Table:
     return pa.concat_tables(tables, promote_options="default")
 
 
+def older(reader: pa.RecordBatchFileReader, before: int) -> int:
+    """How many rows are older than a time (microseconds since 1970)."""
+    return int(
+        sum(pc.sum(_is_older(reader.get_batch(n), before)).as_py() or 0 for n in range(reader.num_record_batches))
+    )
+
+
+def younger(reader: pa.RecordBatchFileReader, before: int) -> pa.Table:
+    """The rows that are not; one without a time stays."""
+    table = reader.read_all()
+    return table.filter(pc.invert(_is_older(table, before)))
+
+
+def _is_older(rows: Any, before: int) -> Any:
+    return pc.fill_null(pc.less(rows["_time"].cast(pa.int64()), before), False)
+
+
 def damaged(path: Path) -> OutsideError:
     """The error of a file that is gone or not what it was."""
     return OutsideError(
