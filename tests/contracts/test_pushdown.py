@@ -451,7 +451,12 @@ def test_the_same_is_meant(in_postgresql: Here, in_sqlite: Here, in_duckdb: Here
     for where in (in_postgresql, in_sqlite, in_duckdb, in_mariadb):
         expected = where.engine.query(MEANT[meant], where.files)
         assert expected.num_rows
-        assert plain(where.there(MEANT[meant])) == plain(expected), where.database.kind
+        try:
+            found = where.there(MEANT[meant])
+        except OutsideError as error:  # a sum beyond 64 bits is none in SQLite, and no other number either
+            assert (where, error.code) == (in_sqlite, "PO-S024")
+            continue
+        assert plain(found) == plain(expected), where.database.place().address
 
 
 @pytest.mark.parametrize(
