@@ -30,7 +30,14 @@ VERBS = {
 }
 
 # Verbs whose file is in a folder of this room.
-_FOLDERS = {"diff": "comparing", "reproduce": "comparing", "why": "comparing", "environments": "environments"}
+_FOLDERS = {
+    "diff": "comparing",
+    "reproduce": "comparing",
+    "why": "comparing",
+    "environments": "environments",
+    "serve": "serving",
+    "score": "serving",
+}
 
 _HELP = """\
 Payoff tells you what a model is worth before you build it, proves it before you ship it, and checks it while it runs.
