@@ -90,6 +90,9 @@ def _dispatch(argv: list[str]) -> int:
         replayed: int | None = _module("replay").replay(rest)
         if replayed is not None:
             return replayed
+    from payoff.base import lazy  # not for an unchanged run, which is over by now
+
+    lazy.keep_out("pandas", ("payoff", "pyarrow"))
     code: int = _module(verb).main(rest)
     return code
 
