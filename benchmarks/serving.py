@@ -150,7 +150,7 @@ def load(running: Running, connections: int, rows: int, folder: Path) -> tuple[f
 
 
 @contextlib.contextmanager
-def started(words: list[str], folder: Path, address: str, *, tensor: bool = False, wait: float = 300.0) -> Iterator[Running]:
+def started(words: list[str], folder: Path, address: str, *, tensor: bool = False, wait: float = 500.0) -> Iterator[Running]:
     """A server on its processor, once it answers a row as asked."""
     said = open(folder / "server.log", "w", encoding="utf-8")
     process = subprocess.Popen(["taskset", "-c", SERVER, *words], cwd=folder, stdout=said, stderr=said, start_new_session=True)
