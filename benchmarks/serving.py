@@ -132,15 +132,31 @@ def body(rows: int, *, tensor: bool) -> str:
         return json.dumps({"dataframe_records": [ROW] * rows})
     data = list(ROW.values()) * rows
     wanted = [{"name": "predict_proba"}]
-    return json.dumps({"inputs": [{"name": "x", "shape": [rows, len(ROW)], "datatype": "FP64", "data": data}], "outputs": wanted})
+    return json.dumps(
+        {"inputs": [{"name": "x", "shape": [rows, len(ROW)], "datatype": "FP64", "data": data}], "outputs": wanted}
+    )
 
 
 def load(running: Running, connections: int, rows: int, folder: Path) -> tuple[float, float]:
     """Requests a second, and the 99th percentile of their time in ms."""
     script = folder / f"{rows}-{running.tensor}.lua"
     content = body(rows, tensor=running.tensor)
-    script.write_text(f'wrk.method = "POST"\nwrk.headers["Content-Type"] = "application/json"\nwrk.body = [==[{content}]==]\n')
-    words = ["taskset", "-c", CLIENT, "wrk", "-t1", f"-c{connections}", f"-d{SECONDS}", "--latency", "-s", str(script), running.address]
+    script.write_text(
+        f'wrk.method = "POST"\nwrk.headers["Content-Type"] = "application/json"\nwrk.body = [==[{content}]==]\n'
+    )
+    words = [
+        "taskset",
+        "-c",
+        CLIENT,
+        "wrk",
+        "-t1",
+        f"-c{connections}",
+        f"-d{SECONDS}",
+        "--latency",
+        "-s",
+        str(script),
+        running.address,
+    ]
     said = subprocess.run(words, capture_output=True, text=True, check=True).stdout
     if "Non-2xx" in said:
         sys.exit(f"{running.address} refused:\n{said}")
@@ -150,10 +166,14 @@ def load(running: Running, connections: int, rows: int, folder: Path) -> tuple[f
 
 
 @contextlib.contextmanager
-def started(words: list[str], folder: Path, address: str, *, tensor: bool = False, wait: float = 500.0) -> Iterator[Running]:
+def started(
+    words: list[str], folder: Path, address: str, *, tensor: bool = False, wait: float = 500.0
+) -> Iterator[Running]:
     """A server on its processor, once it answers a row as asked."""
     said = open(folder / "server.log", "w", encoding="utf-8")
-    process = subprocess.Popen(["taskset", "-c", SERVER, *words], cwd=folder, stdout=said, stderr=said, start_new_session=True)
+    process = subprocess.Popen(
+        ["taskset", "-c", SERVER, *words], cwd=folder, stdout=said, stderr=said, start_new_session=True
+    )
     try:
         last = time.monotonic() + wait
         content = body(1, tensor=tensor).encode()
@@ -196,7 +216,9 @@ def project(folder: Path) -> tuple[Path, Path, Path]:
     subprocess.run([PAYOFF, "init", str(made)], check=True, capture_output=True)
     subprocess.run([PAYOFF, "run"], cwd=made, check=True, capture_output=True)
     store = made / ".payoff" / "store" / "objects"
-    shown = json.loads(subprocess.run([PAYOFF, "show", "--json"], cwd=made, check=True, capture_output=True, text=True).stdout)
+    shown = json.loads(
+        subprocess.run([PAYOFF, "show", "--json"], cwd=made, check=True, capture_output=True, text=True).stdout
+    )
     assert shown["status"] == "passed"
     model = max(store.rglob("*.pickle"), key=lambda path: path.stat().st_size)
     return made, model, next(made.glob(".payoff/environments/*/bin/python"))
@@ -212,16 +234,32 @@ def compare(name: str, peer: Peer, made: Path, model: Path, python: Path, folder
     (work / "serve.py").write_text(peer.script)
     theirs, ours = port(), port()
     needs = [word for each in (*versions, *peer.needs) for word in ("--with", each)]
-    words = [UV, "run", "--no-project", "--isolated", "--python", str(python), *needs, "python", "serve.py", str(model), str(theirs)]
+    words = [
+        UV,
+        "run",
+        "--no-project",
+        "--isolated",
+        "--python",
+        str(python),
+        *needs,
+        "python",
+        "serve.py",
+        str(model),
+        str(theirs),
+    ]
     at = f"http://127.0.0.1:{ours}/invocations"
     with (
         started([PAYOFF, "serve", "--port", str(ours)], made, at) as here,
         started(words, work, f"http://127.0.0.1:{theirs}{peer.path}", tensor=peer.tensor) as there,
     ):
         for connections, rows in CELLS:
-            pairs = [(load(here, connections, rows, folder), load(there, connections, rows, folder)) for _ in range(PAIRS)]
+            pairs = [
+                (load(here, connections, rows, folder), load(there, connections, rows, folder)) for _ in range(PAIRS)
+            ]
             ratio = statistics.median(a[0] / b[0] for a, b in pairs)
-            (a, a99), (b, b99) = (tuple(statistics.median(each[n] for each in side) for n in (0, 1)) for side in zip(*pairs, strict=True))
+            (a, a99), (b, b99) = (
+                tuple(statistics.median(each[n] for each in side) for n in (0, 1)) for side in zip(*pairs, strict=True)
+            )
             print(
                 f"{name:<10} {connections:>3} connections {rows:>5} rows: {ratio:6.2f}x   {a:8.1f} against {b:8.1f} requests/s,"
                 f" p99 {a99:7.1f} against {b99:7.1f} ms",
