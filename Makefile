@@ -36,7 +36,7 @@ pins: .make/dev
 	$(BIN)/uv pip compile --quiet --python-version 3.11 --no-annotate --no-header --no-emit-index-url --no-emit-find-links \
 	  --extra postgresql --output-file requirements/run.txt pyproject.toml
 	$(BIN)/uv pip compile --quiet --python-version 3.11 --no-annotate --no-header --no-emit-index-url --no-emit-find-links \
-	  --extra postgresql --extra s3 --extra delta --extra iceberg --extra http --extra mysql --extra redis --extra nats --extra kafka --extra avro --extra flightsql --extra snowflake --extra bigquery --group dev --constraints requirements/run.txt --output-file requirements/dev.txt pyproject.toml
+	  --extra postgresql --extra s3 --extra delta --extra iceberg --extra http --extra mysql --extra redis --extra nats --extra kafka --extra avro --extra flightsql --extra snowflake --extra bigquery --extra serve --group dev --constraints requirements/run.txt --output-file requirements/dev.txt pyproject.toml
 
 .make/venv:
 	$(PYTHON) -m venv $(VENV)

@@ -101,7 +101,7 @@ class Case(NamedTuple):
     name: str
     edits: tuple[tuple[str, str, str], ...]
     cause: tuple[str, ...]
-    effect: bool = True
+    metric: str = "score"
 
 
 CASES = (
@@ -110,12 +110,13 @@ CASES = (
     Case("a helper two modules down", (("cellar/inner/maths.py", "column.max() - column.min()", "column.max() - column.min() + 1"),), ("code", "_level")),
     Case("a class attribute", (("cellar/__init__.py", "cut = 0.5", "cut = 0.4"),), ("code", "Rule")),
     Case("a constant", (("cellar/scaling.py", "FLOOR = 0.1", "FLOOR = 0.2"),), ("code", "FLOOR")),
-    Case("a file that a step reads", (("settings/limits.json", "0.9", "0.8"),), ("code", "settings/limits.json")),
     Case("a table step", (("pipeline.py", "].mean()", "].median()"),), ("code", "means")),
-    Case("a row that one function does not take", (("data/wines.csv", "\n3,", "\n3,"),), ("data", "wines"), effect=False),
-    Case("an exception", (("cellar/inner/maths.py", "column < -1e6", "column < 1e6"),), ("code", "squeeze"), effect=False),
+    Case("a row that one function does not take", (("data/wines.csv", "\n3,", "\n3,"),), ("data", "wines"), metric="gain"),
+    Case("an exception", (("cellar/inner/maths.py", "column < -1e6", "column < 1e6"),), ("code", "squeeze")),
     Case("a parameter", (("pipeline.py", "steep: float = 2.0", "steep: float = 2.5"),), ("parameter", "steep")),
     Case("nothing", (), ()),
+    # The last: `payoff run` itself does not look at such files, and would reuse what was made with this one.
+    Case("a file that a step reads", (("settings/limits.json", "0.9", "0.8"),), ("code", "settings/limits.json")),
 )  # fmt: skip
 
 
@@ -177,7 +178,7 @@ def try_one(place: Wines, a: str, took_a: float, case: Case) -> bool:
     place.plant(case)
     b, took_b = place.run(None)
     began = time.perf_counter()
-    words = [PAYOFF, "why", a, b, "--metric", "score", "--json"]
+    words = [PAYOFF, "why", a, b, "--metric", case.metric, "--json"]
     done = subprocess.run(words, cwd=place.root, capture_output=True, text=True, check=False)
     took = time.perf_counter() - began
     answer = json.loads(done.stdout)

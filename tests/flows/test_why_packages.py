@@ -34,7 +34,7 @@ def wheel(folder: Path, name: str, version: str, code: str, *needs: str) -> None
 
 def lock(light: Any, **versions: str) -> None:
     file = light.root / "pyproject.toml"
-    lines = [line for line in file.read_text().splitlines() if not line.strip().startswith(('"alphapkg', '"betapkg', '"gammapkg'))]
+    lines = [line for line in file.read_text().splitlines() if not line.strip().startswith(('"alphapkg', '"betapkg', '"gammapkg', '"deltapkg'))]
     at = next(n for n, line in enumerate(lines) if line.startswith("dependencies"))
     lines[at + 1 : at + 1] = [f'    "{name}=={version}",' for name, version in versions.items()]
     file.write_text("\n".join(lines) + "\n")
@@ -116,7 +116,7 @@ class Index:
 def index(tmp_path: Path) -> Iterator[Index]:
     wheels = tmp_path / "published"
     for version, slope in (("1.0", 0.35), ("1.1", 0.35), ("1.2", 0.5), ("2.0", 0.6)):
-        wheel(wheels, "alphapkg", version, f"SLOPE = {slope}\n")
+        wheel(wheels, "deltapkg", version, f"SLOPE = {slope}\n")
     found = Index(wheels)
     yield found
     found.server.shutdown()
@@ -128,26 +128,26 @@ def test_a_version_that_was_withdrawn_after_the_run(light: Any, index: Index, tm
     environments = light.root / ".payoff/environments"
     environments.unlink()
     with open(light.root / "pyproject.toml", "a", encoding="utf-8") as stream:
-        stream.write(f'\n[[tool.uv.index]]\nname = "own"\nurl = "{index.url}"\nexplicit = true\n[tool.uv.sources]\nalphapkg = {{ index = "own" }}\n')
-    light.change("pipeline.py", "import pyarrow as pa\n", "import alphapkg\nimport pyarrow as pa\n")
-    light.change("pipeline.py", "return Fitted(slope)", "return Fitted(alphapkg.SLOPE)")
-    lock(light, alphapkg="1.0")
+        stream.write(f'\n[[tool.uv.index]]\nname = "own"\nurl = "{index.url}"\nexplicit = true\n[tool.uv.sources]\ndeltapkg = {{ index = "own" }}\n')
+    light.change("pipeline.py", "import pyarrow as pa\n", "import deltapkg\nimport pyarrow as pa\n")
+    light.change("pipeline.py", "return Fitted(slope)", "return Fitted(deltapkg.SLOPE)")
+    lock(light, deltapkg="1.0")
     first = light.run(code=None)["run"]
-    lock(light, alphapkg="1.2")
+    lock(light, deltapkg="1.2")
     second = light.run(code=None)["run"]
 
     def forget() -> None:
         """What this machine has of it, so that the index is asked again."""
         shutil.rmtree(environments)
-        subprocess.run([uv.find_uv_bin(), "cache", "clean", "-q", "alphapkg"], check=True)
+        subprocess.run([uv.find_uv_bin(), "cache", "clean", "-q", "--force", "deltapkg"], check=True)
 
-    index.yanked |= {"alphapkg-1.1-py3-none-any.whl", "alphapkg-1.2-py3-none-any.whl"}
+    index.yanked |= {"deltapkg-1.1-py3-none-any.whl", "deltapkg-1.2-py3-none-any.whl"}
     forget()
     assert json.loads(light.payoff("reproduce", second, "--json"))["verdict"] == "exact"
     found = json.loads(light.payoff("why", first, second, "--json"))
-    assert [(each["name"], each["b"], each["first_changed"]) for each in found["causes"]] == [("alphapkg", "1.2", "1.2")]
-    (tmp_path / "published/alphapkg-1.2-py3-none-any.whl").unlink()
+    assert [(each["name"], each["b"], each["first_changed"]) for each in found["causes"]] == [("deltapkg", "1.2", "1.2")]
+    (tmp_path / "published/deltapkg-1.2-py3-none-any.whl").unlink()
     forget()
     answer = json.loads(light.payoff("reproduce", second, "--json", code=None))
-    assert "alphapkg" in json.dumps(answer["errors"]), answer
+    assert "deltapkg" in json.dumps(answer["errors"]), answer
     assert answer["exit_code"] == 4, answer

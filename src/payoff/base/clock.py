@@ -19,6 +19,11 @@ def as_text(seconds: float) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{int(seconds * 1000) % 1000:03d}Z"
 
 
+def microseconds() -> int:
+    """The present as microseconds since 1970."""
+    return time.time_ns() // 1000
+
+
 def stopwatch() -> float:
     """Seconds of a clock that only goes forward."""
     return time.perf_counter()

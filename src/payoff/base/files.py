@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 from payoff.base.errors import UserError
@@ -51,6 +52,17 @@ def place_durably(part: Path, target: Path) -> Path:
         os.fsync(folder)
     finally:
         os.close(folder)
+    return target
+
+
+def place_folder(part: Path, target: Path) -> Path:
+    """Give a finished folder its name, unless another process was faster: then that one's stays, and this one goes."""
+    try:
+        os.rename(part, target)
+    except OSError:
+        if not target.is_dir():
+            raise
+        shutil.rmtree(part, ignore_errors=True)
     return target
 
 

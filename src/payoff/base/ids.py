@@ -12,6 +12,11 @@ def new_run_id() -> str:
     return time.strftime("%Y%m%d-%H%M%S", time.gmtime()) + "-" + os.urandom(3).hex()
 
 
+def new_request_id() -> str:
+    """A name for a request that brings none: 64 random bits."""
+    return os.urandom(8).hex()
+
+
 def project_id(name: str) -> str:
     """A project's id in the ledger, from its name: letters, digits, `.`, `_` and `-`.
 

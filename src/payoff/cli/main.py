@@ -18,6 +18,8 @@ VERBS = {
     "runs": "the project's runs, newest first",
     "show": "one run: its money, verdicts, steps and where to look",
     "data": "the project's tables: labels, versions, where columns come from and go, who read them, samples",
+    "serve": "answer questions about rows with a run's model: predictions, and actions with what they should bring",
+    "score": "predictions and decisions for a whole file of rows, on all processors",
     "gateway": "serve tables to readers in other zones, as far as labels permit",
     "ingest": "land what streams have in the project's tables, once or until it is stopped",
     "reproduce": "rebuild a run, execute all of it again, and say whether the same comes out",
@@ -34,6 +36,8 @@ _FOLDERS = {
     "reproduce": "comparing",
     "why": "comparing",
     "environments": "environments",
+    "serve": "serving",
+    "score": "serving",
     "sandbox": "environments",
 }
 
@@ -88,6 +92,9 @@ def _dispatch(argv: list[str]) -> int:
         replayed: int | None = _module("replay").replay(rest)
         if replayed is not None:
             return replayed
+    from payoff.base import lazy  # not for an unchanged run, which is over by now
+
+    lazy.keep_out("pandas", ("payoff", "pyarrow"))
     code: int = _module(verb).main(rest)
     return code
 

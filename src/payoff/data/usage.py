@@ -6,7 +6,7 @@ fields, a query it does not parse), every column counts as used.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import sqlglot
 from sqlglot import exp
@@ -17,14 +17,21 @@ from sqlglot.optimizer.scope import traverse_scope
 from payoff.base.text import DIALECT
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    import pyarrow as pa
+    from collections.abc import Mapping, Sequence
 
 _UNSURE = (exp.Pivot, exp.Lateral, exp.Unnest, exp.Columns, exp.Dot)
 
 
-def used_columns(sql: str, tables: Mapping[str, pa.Schema]) -> dict[str, list[str]]:
+class Names(Protocol):
+    """What has columns: a schema."""
+
+    @property
+    def names(self) -> Sequence[str]:
+        """Their names, in order."""
+        ...
+
+
+def used_columns(sql: str, tables: Mapping[str, Names]) -> dict[str, list[str]]:
     """Per table the columns that the query needs, in the table's order.
 
     A table of which no column is named (`select count(*)`) keeps its first column, so that its rows can be counted.

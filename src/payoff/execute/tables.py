@@ -11,6 +11,7 @@ from payoff.base.errors import InvalidInput, Refused, UserError, Where
 from payoff.base.text import count
 from payoff.execute.context import Context, Sandbox, Work
 from payoff.execute.failures import CONFIG, at_source
+from payoff.execute.pushdown import here
 from payoff.plan import graph
 from payoff.plan.build import audit_facts, split_facts, value_facts
 from payoff.plan.stages import Call
@@ -19,7 +20,10 @@ from payoff.records.artifact import Artifact
 from payoff.records.evidence import CheckResult, Leak
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Sequence
+    from pathlib import Path
+
+    import pyarrow as pa
 
     from payoff.plan.stages import Audit, Check, Read, Split
     from payoff.records.contract import Contract
@@ -224,7 +228,7 @@ def split(context: Context, stage: Split) -> Handler:
 
     def cut(name: str, sql: str) -> Artifact:
         output = kit.store.scratch(name)
-        kit.engine.transform(sql, files, output)
+        here.transform(kit.engine, kit.store, sql, files, output)
         return context.keep_table(output)
 
     train = yield Work(lambda: cut("train", queries.train))
@@ -232,3 +236,26 @@ def split(context: Context, stage: Split) -> Handler:
     context.artifacts["holdout"] = holdout
     context.artifacts[graph.TRAIN] = train
     return context.done(stage, facts, train, extra={"holdout": msgspec.to_builtins(holdout)})
+
+
+def schema_message(files: Sequence[Path], names: Sequence[str]) -> bytes:
+    """The Arrow schema of columns of some table files, as an IPC message (names of types are not enough of nested ones); of two files with a column
+    the last one's counts.
+    """
+    import pyarrow as pa
+
+    fields: dict[str, pa.Field] = {}
+    for file in files:
+        with pa.memory_map(str(file)) as source:
+            fields |= {each.name: each for each in pa.ipc.open_file(source).schema}
+    found: bytes = pa.schema([fields[name] for name in names]).serialize().to_pybytes()
+    return found
+
+
+def first_rows(file: Path, names: Sequence[str], number: int) -> pa.Table:
+    """The first rows of a table file, some of its columns."""
+    import pyarrow as pa
+
+    with pa.memory_map(str(file)) as source, pa.ipc.open_file(source) as reader:
+        batches = [reader.get_batch(0)] if reader.num_record_batches else []
+        return pa.Table.from_batches(batches, reader.schema).select(list(names)).slice(0, number).combine_chunks()

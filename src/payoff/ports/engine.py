@@ -29,8 +29,8 @@ class Engine(Protocol):
         """Run a query and write its rows, streamed: Parquet when `output` ends in `.parquet`, else an Arrow IPC file."""
         ...
 
-    def query(self, sql: str, tables: Mapping[str, Path]) -> pa.Table:
-        """Run a query whose answer is small enough for memory."""
+    def query(self, sql: str, tables: Mapping[str, Path | pa.Table]) -> pa.Table:
+        """Run a query whose answer is small enough for memory; tables that are in memory are given as they are."""
         ...
 
     def write(self, reader: pa.RecordBatchReader, output: Path) -> None:

@@ -79,6 +79,7 @@ def project(reading: Reading) -> Project | None:
         zone=settings.zone,
         zones=settings.zones,
         serving=settings.serving,
+        served=settings.served,
         sinks=settings.sinks,
         labels=settings.labels,
         shown=settings.shown,

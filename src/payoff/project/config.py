@@ -13,7 +13,7 @@ from payoff.project import places, spec, toml
 from payoff.project.pipeline import joins, sinks
 from payoff.project.spec import Key, Section
 from payoff.records.label import CLASSIFICATIONS, HERE, Classification, LabelSpec, Zone
-from payoff.records.project import Audience, GatewaySpec, SinkSpec, SourceSpec, Step, Tracking
+from payoff.records.project import Audience, GatewaySpec, ServingSpec, SinkSpec, SourceSpec, Step, Tracking
 
 if TYPE_CHECKING:
     from payoff.project.files import Reading
@@ -108,7 +108,7 @@ SPEC = Section(
             },
             "what holds for a column of which no contract says it",
         ),
-        "serving": Section({"zones": Key("texts", "the zones where the model will be served")}, "where the model goes"),
+        "serving": places.SERVING_SPEC,
         places.OFFERS: places.OFFERS_SPEC,
         "readers": places.READERS_SPEC,
         "environments": Section({}, "uv locks to run steps in", other=_ENVIRONMENT),
@@ -190,6 +190,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     zone: str = HERE
     zones: tuple[Zone, ...] = ()
     serving: tuple[str, ...] = ()
+    served: ServingSpec = ServingSpec()
     labels: LabelSpec = LabelSpec()
     shown: Classification = "internal"
     gateway: GatewaySpec = GatewaySpec()

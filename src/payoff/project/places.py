@@ -8,7 +8,7 @@ from payoff.base import text
 from payoff.project.spec import Key, Section
 from payoff.records.finding import Place
 from payoff.records.label import ANYWHERE, CLASSIFICATIONS, HERE, LabelSpec, Zone
-from payoff.records.project import Audience, GatewaySpec, ReaderSpec
+from payoff.records.project import Audience, GatewaySpec, ReaderSpec, ServingSpec
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -73,6 +73,26 @@ OFFERS_SPEC = Section(
     },
     "the tables of this project's zone for readers in others (payoff gateway)",
 )
+SERVING_SPEC = Section(
+    {
+        "zones": Key("texts", "the zones where the model will be served"),
+        "token": Key(
+            "text",
+            "the token that clients must have, from the environment (default: none, for this machine alone)",
+            pattern=r"\$\{[A-Za-z_][A-Za-z0-9_]*\}",
+            pattern_says="${NAME}, an environment variable: git keeps what was once committed",
+        ),
+        "certificate": Key("text", "the TLS certificate's file (PEM), relative to the project"),
+        "key": Key("text", "the file of the certificate's private key (PEM)"),
+        "insecure": Key("boolean", "true: without TLS on other addresses than this machine's own (default: false)"),
+        "log": Key(
+            "text",
+            "the highest classification of columns whose values are written to the log of predictions (default: internal)",
+            choices=(*CLASSIFICATIONS, "nothing"),
+        ),
+    },
+    "where the model goes, and how it is served (payoff serve)",
+)
 
 
 def read(document: Document, reading: Reading) -> dict[str, Any]:
@@ -99,6 +119,9 @@ def read(document: Document, reading: Reading) -> dict[str, Any]:
         "zone": table["project"].get("zone", HERE),
         "zones": tuple(zones.values()),
         "serving": tuple(table.get("serving", {}).get("zones", ())),
+        "served": ServingSpec(
+            **{name: value for name, value in table.get("serving", {}).items() if name in ServingSpec.__struct_fields__}
+        ),
         "shown": labels.get("shown", "internal"),
         "readers": _readers(document, reading),
         "labels": LabelSpec(

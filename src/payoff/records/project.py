@@ -71,6 +71,18 @@ class GatewaySpec(msgspec.Struct, frozen=True, kw_only=True):
     readers: tuple[ReaderSpec, ...] = ()
 
 
+class ServingSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """How models are served. `token` is a reference to an environment variable; `certificate` and `key` are files in PEM, relative to the project; `log`
+    is the highest classification of columns whose values are written to the log of predictions.
+    """
+
+    token: str = ""
+    certificate: str = ""
+    key: str = ""
+    insecure: bool = False
+    log: Classification | Literal["nothing"] = "internal"
+
+
 class SinkSpec(msgspec.Struct, frozen=True, kw_only=True):
     """A `[sinks.NAME]` section: the project's table that is written there, and the options that the adapter reads.
 
@@ -191,6 +203,7 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
     zone: str = HERE
     zones: tuple[Zone, ...] = ()
     serving: tuple[str, ...] = ()
+    served: ServingSpec = ServingSpec()
     sinks: tuple[SinkSpec, ...] = ()
     labels: LabelSpec = LabelSpec()
     shown: Classification = "internal"

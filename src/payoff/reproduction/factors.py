@@ -191,7 +191,7 @@ def _files(a: Side, b: Side) -> Iterator[Factor]:
             name="other files" if name == "*" else name + said,
             a=a.files.get(name, ""),
             b=b.files.get(name, ""),
-            group="files",
+            group="whole files",
         )
 
 

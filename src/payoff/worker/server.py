@@ -338,5 +338,10 @@ if __name__ == "__main__":
         tasks,
     )  # so that each fork has them
 
-    Server(sys.argv[1]).serve()
+    if sys.argv[2:]:
+        from _payoff_worker import serving
+
+        serving.main(sys.argv[2])
+    else:
+        Server(sys.argv[1]).serve()
     os._exit(0)

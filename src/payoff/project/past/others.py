@@ -8,7 +8,7 @@ import tomllib
 from typing import TYPE_CHECKING, Any
 
 from payoff.base import hashing
-from payoff.project import charter_keys, config, worktree
+from payoff.project import charter_keys, config, places, worktree
 from payoff.project.past.charter import text
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ _ELSEWHERE = (
     "ledger",
     "store",
     "lineage",
-    "gateway",
+    places.OFFERS,
     "serving",
 )
 _PROSE = (".md", ".rst", ".py", ".ipynb", ".html", ".png", ".svg", ".jpg", ".pdf")

@@ -1,0 +1,1 @@
+"""What is served: a model with all that its answers hang on."""

@@ -1,0 +1,328 @@
+"""The log of predictions: Arrow IPC streams that grow a batch at a time, Parquet files when they are full.
+
+When an answer leaves, its rows are in the operating system: a process that is killed loses none of them. A machine that stops loses what was not yet
+forced to the disk: at most the last `SYNC` seconds. A message that is not whole, the end of a write that a kill cut off, is left out by the next
+server, which turns what it finds into Parquet.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from payoff.base import ids
+from payoff.base.clock import microseconds, stopwatch
+from payoff.base.files import place_durably
+from payoff.serving.faults import Wrong
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from payoff.records.serving.served import Served
+
+SYNC = 1.0  # seconds
+LARGEST, LONGEST = 64 << 20, 3600.0  # bytes and seconds of a segment
+OPEN, DONE = ".arrows", ".parquet"
+_AGAIN = 1.0  # seconds after which a disk that was full is tried again
+
+
+class Log:
+    """Where predictions are written down. Used by one thread; files are forced to the disk and turned into Parquet by another."""
+
+    def __init__(self, folder: Path, served: Served, rows: pa.Schema, tell: Callable[[str], None]) -> None:
+        self._folder, self._tell = folder, tell
+        self._names = [name for name in served.log.columns if name in rows.names]
+        self.keeps_ids = served.id is not None and served.id.name in served.log.columns
+        self._days = served.log.days
+        self._actions = pa.array(served.charter.actions)
+        self.schema = _schema(served, rows, self._names, ids=self.keeps_ids)
+        self._digest = pa.array([served.digest] * 1024)
+        self._fd = -1
+        self._path: Path | None = None
+        self._size, self._began, self._broken = 0, 0.0, 0.0
+        self._unsynced = False
+        self._stop = threading.Event()
+        self._lock = threading.Lock()
+        self.rows = 0
+        self._thread = threading.Thread(target=self._tend, name="payoff-log", daemon=True)
+
+    @property
+    def works(self) -> bool:
+        """Whether the last write succeeded, or long enough ago failed to be tried again."""
+        return not self._broken or stopwatch() - self._broken > _AGAIN
+
+    def start(self) -> None:
+        """Take over what an earlier server left, and begin a segment."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._recover()
+        self._expire()
+        self._begin()
+        self._thread.start()
+
+    def write(
+        self,
+        rows: pa.RecordBatch,
+        answered: pa.RecordBatch,
+        decisions: Any,
+        who: Sequence[tuple[str, str, int, bool]],
+        ids_: Sequence[Any] | None,
+    ) -> None:
+        """Write down a batch; `who` are (request, route, rows, decides) in the order of the rows. `Wrong` when it cannot be written: then nothing of it is."""
+        batch = self._batch(rows, answered, decisions, who, ids_)
+        data = batch.serialize()
+        try:
+            if self._fd < 0:
+                self._begin()
+            self._append(memoryview(data))
+        except OSError as error:
+            self._broken = stopwatch()
+            raise _unwritten(error) from None
+        self._broken = 0.0
+        self.rows += batch.num_rows
+        if self._size > LARGEST or stopwatch() - self._began > LONGEST:
+            self._turn()
+
+    def close(self) -> None:
+        """Force all to the disk, and make a Parquet file of the last segment."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join(30)
+        path, self._path = self._path, None
+        if self._fd >= 0:
+            with contextlib.suppress(OSError):
+                os.fsync(self._fd)
+            os.close(self._fd)
+            self._fd = -1
+        if path is not None:
+            self._finish(path)
+
+    # -- segments
+
+    def _begin(self) -> None:
+        path = self._folder / f"{ids.new_run_id()}{OPEN}"
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
+        try:
+            fcntl.flock(
+                fd, fcntl.LOCK_EX
+            )  # goes with this process: who finds the file free knows that nobody writes it
+            self._fd, self._path, self._size, self._began = fd, path, 0, stopwatch()
+            self._append(memoryview(self.schema.serialize()))
+        except OSError:
+            os.close(fd)
+            self._fd, self._path = -1, None
+            path.unlink(missing_ok=True)
+            raise
+
+    def _append(self, data: memoryview) -> None:
+        """All of it or nothing: what was written of a message that did not fit is taken away again."""
+        before, left = self._size, data
+        try:
+            while left:
+                left = left[os.write(self._fd, left) :]
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._fd, before)
+            raise
+        self._size = before + data.nbytes
+        self._unsynced = True
+
+    def _turn(self) -> None:
+        """The next segment; the thread makes a Parquet file of this one."""
+        with self._lock:
+            fd, self._fd, self._path = self._fd, -1, None
+        with contextlib.suppress(OSError):
+            os.fsync(fd)
+        os.close(fd)
+        with contextlib.suppress(OSError):  # the next write tries again
+            self._begin()
+
+    def _tend(self) -> None:
+        """Every second: force to the disk, and finish what is full."""
+        while not self._stop.wait(SYNC):
+            with self._lock:
+                if self._unsynced and self._fd >= 0:
+                    self._unsynced = False
+                    with contextlib.suppress(OSError):
+                        os.fsync(self._fd)
+            try:
+                self._recover()
+                self._expire()
+            except OSError as error:
+                self._tell(f"the log of predictions cannot be tended: {error.strerror}")
+
+    def _recover(self) -> None:
+        """Make Parquet of segments that nobody writes any more."""
+        for path in sorted(self._folder.glob(f"*{OPEN}")):
+            if path != self._path and _is_free(path):
+                self._finish(path)
+
+    def _finish(self, path: Path) -> None:
+        """Turn a segment into Parquet. Whole or not at all; the segment goes only when the file is there."""
+        target = path.with_suffix(DONE)
+        part = path.with_name(f".{path.stem}.{os.getpid()}.part")
+        try:
+            if _convert(path, part):
+                place_durably(part, target)
+            path.unlink(missing_ok=True)
+        except FileNotFoundError:
+            return  # another server was faster
+        except (OSError, pa.ArrowException) as error:
+            self._tell(f"{path.name} stays as it is: {error}"[:200])
+        finally:
+            part.unlink(missing_ok=True)
+
+    def _expire(self) -> None:
+        """Remove what labels do not permit to be kept any longer."""
+        if self._days is None:
+            return
+        last = microseconds() / 1e6 - self._days * 86400
+        for path in self._folder.glob(f"*{DONE}"):
+            with contextlib.suppress(FileNotFoundError):
+                if path.stat().st_mtime < last:
+                    path.unlink()
+
+    # -- rows
+
+    def _batch(
+        self,
+        rows: pa.RecordBatch,
+        answered: pa.RecordBatch,
+        decisions: Any,
+        who: Sequence[tuple[str, str, int, bool]],
+        ids_: Sequence[Any] | None,
+    ) -> pa.RecordBatch:
+        number = rows.num_rows
+        moment = microseconds()
+        requests: list[str] = []
+        routes: list[str] = []
+        places: list[int] = []
+        for request, route, count, _ in who:
+            requests += [request] * count
+            routes += [route] * count
+            places += range(count)
+        columns: list[pa.Array] = [
+            pa.array([moment] * number, self.schema.field("time").type),
+            pa.array(requests),
+            pa.array(places, pa.int32()),
+            pa.array(routes),
+            self._model(number),
+        ]
+        if self.keeps_ids:
+            columns.append(
+                pa.array([None if each is None else str(each) for each in ids_ or [None] * number], pa.string())
+            )
+        if self._names:
+            inputs = [rows.column(name) for name in self._names]
+            columns.append(pa.StructArray.from_arrays(inputs, fields=list(self.schema.field("input").type)))
+        columns.append(pa.StructArray.from_arrays(answered.columns, fields=list(self.schema.field("output").type)))
+        columns += self._decided(decisions, who, number)
+        return pa.RecordBatch.from_arrays(columns, schema=self.schema)
+
+    def _model(self, number: int) -> pa.Array:
+        while len(self._digest) < number:
+            self._digest = pa.concat_arrays([self._digest, self._digest])
+        return self._digest.slice(0, number)
+
+    def _decided(self, decisions: Any, who: Sequence[tuple[str, str, int, bool]], number: int) -> list[pa.Array]:
+        """The action and its expected payoff, where a request asked for one."""
+        if decisions is None:
+            return [pa.nulls(number, pa.string()), pa.nulls(number, pa.float64())]
+        import numpy as np
+
+        mask = np.repeat([not each[3] for each in who], [each[2] for each in who])
+        for row in decisions.bad:
+            mask[row] = True
+        names = self._actions.take(pa.array(decisions.actions))
+        worth = decisions.worth[np.arange(number), decisions.actions]
+        return [pa.array(np.array(names.to_pylist(), dtype=object), pa.string(), mask=mask), pa.array(worth, mask=mask)]
+
+
+def _schema(served: Served, rows: pa.Schema, names: Sequence[str], *, ids: bool) -> pa.Schema:
+    fields = [
+        pa.field("time", pa.timestamp("us", "UTC")),
+        pa.field("request", pa.string()),
+        pa.field("row", pa.int32()),
+        pa.field("route", pa.string()),
+        pa.field("model", pa.string()),
+    ]
+    fields += [pa.field("id", pa.string())] if ids else []
+    fields += [pa.field("input", pa.struct([rows.field(name) for name in names]))] if names else []
+    fields += [
+        pa.field("output", pa.struct([pa.field(each.name, pa.float64()) for each in served.outputs])),
+        pa.field("action", pa.string()),
+        pa.field("expected_payoff", pa.float64()),
+    ]
+    facts = {
+        "payoff.run": served.run,
+        "payoff.model": served.digest,
+        "payoff.charter": served.charter.digest,
+        "payoff.currency": served.charter.currency,
+    }
+    return pa.schema(fields, metadata=facts)
+
+
+def _is_free(path: Path) -> bool:
+    """Whether no process writes the segment."""
+    try:
+        fd = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    else:
+        return True
+    finally:
+        os.close(fd)
+
+
+def _convert(path: Path, part: Path) -> int:
+    """Write the whole messages of a segment as Parquet; answers how many rows."""
+    rows = 0
+    with pa.memory_map(str(path)) as source:
+        try:
+            reader = pa.ipc.open_stream(source)
+        except (pa.ArrowInvalid, OSError):
+            return 0  # not even its schema was written
+        with pq.ParquetWriter(str(part), reader.schema, compression="zstd") as writer:
+            for batches in _groups(reader):
+                table = pa.Table.from_batches(batches, reader.schema)
+                rows += table.num_rows
+                writer.write_table(table)
+    return rows
+
+
+def _groups(reader: Any, size: int = 1 << 17) -> Any:
+    """Batches together, so many rows each; up to the first message that is not whole."""
+    held: list[pa.RecordBatch] = []
+    rows = 0
+    while True:
+        try:
+            batch = reader.read_next_batch()
+        except (StopIteration, pa.ArrowInvalid, OSError):
+            break
+        held.append(batch)
+        rows += batch.num_rows
+        if rows >= size:
+            yield held
+            held, rows = [], 0
+    if held:
+        yield held
+
+
+def _unwritten(error: OSError) -> Wrong:
+    return Wrong(
+        f"the prediction could not be written to the log ({error.strerror}), so it is not given",
+        code="PO-J035",
+        remedy="free some space under .payoff/serving, or serve with --no-log",
+        status=503,
+        retry=5.0,
+    )

@@ -1,0 +1,226 @@
+"""Scores a file of rows: parts of a fixed number of rows, as many at once as there are processes, each written once, then all in one file."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from payoff.base.clock import stopwatch
+from payoff.base.errors import OutsideError, UserError
+from payoff.serving.deciding import Decider, refuse_bad
+from payoff.serving.faults import Fault, Wrong
+from payoff.serving.model import ModelFailed, ModelGone, Models, launch
+from payoff.serving.rows import Checker
+from payoff.serving.service import refuse_other
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from payoff.flows.serve.score import Job
+    from payoff.records.serving.served import Served
+
+SECONDS = 3600.0  # that a part may take
+_TRIES = 3
+
+
+class Scored(NamedTuple):
+    """What was written: `rows` in all, `parts` of them; `reused` parts were there from before. `payoff` is the expected payoff of all decisions."""
+
+    rows: int
+    parts: int
+    reused: int
+    seconds: float
+    payoff: float | None
+
+
+def processors() -> int:
+    """As many as this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def score(job: Job, workers: int, tell: Callable[[str], None]) -> Scored:
+    """Score all rows; what an earlier call that was killed had done is not done again."""
+    return asyncio.run(_score(job, workers, tell))
+
+
+async def _score(job: Job, workers: int, tell: Callable[[str], None]) -> Scored:
+    began = stopwatch()
+    reused = job.begin()
+    scorer = _Scorer(job, workers, tell)
+    running: set[asyncio.Task[None]] = set()
+    parts = 0
+    try:
+        await scorer.models.start()
+        await refuse_other(scorer.models, job.offer, SECONDS)
+        for parts, rows in enumerate(_parts(job), start=1):
+            if job.part(parts - 1).exists():
+                continue
+            while len(running) >= 2 * workers:
+                await _some(running)
+            running.add(asyncio.create_task(scorer.part(parts - 1, rows)))
+            await asyncio.sleep(0)
+        while running:
+            await _some(running)
+    finally:
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+        await scorer.models.stop()
+    rows, payoff = _join(job, parts, scorer.schema)
+    return Scored(rows, parts, reused, stopwatch() - began, payoff)
+
+
+async def _some(running: set[asyncio.Task[None]]) -> None:
+    """Wait for at least one, and raise what it raised."""
+    done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+    running -= done
+    for task in done:
+        task.result()
+
+
+def _parts(job: Job) -> Iterator[pa.Table]:
+    """The rows, so many each, in the order of the file, whatever batches they are read in."""
+    size = job.plan.rows
+    held: list[pa.RecordBatch] = []
+    number = 0
+    with job.source.read(list(job.names)) as reader:
+        for batch in reader:
+            left = batch
+            while number + left.num_rows >= size:
+                take = size - number
+                held.append(left.slice(0, take))
+                yield pa.Table.from_batches(held)
+                left, held, number = left.slice(take), [], 0
+            if left.num_rows:
+                held.append(left)
+                number += left.num_rows
+    if held:
+        yield pa.Table.from_batches(held)
+
+
+class _Scorer:
+    """Checks, predicts, decides and writes parts."""
+
+    def __init__(self, job: Job, workers: int, tell: Callable[[str], None]) -> None:
+        served = job.offer.served
+        schema = pa.ipc.read_schema(pa.py_buffer(served.schema))
+        self._job, self._served = job, served
+        self._features = len(served.features)
+        asked = pa.schema([schema.field(place) for place in range(self._features)])
+        self._outputs = [field.name for field in served.outputs]
+        answers = pa.schema([pa.field(name, pa.float64()) for name in self._outputs])
+        self.models = Models(launch(job.offer, asked), answers, workers, tell=tell)
+        self._checker = Checker(served, schema)
+        self._decider = None if served.silent else Decider(served, job.offer.kit.engine)
+        self.schema = _schema(served, job)
+
+    async def part(self, number: int, rows: pa.Table) -> None:
+        """One part, from rows to a file."""
+        first = number * self._job.plan.rows
+        batch = await asyncio.to_thread(self._checked, rows, first)
+        answered = await self._predicted(batch, first)
+        await asyncio.to_thread(self._write, number, rows, batch, answered)
+
+    def _checked(self, rows: pa.Table, first: int) -> pa.RecordBatch:
+        given = {name: rows.column(name).to_pylist() for name in self._checker.names}
+        try:
+            made = self._checker.rows(given, rows.num_rows, decides=self._decider is not None)
+            try:
+                return self._checker.table(made.columns)
+            except Exception:  # Arrow raises many kinds
+                self._checker.refuse_unfit(made)
+                raise
+        except Wrong as wrong:
+            raise _told(wrong, first) from None
+
+    async def _predicted(self, batch: pa.RecordBatch, first: int) -> pa.RecordBatch:
+        """The model's columns; a process that ends is no reason to give up at once."""
+        features = batch.select(list(range(self._features)))
+        for _ in range(_TRIES):
+            process = await self.models.take()
+            try:
+                return await process.ask(features, SECONDS)
+            except ModelFailed as failed:
+                raise UserError(
+                    f"the model raised {failed.error} for rows {first + 1:,} to {first + batch.num_rows:,}: {failed.message}"[
+                        :600
+                    ],
+                    code="PO-J008",
+                    expected="a prediction for every row",
+                    remedy="correct the model or the rows, then the same command: parts that are done are not done again",
+                ) from None
+            except (ModelGone, TimeoutError):
+                continue
+            finally:
+                self.models.done(process)
+        raise OutsideError(
+            f"the model's process ended {_TRIES} times at rows {first + 1:,} to {first + batch.num_rows:,}",
+            code="PO-J009",
+            expected="a process that stays",
+            remedy="see what it printed; where memory runs out: fewer --workers or a smaller --part, then the same command",
+        )
+
+    def _write(self, number: int, rows: pa.Table, batch: pa.RecordBatch, answered: pa.RecordBatch) -> None:
+        columns: list[Any] = []
+        if self._served.id is not None and self._served.id.name in rows.column_names:
+            columns.append(rows.column(self._served.id.name))
+        columns += answered.columns
+        if self._decider is not None:
+            decisions = self._decider.decide(batch, answered)
+            try:
+                refuse_bad(decisions, 0, batch.num_rows)
+            except Wrong as wrong:
+                raise _told(wrong, number * self._job.plan.rows) from None
+            names = np.array(self._served.charter.actions, dtype=object)
+            columns.append(pa.array(names[decisions.actions], pa.string()))
+            columns.append(pa.array(decisions.worth[np.arange(batch.num_rows), decisions.actions]))
+        table = pa.Table.from_arrays(columns, schema=self.schema)
+        part = self._job.folder / f"{number:08}.part"
+        pq.write_table(table, part, compression="zstd")
+        self._job.keep(number, part)
+
+
+def _schema(served: Served, job: Job) -> pa.Schema:
+    fields = []
+    if served.id is not None and served.id.name in job.names:
+        fields.append(pa.field(served.id.name, job.source.schema().field(served.id.name).type))
+    fields += [pa.field(each.name, pa.float64()) for each in served.outputs]
+    if not served.silent:
+        fields += [pa.field("action", pa.string()), pa.field("expected_payoff", pa.float64())]
+    facts = {"payoff.run": served.run, "payoff.model": served.digest, "payoff.currency": served.charter.currency}
+    return pa.schema(fields, metadata=facts)
+
+
+def _join(job: Job, parts: int, schema: pa.Schema) -> tuple[int, float | None]:
+    """All parts in one file, in their order; its rows, and what their decisions are expected to bring."""
+    rows, payoff = 0, 0.0
+    whole = job.folder / "whole.part"
+    decides = "expected_payoff" in schema.names
+    with pq.ParquetWriter(str(whole), schema, compression="zstd") as writer:
+        for number in range(parts):
+            table = pq.read_table(job.part(number))
+            writer.write_table(table)
+            rows += table.num_rows
+            payoff += float(table["expected_payoff"].to_numpy().sum()) if decides else 0.0
+    job.finish(whole)
+    return rows, payoff if decides else None
+
+
+def _told(wrong: Wrong, first: int) -> UserError:
+    """Faults of a part, as rows of the file, from 1."""
+    shown: list[Fault] = list(wrong.faults[:5])
+    listed = "; ".join(f"row {first + each.row + 1:,}: {each.column} {each.rule}" for each in shown)
+    more = f", and {wrong.count - len(shown):,} more" if wrong.count > len(shown) else ""
+    return UserError(
+        f"{wrong.count:,} values break what is promised of them, the first in row {first + shown[0].row + 1:,}"
+        if shown
+        else wrong.what,
+        code="PO-J007",
+        expected=f"rows that keep the contract ({listed}{more})" if shown else "rows that keep the contract",
+        remedy="correct the rows, then the same command",
+    )
