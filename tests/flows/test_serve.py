@@ -503,3 +503,32 @@ def test_a_model_that_predicts_something_else_than_in_its_run_is_not_served(apar
     (apart / "rows.jsonl").write_text(rows[1:-1] + "\n")
     done = subprocess.run([servers.PAYOFF, "score", "--input", "rows.jsonl", "--output", "s.parquet"], cwd=apart, capture_output=True, text=True, timeout=60, check=False)  # fmt: skip
     assert "PO-J017" in done.stderr
+
+
+def test_a_capacity_is_kept_by_a_bar(apart: Path) -> None:
+    """Row by row the server decides as the run did on the whole holdout, ties at the bar aside."""
+    with open(apart / "charter.toml", "a", encoding="utf-8") as stream:
+        stream.write('\n[capacity]\naction = "offer"\notherwise = "nothing"\nat_most = 100\nper = "week"\n')
+    done = subprocess.run([servers.PAYOFF, "run", "--json"], cwd=apart, capture_output=True, text=True, timeout=200, check=False)
+    assert done.returncode in {0, 1}, done.stderr
+    from payoff.flows.opening import open_past
+    from payoff.flows.serve.columns import holdout
+    from payoff.flows.show import find
+
+    past = open_past(str(apart))
+    record, _ = find(past, "latest")
+    with pa.memory_map(str(past.kit.store.path(holdout(record)))) as source:
+        given = plain(pa.ipc.open_file(source).read_all().to_pylist())
+    with pa.memory_map(str(past.kit.store.path(record.predictions))) as source:
+        said = {row["id"]: row["action"] for row in pa.ipc.open_file(source).read_all().to_pylist()}
+    with serving(apart, "--anyway") as server:
+        answer = server.ask("/decide", {"rows": given}).json
+    bar = answer["capacity"]["bar"]
+    assert answer["capacity"] == {"action": "offer", "bar": bar, "counted": False}
+    assert bar > 0
+    ours = [each["action"] for each in answer["decisions"]]
+    theirs = [said[row["customer_id"]] for row in given]
+    assert 0 < theirs.count("offer") < sum(each["payoffs"]["offer"] > 0 for each in answer["decisions"])
+    for one, other, each in zip(ours, theirs, answer["decisions"], strict=True):
+        assert one == other or each["payoffs"]["offer"] - each["payoffs"]["nothing"] == bar
+        assert each["expected_payoff"] == each["payoffs"][one]

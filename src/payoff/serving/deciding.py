@@ -12,7 +12,7 @@ from payoff.base.money import LARGEST
 from payoff.data import arithmetic, expressions, predictions
 from payoff.data.names import column
 from payoff.serving.faults import Fault, Wrong
-from payoff.value import decide, standing
+from payoff.value import capacity, decide
 from payoff.value.rows import cube_of
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ class Decider:
             each = np.array([bar.groups.get(name, bar.every) for name in asked[_WITHIN].to_pylist()])
         if asked is not None and _COST in asked.column_names:
             costs = asked[_COST].to_numpy()
-        return standing.choose(worth, self.charter.actions.index(limit.action), each, costs)
+        return capacity.above(worth, self.charter.actions.index(limit.action), each, costs)
 
 
 def refuse_bad(decisions: Decisions, first: int, number: int) -> None:

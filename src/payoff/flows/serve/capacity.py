@@ -9,7 +9,7 @@ from payoff.data.names import column
 from payoff.execute import governing, money
 from payoff.flows.serve.columns import holdout
 from payoff.records.serving.served import Bar
-from payoff.value import capacity, standing
+from payoff.value import capacity
 
 if TYPE_CHECKING:
     from payoff.flows.opening import Past
@@ -36,7 +36,7 @@ def bar(past: Past, project: Project, record: RunRecord) -> Bar | None:
     names = (
         answer["within"].combine_chunks().dictionary_encode().dictionary.to_pylist() if made.within is not None else []
     )
-    every, groups = standing.bars(limit, made.expected(charter))
+    every, groups = capacity.bars(limit, made.expected(charter))
     return Bar(
         every=every, groups=dict(zip(names, groups, strict=True)) if names else {}, by_cost=limit.costs is not None
     )
