@@ -167,7 +167,7 @@ def load(running: Running, connections: int, rows: int, folder: Path) -> tuple[f
 
 @contextlib.contextmanager
 def started(
-    words: list[str], folder: Path, address: str, *, tensor: bool = False, wait: float = 300.0
+    words: list[str], folder: Path, address: str, *, tensor: bool = False, wait: float = 500.0
 ) -> Iterator[Running]:
     """A server on its processor, once it answers a row as asked."""
     said = open(folder / "server.log", "w", encoding="utf-8")

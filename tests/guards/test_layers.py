@@ -37,7 +37,7 @@ ALLOWED: dict[str, set[str]] = {
     "gateway": {"msgspec", "pyarrow"},
     "serving": {"msgspec", "numpy", "pyarrow", "uvicorn", "uvloop", "grpc", "google"},
     "cli": {"msgspec", "rich"},
-    "testing": {"msgspec", "pytest", "pyarrow"},
+    "testing": {"msgspec", "pytest", "pyarrow", "jsonschema"},
     "worker": {"pyarrow", "pandas", "polars", "ibis", "cloudpickle", "_payoff_worker"},
     "adapters/sources/files": {"fsspec", "pyarrow"},
     "adapters/sources/delta": {"deltalake", "pyarrow"},

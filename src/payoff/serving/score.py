@@ -141,7 +141,7 @@ class _Scorer:
     async def _predicted(self, batch: pa.RecordBatch, first: int) -> pa.RecordBatch:
         """The model's columns; a process that ends is no reason to give up at once."""
         features = batch.select(list(range(self._features)))
-        for left in reversed(range(_TRIES)):
+        for _ in range(_TRIES):
             process = await self.models.take()
             try:
                 return await process.ask(features, SECONDS)
@@ -155,16 +155,15 @@ class _Scorer:
                     remedy="correct the model or the rows, then the same command: parts that are done are not done again",
                 ) from None
             except (ModelGone, TimeoutError):
-                if not left:
-                    raise OutsideError(
-                        f"the model's process ended {_TRIES} times at rows {first + 1:,} to {first + batch.num_rows:,}",
-                        code="PO-J009",
-                        expected="a process that stays",
-                        remedy="see what it printed; where memory runs out: fewer --workers or a smaller --part, then the same command",
-                    ) from None
+                continue
             finally:
                 self.models.done(process)
-        raise AssertionError  # pragma: no cover - the loop returns or raises
+        raise OutsideError(
+            f"the model's process ended {_TRIES} times at rows {first + 1:,} to {first + batch.num_rows:,}",
+            code="PO-J009",
+            expected="a process that stays",
+            remedy="see what it printed; where memory runs out: fewer --workers or a smaller --part, then the same command",
+        )
 
     def _write(self, number: int, rows: pa.Table, batch: pa.RecordBatch, answered: pa.RecordBatch) -> None:
         columns: list[Any] = []

@@ -16,6 +16,7 @@ TITLES = {
     "ibis": "an ibis.Table",
     "object": "an object",
 }
+FEW = 4096  # rows up to which threads cost more than they save
 ROWS = 1 << 20  # rows of a batch in a file
 
 
@@ -55,7 +56,7 @@ def shaped(table, form, name, beside):
         return table
     if form == "pandas":
         need("pandas", f"input {name}")
-        return table.to_pandas()
+        return table.to_pandas(use_threads=table.num_rows > FEW)
     if form == "polars":
         return need("polars", f"input {name}").from_arrow(table)
     if form == "ibis":

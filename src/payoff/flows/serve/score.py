@@ -27,7 +27,7 @@ _FORMAT = "payoff score 1"
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """What a part depends on: parts that were made under another plan are of no use."""
 
-    input: str
+    source: str
     model: str
     charter: str
     run: str
@@ -39,8 +39,8 @@ class Request(NamedTuple):
     """What `payoff score` is asked for: `rows` is how many a part has."""
 
     run: str
-    input: str
-    output: str
+    source: str
+    target: str
     project: str | None = None
     rows: int = 65_536
     anyway: bool = False
@@ -82,15 +82,15 @@ class Job:
 
 def job(request: Request, tell: Callable[[str], None]) -> Job:
     """Open a model and a file of rows."""
-    target = Path(request.output).absolute()
+    target = Path(request.target).absolute()
     if target.suffix != ENDING:
         raise UserError(
-            f"the output {request.output} does not end in {ENDING}",
+            f"the output {request.target} does not end in {ENDING}",
             code="PO-J006",
             expected="a Parquet file",
-            remedy=f"name it with that ending: --output {Path(request.output).stem or 'scores'}{ENDING}",
+            remedy=f"name it with that ending: --output {Path(request.target).stem or 'scores'}{ENDING}",
         )
-    path = Path(request.input).absolute()
+    path = Path(request.source).absolute()
     source = assemble.file(str(path))
     given = source.schema().names
     offered = offer(request.project, request.run, tell, anyway=request.anyway)
@@ -100,7 +100,7 @@ def job(request: Request, tell: Callable[[str], None]) -> Job:
     own = [served.id.name] if served.id is not None and served.id.name in given and served.id.name not in needed else []
     target.parent.mkdir(parents=True, exist_ok=True)
     plan = Plan(
-        input=hashing.of_file(path),
+        source=hashing.of_file(path),
         model=served.digest,
         charter=served.charter.digest,
         run=served.run,

@@ -29,8 +29,8 @@ def main(argv: list[str]) -> int:
 
     request = Request(
         run=options.run,
-        input=options.input,
-        output=options.output,
+        source=options.input,
+        target=options.output,
         project=options.project,
         rows=options.part,
         anyway=options.anyway,
