@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pyarrow.parquet as pq
 import pytest
 
 if TYPE_CHECKING:
@@ -176,6 +177,24 @@ def test_a_step_that_raises_shows_its_own_traceback_and_keeps_the_rest(project: 
     assert "_payoff_worker" not in text
     change(project / "pipeline.py", "    raise RuntimeError('no')\n", "")
     assert set(states(run(project)).values()) == {"reused"}
+
+
+def test_tables_may_be_named_as_what_the_run_makes(light: Light) -> None:
+    """Sources called `scores` and `predictions` stay what they are, beside the model's own."""
+    for name in ("scores", "predictions"):
+        (light.root / f"data/{name}.csv").write_text("calls_to_support,rank\n1,2\n2,3\n")
+        light.append("payoff.toml", f'\n[sources.{name}]\nkind = "files"\npath = "data/{name}.csv"\n')
+    light.change(
+        "pipeline.py",
+        "def rates(train: pa.Table) -> pa.Table:\n",
+        "def rates(train: pa.Table, scores: pa.Table, predictions: pa.Table) -> pa.Table:\n    assert scores.num_rows == predictions.num_rows == 2\n",
+    )
+    answer = light.run()
+    assert {name: answer["tables"][name]["rows"] for name in ("scores", "predictions")} == {"scores": 2, "predictions": 2}
+    assert light.run()["unchanged"]
+    light.payoff("show", "latest", "--predictions", "said.parquet")
+    assert pq.read_table(light.root / "said.parquet").num_rows > 1000
+    assert "exact" in light.payoff("reproduce", "latest")
 
 
 def test_predictions_can_be_had(project: Path) -> None:

@@ -250,7 +250,7 @@ def _result(context: Context, *, interrupted: bool) -> Result:
     made = {
         n: a
         for n, a in context.artifacts.items()
-        if a.kind == "table" and n not in {"holdout", "scores"} and ":" not in n
+        if a.kind == "table" and n != "holdout" and ":" not in n
     }
     metrics = {f"{o.name}.{name}": value for o in own for name, value in o.metrics.items()}
     metrics |= {name: value for o in own for name, value in o.metrics.items()}
@@ -260,7 +260,7 @@ def _result(context: Context, *, interrupted: bool) -> Result:
         checks=tuple(context.checks),
         tables=made,
         model=context.artifacts.get(project.charter.model_step),
-        predictions=context.artifacts.get("predictions"),
+        predictions=context.artifacts.get(graph.PREDICTIONS),
         valuation=context.valuation,
         leaks=context.leaks,
         holdout_rows=context.holdout_rows,

@@ -29,11 +29,11 @@ def score(context: Context, stage: Score) -> Handler:
     model, holdout = context.artifacts[step.name], context.artifacts["holdout"]
     facts = score_facts(project, model.id, holdout.id)
     if hit := context.again(stage, facts):
-        context.artifacts["scores"] = hit.output
+        context.artifacts[graph.SCORES] = hit.output
         return context.reused(stage, hit)
     look(context)
     result, artifact = yield from predict.rows(context, stage, model=step.name, table="holdout")
-    context.artifacts["scores"] = artifact
+    context.artifacts[graph.SCORES] = artifact
     extra = {"form": predict.form(step), "environment": step.environment}
     return context.done(stage, facts, artifact, result=result, extra=extra)
 
@@ -78,17 +78,17 @@ def value(context: Context, stage: Value) -> Handler:
 
     project, kit = context.project, context.kit
     charter = project.charter
-    holdout, scores = context.artifacts["holdout"], context.artifacts["scores"]
+    holdout, scores = context.artifacts["holdout"], context.artifacts[graph.SCORES]
     tried = context.artifacts.get(graph.TRIED)
     facts = value_facts(project, scores.id, holdout.id, tried.id if tried else "")
     if stage.state == "reuse" and stage.hit is not None:
         context.valuation = msgspec.convert(stage.hit.extra["valuation"], Valuation)
         context.holdout_rows, context.looks = context.valuation.rows, context.valuation.looks
-        context.artifacts["predictions"] = stage.hit.output
+        context.artifacts[graph.PREDICTIONS] = stage.hit.output
         return context.reused(stage, stage.hit)
     looked = look(context)
     sql = expressions.payoff_query(charter, holdout.columns, project.contracts)
-    files = {"holdout": context.file("holdout"), "scores": context.file("scores")}
+    files = {"holdout": context.file("holdout"), "scores": context.file(graph.SCORES)}
     trial = aside.trial(context)
     classes = context.outcomes["score"].extra.get("classes")
     output = kit.store.scratch("predictions")
@@ -111,5 +111,5 @@ def value(context: Context, stage: Value) -> Handler:
         return valued, context.keep_table(output)
 
     context.valuation, artifact = yield Work(work)
-    context.artifacts["predictions"] = artifact
+    context.artifacts[graph.PREDICTIONS] = artifact
     return context.done(stage, facts, artifact, extra={"valuation": msgspec.to_builtins(context.valuation)})

@@ -211,11 +211,11 @@ class _Builder:
         facts = score_facts(self.project, self.contents.get(model, ""), holdout)
         known = bool(self.contents.get(model) and holdout)
         score = Score(name="score", needs=(f"step:{model}", "split", *checks), step=step)
-        self._add(score, facts, "predictions", known=known)
+        self._add(score, facts, graph.PREDICTIONS, known=known)
         tried = self._try_out(step, checks)
         known = known and (not tried or graph.TRIED in self.contents)
         facts = value_facts(
-            self.project, self.contents.get("predictions", ""), holdout, self.contents.get(graph.TRIED, "")
+            self.project, self.contents.get(graph.PREDICTIONS, ""), holdout, self.contents.get(graph.TRIED, "")
         )
         value = Value(name="value", needs=("score", *tried), step=step)
         self._add(value, facts, None, known=known, latest_only=True)

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
 TRAIN = "train"
 # What is left of train when a part was set aside, and what is made of it (no name of a user's: those are identifiers).
 FIT, ASIDE, TRIED = "fit:", "aside:rows", "aside:scores"
+# What the model says of the holdout, and what that is worth.
+SCORES, PREDICTIONS = "holdout:scores", "holdout:predictions"
 
 
 def needed_steps(project: Project, only: tuple[str, ...] = ()) -> tuple[Step, ...]:

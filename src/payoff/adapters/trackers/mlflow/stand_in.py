@@ -11,7 +11,7 @@ import os
 import sys
 from typing import Any
 
-__all__ = ["__version__", "columns", "log_metric", "step"]
+__all__ = ["__version__", "as_of", "columns", "facts", "log_metric", "step"]
 __version__ = "0"
 
 
@@ -25,6 +25,20 @@ class columns:  # noqa: N801 - the public name
 
     def __init__(self, *names: str) -> None:
         self.names = names
+
+
+class as_of:  # noqa: N801 - the public name
+    """A declaration that nobody reads here."""
+
+    def __init__(self, rows: str, /, *, at: str, **tables: Any) -> None:
+        self.rows, self.at, self.tables = rows, at, tables
+
+
+class facts:  # noqa: N801 - the public name
+    """Part of such a declaration."""
+
+    def __init__(self, **said: Any) -> None:
+        self.said = said
 
 
 def log_metric(name: str, value: float) -> None:
