@@ -247,11 +247,7 @@ def _result(context: Context, *, interrupted: bool) -> Result:
         outcomes.append((stage, context.outcomes.get(f"compile:{label(stage)}", outcome)))
     own = tuple(o for stage, o in outcomes if isinstance(stage, Call | Transform | Inline))
     project = context.project
-    made = {
-        n: a
-        for n, a in context.artifacts.items()
-        if a.kind == "table" and n != "holdout" and ":" not in n
-    }
+    made = {n: a for n, a in context.artifacts.items() if a.kind == "table" and n != "holdout" and ":" not in n}
     metrics = {f"{o.name}.{name}": value for o in own for name, value in o.metrics.items()}
     metrics |= {name: value for o in own for name, value in o.metrics.items()}
     metrics |= context.valuation.metrics if context.valuation else {}
