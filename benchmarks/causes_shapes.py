@@ -164,10 +164,9 @@ class Wines(Place):
             if file.startswith("data/"):
                 lines = (self.root / file).read_text().splitlines()
                 values = lines[8].split(",")
-                values[1] = "-10000000"
+                values[lines[0].split(",").index("hue")] = "-10000000"
                 lines[8] = ",".join(values)
                 self.write(file, "\n".join(lines) + "\n")
-                self.swap("sql/bottles.sql", "alcohol > 11", "abs(alcohol) > 11")
             else:
                 self.swap(file, old, new)
         self.commit(case.name)

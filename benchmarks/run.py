@@ -320,6 +320,23 @@ def lazy(folder: Path, rows: int = 5_000_000) -> Iterator[measure.Ratio]:
     )
 
 
+def identity(folder: Path, rows: int = 10_000_000) -> Iterator[object]:
+    """The content hash of a table in the store against reading its file once; both from the system's memory of files."""
+    yield from _timed(
+        folder,
+        "identity",
+        rows,
+        pairs=7,
+        lines=[
+            ("content hash of a table", 3, "reading its file once, one thread"),
+            ("content hash of a table", 1, "SHA-256 of its file"),
+            ("content hash of a table", 1, "the largest of every column, in DuckDB"),
+        ],
+    )
+    size = (folder / "t.arrow").stat().st_size
+    yield f"     the table has {size / 1e9:.2f} GB: divide by the seconds above"
+
+
 def pushdown(folder: Path, rows: int = 1_000_000) -> Iterator[measure.Ratio]:
     """PostgreSQL: a pushed aggregate against reading its table for DuckDB; a whole table against bare ADBC and pandas."""
     lines = [
@@ -363,6 +380,7 @@ ALL: dict[str, Callable[[Path], Iterator[object]]] = {
     "bootstrap": bootstrap,
     "demo": demo,
     "lazy": lazy,
+    "identity": identity,
     "pushdown": pushdown,
     "gateway": gateway.speed,
 }

@@ -39,7 +39,7 @@ class TestSpark(ClusterSuite):
     def test_it_answers_as_duckdb(self, cluster, tmp_path: Path) -> None:
         engine, rng = connect(tmp_path, Options()), random.Random(5)
         files, parquet, kinds = {}, {}, {}
-        types = [pa.int64(), pa.int32(), pa.float64(), pa.string(), pa.bool_(), pa.date32()]
+        types = [pa.int64(), pa.int32(), pa.float64(), pa.string(), pa.bool_(), pa.date32(), pa.int64()]
         for name, count in (("t", 60), ("u", 25)):
             columns = zip(*queries.rows(rng, count))
             table = pa.table({c: pa.array(v, k) for c, v, k in zip(queries.COLUMNS, columns, types)})

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import base64
+import fcntl
 import json
 import os
+import shutil
 import subprocess
 import sys
+import threading
 import time
 import zipfile
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
+from urllib.parse import unquote
 
 import jsonschema
 import pytest
@@ -18,12 +24,13 @@ import uv
 from payoff.base.errors import InvalidInput, OutsideError, UserError
 from payoff.flows.environments import known
 from payoff.flows.environments.check import check
-from payoff.flows.environments.collect import collect
+from payoff.flows.environments.collect import MOST_HYBRIDS, bound, collect
 from payoff.flows.environments.lock import lock
 from payoff.flows.environments.ls import ls
+from payoff.flows.opening import open_past
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 PAYOFF = str(Path(sys.executable).with_name("payoff"))
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs/schemas/environments.json").read_text())
@@ -60,15 +67,54 @@ def ask(folder: Path, wheels: Path, *asked: str) -> None:
     )
 
 
-@pytest.fixture
-def root(tmp_path: Path, wheels: Path) -> Path:
-    """A project that has environments and nothing else: they can be looked after whatever is wrong with the rest."""
-    folder = tmp_path / "ein Stück"
+@pytest.fixture(scope="module", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A cache of uv beside the projects: whatever else is on this machine, files can be linked, and nothing else is in it."""
+    before = os.environ.get("UV_CACHE_DIR")
+    folder = tmp_path_factory.mktemp("cache")
+    os.environ["UV_CACHE_DIR"] = str(folder)
+    yield folder
+    os.environ.pop("UV_CACHE_DIR")
+    if before is not None:
+        os.environ["UV_CACHE_DIR"] = before
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory, wheels: Path) -> Path:
+    """A project that has environments and nothing else: they can be looked after whatever is wrong with the rest. Locked, nothing installed."""
+    folder = tmp_path_factory.mktemp("made") / "ein Stück"
     ask(folder, wheels, "alphaenv==1.0")
     ask(folder / "other", wheels, "betaenv")
     (folder / "payoff.toml").write_text('[project]\nname = "small"\n[environments.other]\nfolder = "other"\n')
     lock(str(folder))
     return folder
+
+
+@pytest.fixture(scope="module")
+def made_installed(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same, with both environments installed."""
+    folder = copy(made, tmp_path_factory.mktemp("installed") / "ein Stück")
+    install(folder)
+    return folder
+
+
+def copy(made: Path, to: Path) -> Path:
+    """A project whose environments' files are links to the same; but for what says when they were used."""
+
+    def link(file: str, target: str) -> None:
+        (os.link if "site-packages" in file else shutil.copy2)(file, target)
+
+    return Path(shutil.copytree(made, to, symlinks=True, copy_function=link))
+
+
+@pytest.fixture
+def root(made: Path, tmp_path: Path) -> Path:
+    return copy(made, tmp_path / "ein Stück")
+
+
+@pytest.fixture
+def installed(made_installed: Path, tmp_path: Path) -> Path:
+    return copy(made_installed, tmp_path / "ein Stück")
 
 
 def install(root: Path, *names: str) -> None:
@@ -108,19 +154,96 @@ def test_what_is_installed_and_whose_it_is(root: Path, wheels: Path) -> None:
     assert found.environments[1].run is None
 
 
-def test_files_that_two_have_count_once(root: Path, wheels: Path) -> None:
-    """Files are links to one copy, where uv can make links."""
+def test_files_that_two_have_are_one_on_the_disk(root: Path, wheels: Path, cache: Path) -> None:
+    """Two environments and the cache have the same inode of a wheel's file, which counts once."""
     ask(root, wheels, "alphaenv==1.1")
     lock(str(root))
     install(root)
+    inodes = {place(root, name): next(place(root, name).rglob("alphaenv.dat")).stat().st_ino for name in ("default", "other")}
+    assert len(inodes) == 2
+    (inode,) = set(inodes.values())
+    assert inode in {file.stat().st_ino for file in cache.rglob("alphaenv.dat")}
     found = ls(str(root))
-    both = sum(each.kept.bytes for each in found.environments)
-    inodes = {file.stat().st_ino for file in (root / ".payoff/environments").rglob("alphaenv.dat")}
-    assert found.bytes == both if len(inodes) == 2 else found.bytes <= both - BYTES
+    assert found.bytes <= sum(each.kept.bytes for each in found.environments) - BYTES
 
 
-def test_locks_and_what_is_installed_are_held_against_each_other(root: Path, wheels: Path) -> None:
+class Index(BaseHTTPRequestHandler):
+    """A package index that wants a password; it counts what it gave away."""
+
+    folder: Path
+    asked: ClassVar[list[str]] = []
+
+    def do_GET(self) -> None:
+        name = unquote(self.path.rstrip("/").rpartition("/")[2])
+        files = [each for each in sorted(self.folder.iterdir()) if each.name.startswith(f"{name}-")]
+        wheel = self.folder / name
+        body = wheel.read_bytes() if wheel.is_file() else "".join(f'<a href="/files/{each.name}">{each.name}</a>' for each in files).encode()
+        self.asked.append(name)
+        if self.headers.get("Authorization") != "Basic " + base64.b64encode(b"user:geheim").decode():
+            self.send_error(401)
+            return
+        self.send_response(200 if body else 404)
+        self.send_header("Content-Type", "application/octet-stream" if wheel.is_file() else "text/html")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(body)
+
+    do_HEAD = do_GET
+
+    def log_message(self, *_: object) -> None:
+        """Nothing is printed."""
+
+
+def test_a_private_index_and_then_no_network(root: Path, wheels: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The password comes from uv's variables and is in no file; what was installed once is installed again without the index."""
+    Index.folder = wheels
+    server = HTTPServer(("127.0.0.1", 0), Index)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("UV_INDEX_PRIVATE_USERNAME", "user")
+    monkeypatch.setenv("UV_INDEX_PRIVATE_PASSWORD", "geheim")
+    address = f"http://127.0.0.1:{server.server_address[1]}/simple"
+    try:
+        (root / "pyproject.toml").write_text(
+            '[project]\nname = "x"\nversion = "0"\nrequires-python = ">=3.10"\ndependencies = ["betaenv"]\n[tool.uv]\npackage = false\n'
+            f'[[tool.uv.index]]\nname = "private"\nurl = "{address}"\ndefault = true\n'
+        )
+        lock(str(root), "default")
+        install(root, "default")
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert any(name.startswith("betaenv-1.0") for name in Index.asked)
+    assert "geheim" not in (root / "uv.lock").read_text()
+    assert run_in(root, "import betaenv, alphaenv; print(betaenv.VERSION, alphaenv.VERSION)") == "1.0 1.0"
+    shutil.rmtree(root / ".payoff/environments")
+    monkeypatch.setenv("UV_OFFLINE", "1")
     install(root, "default")
+    assert run_in(root, "import betaenv; print(betaenv.VERSION)") == "1.0"
+    assert lock(str(root), "default")[0].changes == ()
+    assert {each.name: each.lock for each in check(str(root)).environments} == {"default": "current", "other": "current"}
+
+
+def test_a_wheelhouse_is_an_index(root: Path, wheels: Path) -> None:
+    """A folder of wheels, as an index of its own that one package is pinned to."""
+    (root / "pyproject.toml").write_text(
+        '[project]\nname = "x"\nversion = "0"\nrequires-python = ">=3.10"\ndependencies = ["alphaenv"]\n[tool.uv]\npackage = false\n'
+        f'[tool.uv.sources]\nalphaenv = {{ index = "house" }}\n[[tool.uv.index]]\nname = "house"\nurl = "{wheels}"\nformat = "flat"\nexplicit = true\n'
+    )
+    (made,) = lock(str(root), "default", upgrade=True)
+    assert [each.after for each in made.changes] == ["1.1"]
+    install(root, "default")
+    assert run_in(root, "import alphaenv; print(alphaenv.VERSION)") == "1.1"
+
+
+def run_in(root: Path, program: str) -> str:
+    done = subprocess.run([place(root) / "bin/python", "-c", program], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def test_locks_and_what_is_installed_are_held_against_each_other(installed: Path, wheels: Path) -> None:
+    root = installed
+    shutil.rmtree(place(root, "other"))
     states = lambda: {each.name: (each.lock, each.installed) for each in check(str(root)).environments}  # noqa: E731
     assert states() == {"default": ("current", "whole"), "other": ("current", "absent")}
     assert check(str(root)).findings == ()
@@ -168,23 +291,29 @@ def gone(root: Path, **bounds: Any) -> list[str]:
     return [each.kept.digest for each in collect(str(root), **bounds).removed]
 
 
-@pytest.fixture
-def three(root: Path, wheels: Path) -> tuple[Path, str, str]:
+@pytest.fixture(scope="module")
+def made_three(made_installed: Path, wheels: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, str]:
     """The lock of the project was another twice: two environments that it does not name, used 50 and 40 days ago, and two that it names."""
-    install(root)
+    root = copy(made_installed, tmp_path_factory.mktemp("three") / "ein Stück")
     digests = []
     for days, asked in ((50, "alphaenv==1.0"), (40, "alphaenv==1.1")):
         ask(root, wheels, asked)
-        lock(str(root))
+        lock(str(root), "default")
         install(root, "default")
         age(place(root), days)
         digests.append(place(root).name)
     ask(root, wheels, "betaenv", "alphaenv==1.0")
-    lock(str(root))
-    install(root)
+    lock(str(root), "default")
+    install(root, "default")
     for name in ("default", "other"):
         age(place(root, name), 500)
     return root, digests[0], digests[1]
+
+
+@pytest.fixture
+def three(made_three: tuple[Path, str, str], tmp_path: Path) -> tuple[Path, str, str]:
+    made, older, newer = made_three
+    return copy(made, tmp_path / "ein Stück"), older, newer
 
 
 def test_what_nobody_needs_goes(three: tuple[Path, str, str]) -> None:
@@ -244,8 +373,9 @@ def executor_of() -> Any:
         each.close()
 
 
-def test_what_an_interrupted_installation_left_goes(root: Path) -> None:
-    install(root, "default")
+def test_what_an_interrupted_installation_left_goes(installed: Path) -> None:
+    root = installed
+    shutil.rmtree(place(root, "other"))
     (place(root) / "payoff-ready").unlink()
     (one,) = ls(str(root)).environments
     assert not one.kept.whole
@@ -254,13 +384,41 @@ def test_what_an_interrupted_installation_left_goes(root: Path) -> None:
     assert ls(str(root)).environments == ()
 
 
-def test_nothing_goes_on_a_guess(root: Path) -> None:
+def test_nothing_goes_on_a_guess(installed: Path) -> None:
     """Of a lock that cannot be read it is not known which environment it names."""
-    install(root)
+    root = installed
     (root / "uv.lock").write_text("<<<<<<< HEAD\n")
     with pytest.raises(InvalidInput):
         collect(str(root), unused_for=0)
     assert len(ls(str(root)).environments) == 2
+
+
+def hybrid(root: Path, number: int) -> str:
+    """An environment as a search for causes leaves it: named for a lock in the laboratory, used so many days ago."""
+    folder = root / ".payoff/environments" / f"hybrid{number}"
+    folder.mkdir(parents=True)
+    facts = {"name": "default", "folder": str(root / ".payoff/laboratory/environments/x"), "python": "3.11", "packages": 1}
+    (folder / "payoff-ready").write_text(json.dumps(facts))
+    (folder / "large.dat").write_bytes(os.urandom(50_000))
+    age(folder, number)
+    return folder.name
+
+
+def test_hybrids_of_runs_are_bounded(installed: Path) -> None:
+    """Without a word after each search for causes, and by hand: those used last stay, and all that are no hybrids."""
+    names = [hybrid(installed, number) for number in range(MOST_HYBRIDS + 3)]
+    before = ls(str(installed)).bytes
+    answer = collect(str(installed), dry_run=True)
+    assert [each.kept.digest for each in answer.removed] == names[: MOST_HYBRIDS - 1 : -1]
+    assert all("hybrids" in each for each in answer.because)
+    assert before - answer.bytes >= 3 * 50_000
+    held = os.open(installed / ".payoff/environments" / f"{names[-1]}.lock", os.O_RDWR | os.O_CREAT)
+    fcntl.flock(held, fcntl.LOCK_SH)
+    assert bound(open_past(str(installed))) == 2
+    os.close(held)
+    assert bound(open_past(str(installed))) == 1
+    assert bound(open_past(str(installed))) == 0
+    assert len(ls(str(installed)).environments) == MOST_HYBRIDS + 2
 
 
 def test_old_locks_between_runs_go(root: Path) -> None:

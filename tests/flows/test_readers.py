@@ -111,3 +111,18 @@ def test_a_default_reader_is_whom_pages_and_screens_are_made_for(planted: Light)
     assert "too rich" in planted.payoff("show", "--for", "analyst")
     planted.change("payoff.toml", "[readers.owner]\n", "[readers.owner]\ndefault = true\n")
     assert "PO-P019" in planted.payoff("check", code=2)
+
+
+def test_a_broken_promise_about_a_column_is_not_told_to_who_may_not_see_it(planted: Light) -> None:
+    planted.append("data/customers.csv", "999999,10,1,0,100.0,true,x\n")
+    whole = planted.run(code=1)
+    assert "name" in whole["errors"][0]["what"]
+    board = document(planted, "--for", "board")
+    assert (board["errors"][0]["code"], board["status"]) == ("PO-R020", "refused")
+    assert "promises about customers.name" in board["withheld"]
+    assert not any(each["column"] == "name" for each in board["checks"])
+    assert any(each["column"] == "tenure" for each in board["checks"]), "of what anybody may know all is told"
+    for text in (json.dumps(board["errors"]), planted.payoff("show", "--for", "board")):
+        assert "minLength" not in text
+        assert "999999" not in text
+        assert whole["errors"][0]["what"] not in text

@@ -24,6 +24,7 @@ UNCODED = {
     "flows/run.py:KeyboardInterrupt": "ctrl-C that the steps had noticed first",
     "cli/run.py:KeyboardInterrupt": "ctrl-C that the flow had noticed first",
     "project/pipeline/steps.py:TypeError": "caught six lines below",
+    "base/lazy.py:ModuleNotFoundError": "what an import says to pyarrow, which goes on without",
 }
 # What an explanation that says what to do has: a thing to type, a code to look up, or a verb that asks for something.
 TO_DO = re.compile(

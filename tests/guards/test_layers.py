@@ -38,7 +38,7 @@ ALLOWED: dict[str, set[str]] = {
     "serving": {"msgspec", "numpy", "pyarrow", "uvicorn", "uvloop", "grpc", "google"},
     "cli": {"msgspec", "rich"},
     "testing": {"msgspec", "pytest", "pyarrow", "jsonschema"},
-    "worker": {"pyarrow", "pandas", "polars", "ibis", "cloudpickle", "_payoff_worker"},
+    "worker": {"pyarrow", "pandas", "polars", "ibis", "cloudpickle", "IPython", "_payoff_worker"},
     "adapters/sources/files": {"fsspec", "pyarrow"},
     "adapters/sources/delta": {"deltalake", "pyarrow"},
     "adapters/sources/iceberg": {"pyarrow", "pyiceberg"},

@@ -34,6 +34,8 @@ INNER = {
     "payoff.ports.kit": "what wiring hands to flows",
     "payoff.ports.columns": "what our own sources share",
     "payoff.ports.sql.faults": "a part of SqlSource",
+    "payoff.ports.sql.source.bare": "SqlSource's and SqlDatabase's own",
+    "payoff.ports.sql.database": "an SqlSource that is a Database too",
     "payoff.ports.gate.judge": "asks the gates; a gate is a function",
     "payoff.records.finding.from_error": "the front door's",
     "payoff.records.project.GatewaySpec": "what the gateway's owner says",

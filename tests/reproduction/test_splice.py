@@ -204,3 +204,10 @@ def test_two_statements_on_a_line_and_odd_texts() -> None:
     changed = ["m.x", "m.y", "m.C", "m.T"]
     module = run(splice({"m.py": a}, {"m.py": b}, ["m.x", "m.T"], changed), "m")
     assert (module.x, module.y, module.C().m(), module.T) == (2, 1, 2, "\n  other\n")
+
+
+def test_a_declared_join_is_taken_over_by_itself() -> None:
+    a = 'from payoff import as_of, facts, step\njoined = as_of("c", at="t", u=facts(valid="m", columns=["v"], prefix="a_"))\n@step\ndef examples(joined): return joined\n'
+    b = a.replace('"a_"', '"b_"').replace("return joined", "return joined.head()")
+    changed = ["pipeline.joined", "pipeline.examples"]
+    assert splice({"pipeline.py": a}, {"pipeline.py": b}, changed[:1], changed) == {"pipeline.py": a.replace('"a_"', '"b_"')}

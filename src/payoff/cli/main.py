@@ -26,6 +26,7 @@ VERBS = {
     "diff": "what differs between two runs, in their results and in what they were made of",
     "why": "which of all that differs between two runs made the difference, executed and measured",
     "environments": "the environments that uv locks: what is installed, whether it is what the locks say, what may go",
+    "sandbox": "Python, Jupyter or any command in a locked environment, with the project's tables, nothing written outside",
     "worth": "what a model could be worth before there is one, or what a run's worth hangs on",
 }
 
@@ -37,6 +38,7 @@ _FOLDERS = {
     "environments": "environments",
     "serve": "serving",
     "score": "serving",
+    "sandbox": "environments",
 }
 
 _HELP = """\
@@ -90,6 +92,9 @@ def _dispatch(argv: list[str]) -> int:
         replayed: int | None = _module("replay").replay(rest)
         if replayed is not None:
             return replayed
+    from payoff.base import lazy  # not for an unchanged run, which is over by now
+
+    lazy.keep_out("pandas", ("payoff", "pyarrow"))
     code: int = _module(verb).main(rest)
     return code
 

@@ -16,7 +16,7 @@ from payoff.execute import perturb
 from payoff.execute.context import Context, Sandbox, Work, fields
 from payoff.execute.failures import at_source, at_step, raise_failure
 from payoff.execute.privacy import spending
-from payoff.execute.pushdown import cluster
+from payoff.execute.pushdown import cluster, here
 from payoff.plan import graph, keys
 from payoff.records.artifact import Artifact, Field
 from payoff.records.task import Task, TaskInput, TaskResult
@@ -167,10 +167,11 @@ def query(
             asked = lowered(context, step, sql, lambda query: context.kit.engine.query(query, files).schema)
             wanted = _settled(context, step, asked)
             if not cluster.transform(context, asked, names, files, output):
-                context.kit.engine.transform(wanted, files, output)
+                here.transform(context.kit.engine, context.kit.store, wanted, files, output)
             elif wanted != asked:  # in an order that is the same wherever the query ran
                 ordered = context.kit.store.scratch(step.name)
-                context.kit.engine.transform("select * from answer order by all", {"answer": output}, ordered)
+                sql_ordered = "select * from answer order by all"
+                here.transform(context.kit.engine, context.kit.store, sql_ordered, {"answer": output}, ordered)
                 return kept(ordered)
         return kept(output)
 

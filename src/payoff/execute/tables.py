@@ -11,6 +11,7 @@ from payoff.base.errors import InvalidInput, Refused, UserError, Where
 from payoff.base.text import count
 from payoff.execute.context import Context, Sandbox, Work
 from payoff.execute.failures import CONFIG, at_source
+from payoff.execute.pushdown import here
 from payoff.plan import graph
 from payoff.plan.build import audit_facts, split_facts, value_facts
 from payoff.plan.stages import Call
@@ -227,7 +228,7 @@ def split(context: Context, stage: Split) -> Handler:
 
     def cut(name: str, sql: str) -> Artifact:
         output = kit.store.scratch(name)
-        kit.engine.transform(sql, files, output)
+        here.transform(kit.engine, kit.store, sql, files, output)
         return context.keep_table(output)
 
     train = yield Work(lambda: cut("train", queries.train))

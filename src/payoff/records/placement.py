@@ -13,7 +13,8 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     `name`: sqlglot's name of it. `title`: the product's. `collation` puts texts in the order of their code points (empty: that is their
     order anyway). `functions`: what means the same there, of `payoff.data.push.rules.OPTIONAL`. `dates_are_text`: dates are texts like
     `2026-01-31`. `infinite`: dividing by zero must be spelled out, and infinity is a number; where it is false, only what cannot be zero divides. `inlines`: it takes NOT MATERIALIZED.
-    `structs`: `a.b` may be a part of column `a` too.
+    `structs`: `a.b` may be a part of column `a` too. `flat`: common table expressions of a query are written out where they are used (MariaDB forgets
+    collations in a WITH inside of a WITH).
     """
 
     name: str
@@ -24,6 +25,7 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     infinite: bool = False
     inlines: bool = False
     structs: bool = False
+    flat: bool = False
 
 
 class Location(msgspec.Struct, frozen=True, kw_only=True):

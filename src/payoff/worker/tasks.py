@@ -75,6 +75,16 @@ def get_ready(task):
         imports.ahead(task["step"])
 
 
+def load_payoff():
+    """Our one public module."""
+    path = os.path.join(os.path.dirname(OURS), "__init__.py")
+    spec = importlib.util.spec_from_file_location("payoff", path)
+    module = importlib.util.module_from_spec(spec)
+    module.__path__ = []  # a package without modules: nothing else of ours can be imported
+    sys.modules["payoff"] = module
+    spec.loader.exec_module(module)
+
+
 def prepare(task):
     """The child's surroundings: folder, path, limits, seeds, our one public module."""
     limit = task["environment"].get("memory_bytes")
@@ -87,12 +97,7 @@ def prepare(task):
     from . import imports
 
     imports.install(task["root"])
-    path = os.path.join(os.path.dirname(OURS), "__init__.py")
-    spec = importlib.util.spec_from_file_location("payoff", path)
-    module = importlib.util.module_from_spec(spec)
-    module.__path__ = []  # a package without modules: nothing else of ours can be imported
-    sys.modules["payoff"] = module
-    spec.loader.exec_module(module)
+    load_payoff()
     from . import determinism
 
     determinism.install(task.get("seed"), deterministic=task.get("deterministic", True), threads=threads)

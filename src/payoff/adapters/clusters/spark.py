@@ -61,7 +61,9 @@ class Spark:
         """The address; what means the same there as in DuckDB."""
         from payoff.records.placement import Dialect, Location
 
-        functions = frozenset({"length", "substring", "like", "calendar", "greatest", "narrow_int", "window"})
+        functions = frozenset(
+            {"length", "substring", "like", "calendar", "greatest", "narrow_int", "window", "moments", "full_join"}
+        )
         dialect = Dialect(name="spark", title="Spark", functions=functions, structs=True)
         return Location(
             id=hashing.of_json(["spark", self._options.address]), address=self._options.address, dialect=dialect

@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
+import re
 from typing import TYPE_CHECKING, Any
 
 from payoff.base import hashing, lazy
 from payoff.base.errors import OutsideError, PayoffError, UserError
-from payoff.ports.sql.source import SqlSource
+from payoff.ports.sql.database import SqlDatabase
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,11 +18,22 @@ if TYPE_CHECKING:
 
     import duckdb
     import pyarrow as pa
+
+    from payoff.records.placement import Location, Relation
 else:
     duckdb, pa = lazy.Module("duckdb"), lazy.Module("pyarrow")
 
-CAPABILITIES = {"columns": True, "version": True, "sql": True}
+CAPABILITIES = {"columns": True, "version": True, "sql": True, "pushdown": True}
 _ROWS = 65_536
+# Columns that mean the same in the file as read from it. UUID, JSON and ENUM are read as texts, but compare otherwise in the file.
+_SAME = re.compile(
+    r"U?(TINY|SMALL|BIG)INT|U?INTEGER|DECIMAL\(\d+,0\)|DOUBLE|BOOLEAN|VARCHAR|DATE|TIMESTAMP( WITH TIME ZONE)?"
+)
+# What the rules of queries let through only where it means the same: here all of it, for it is the same engine.
+_FUNCTIONS = (
+    "length", "substring", "floor", "like", "calendar", "date_arithmetic", "date_trunc", "greatest", "float_to_int", "narrow_int", "window",
+    "moments", "full_join",
+)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +54,7 @@ def connect(name: str, options: Options, root: Path) -> DuckDB:
     return DuckDB(name, options, root)
 
 
-class DuckDB(SqlSource):
+class DuckDB(SqlDatabase):
     """See `ports.source.Source`. The file is opened read-only, for the length of a read."""
 
     kind = "duckdb"
@@ -79,6 +91,37 @@ class DuckDB(SqlSource):
         with self._connection() as connection:
             listed = "select table_name from information_schema.tables where table_schema = ?"
             return [str(row[0]) for row in connection.execute(listed, [self.path[0]]).fetchall()]
+
+    def place(self) -> Location | None:
+        """The file; none for a source with a query of its own."""
+        from payoff.records.placement import Dialect, Location
+
+        if self.query:
+            return None
+        dialect = Dialect(name="duckdb", title="DuckDB", functions=frozenset(_FUNCTIONS), infinite=True, inlines=True)
+        return Location(
+            id=hashing.of_json(["duckdb", os.path.realpath(self._file)]), address=self._shown, dialect=dialect
+        )
+
+    def relation(self) -> Relation:
+        """The columns as they are, of types that mean the same when they are read; no texts where some compare otherwise than by their code
+        points, and none at all in a file with macros: one may have the name of a function.
+        """
+        from payoff.records.artifact import Field
+        from payoff.records.placement import Relation
+
+        schema, types = self.schema(), self.answer_to(f"select column_type from (describe {self.origin()})").column(0)
+        made = "select sql from duckdb_tables() union all select sql from duckdb_views() where not internal"
+        told = self.answer_to(
+            f"select (select count(*) from ({made}) where sql ilike '%collate%') as collated,"
+            " (select count(*) from duckdb_functions() where not internal) as macros"
+        )
+        collated, macros = told["collated"][0].as_py(), told["macros"][0].as_py()
+        same = [] if macros else [f for f, kind in zip(schema, types.to_pylist(), strict=True) if _SAME.fullmatch(kind)]
+        kept = [field for field in same if not (collated and pa.types.is_string(field.type))]
+        written = ", ".join(f"{self.quoted(field.name)} as {self.quoted(field.name.lower())}" for field in kept)
+        fields = tuple(Field(field.name.lower(), str(field.type)) for field in kept)
+        return Relation(sql=f"select {written or 'null as nothing'} from {self.origin()}", fields=fields)
 
     @contextlib.contextmanager
     def opened(self, sql: str) -> Iterator[pa.RecordBatchReader]:

@@ -9,9 +9,9 @@ import ssl
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-from payoff.base import lazy
+from payoff.base import hashing, lazy
 from payoff.base.errors import PayoffError, UserError
-from payoff.ports.sql.source import SqlSource
+from payoff.ports.sql.database import SqlDatabase
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -20,10 +20,24 @@ if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.compute as pc
     import pymysql
+
+    from payoff.records.placement import Location, Relation
 else:
     pa, pc, pymysql = lazy.Module("pyarrow"), lazy.Module("pyarrow.compute"), lazy.Module("pymysql")
 
-CAPABILITIES = {"columns": True, "version": False, "sql": True}
+CAPABILITIES = {"columns": True, "version": False, "sql": True, "pushdown": True}
+# What means the same there as in DuckDB, in the session that `_QUERYING` makes.
+_FUNCTIONS = ("length", "substring", "floor", "like", "calendar", "window")
+# Names in double quotes, || puts texts together, sorting looks at whole texts, nothing but whole groups is selected.
+_QUERYING = (
+    "set session sql_mode = 'ANSI_QUOTES,PIPES_AS_CONCAT,ONLY_FULL_GROUP_BY', max_sort_length = 8388608",
+    "set names utf8mb4 collate {collation}",
+)
+# Texts that are compared by their code points, and of which 'a' and 'a ' are two: by the product.
+_COLLATIONS = {True: "utf8mb4_nopad_bin", False: "utf8mb4_0900_bin"}
+_TOO_LARGE = (
+    "9223372036854775807"  # one more is an error there, which is how a query stops at a value that a read refuses
+)
 _ROWS = 16_384
 _BYTES = 8 << 20  # of a batch, where rows are wide
 _BINARY = 63  # the "character set" of bytes
@@ -33,6 +47,7 @@ _WHOLE = {1: 8, 2: 16, 9: 32, 3: 32, 8: 64}
 _FLOAT, _DOUBLE, _NULL, _TIMESTAMP, _DATE, _TIME, _DATETIME, _YEAR, _BIT, _JSON = 4, 5, 6, 7, 10, 11, 12, 13, 16, 245
 _DECIMALS = (0, 246)
 _TEXTS = (15, 247, 248, 249, 250, 251, 252, 253, 254)
+_PLAIN_TEXTS = {"char", "varchar", "tinytext", "text", "mediumtext", "longtext", "enum"}
 # Errors of the server and of the client library by what they mean.
 _REFUSED = (1044, 1045, 1130, 1698, 1820, 1862, 2059)
 _NO_TABLE = (1051, 1146)
@@ -61,7 +76,7 @@ def connect(name: str, options: Options, root: Path) -> MySQL:
     return MySQL(name, options, root)
 
 
-class MySQL(SqlSource):
+class MySQL(SqlDatabase):
     """See `ports.source.Source`. Values come in the text protocol, as the server writes them, and Arrow reads them column by column."""
 
     kind = "mysql"
@@ -111,10 +126,79 @@ class MySQL(SqlSource):
             cursor.execute("select table_name from information_schema.tables where table_schema = database()")
             return [_text(row[0]) for row in cursor.fetchall()]
 
+    def place(self) -> Location | None:
+        """Server, database and user; none for a source with a query of its own."""
+        from payoff.records.placement import Dialect, Location
+
+        if self.query:
+            return None
+        dialect = Dialect(name="mysql", title="MySQL", functions=frozenset(_FUNCTIONS), flat=True)
+        seen = ["mysql", self._host, self._port, self._database, self._user, self._tls, self._context]
+        return Location(id=hashing.of_json(seen), address=self.address(), dialect=dialect)
+
+    def relation(self) -> Relation:
+        """Columns whose values mean the same in DuckDB: whole numbers (but BIGINT UNSIGNED), DOUBLE, DECIMAL without a fraction, texts, truth values
+        and dates. A query stops at a date that is none, and at a TINYINT(1) that is no truth value, as a read does.
+        """
+        from payoff.records.artifact import Field
+        from payoff.records.placement import Relation
+
+        types, collation = self._types()
+        written, fields = [], []
+        for field in self.schema():
+            given = self._given(self.quoted(field.name), field.type, types.get(field.name.lower(), ""), collation)
+            if given:
+                written.append(f"{given} as {self.quoted(field.name.lower())}")
+                fields.append(Field(field.name.lower(), str(field.type)))
+        origin = f"{self.quoted(self._database)}.{self.origin()}"
+        return Relation(sql=f"select {', '.join(written) or 'null as nothing'} from {origin}", fields=tuple(fields))
+
+    def _types(self) -> tuple[dict[str, str], str]:
+        """The server's own names of the columns' types, and its collation of code points."""
+        asked = (
+            "select lower(column_name) as name, lower(data_type) as kind, version() as version from information_schema.columns"
+            f" where table_schema = database() and table_name = {_literal(self.path[0])}"
+        )
+        rows = self.answer_to(asked).to_pylist()
+        maria = any("maria" in each["version"].lower() for each in rows)
+        return {each["name"]: each["kind"] for each in rows}, _COLLATIONS[maria]
+
+    def _given(self, name: str, kind: pa.DataType, there: str, collation: str) -> str:
+        """A column as a read gives it; empty for one that stays here."""
+        of = pa.types
+        if of.is_boolean(kind):
+            return f"({name} + 0)" if there == "bit" else f"({name} + 0 * ({_TOO_LARGE} + ({name} not in (0, 1))))"
+        if of.is_integer(kind) and there != "bit" and kind != pa.uint64():
+            return f"cast({name} as signed)"
+        if of.is_float64(kind) or (of.is_decimal128(kind) and kind.scale == 0):
+            return name
+        if of.is_string(kind) and there in _PLAIN_TEXTS:
+            return f"convert({name} using utf8mb4) collate {collation}"
+        if of.is_date32(kind):
+            none = f"({name} < '0001-01-01' or month({name}) = 0 or day({name}) = 0)"
+            return f"if({none}, makedate({_TOO_LARGE} + {none}, 1), {name})"
+        return ""
+
+    @contextlib.contextmanager
+    def session(self, sql: str) -> Iterator[pa.RecordBatchReader]:
+        """As `opened`, in a session that reads queries as their dialect is written."""
+        with self._answering(sql, querying=True) as reader:
+            yield reader
+
     @contextlib.contextmanager
     def opened(self, sql: str) -> Iterator[pa.RecordBatchReader]:
         """Rows as they come; who leaves early closes the connection, so that the rest is not sent."""
+        with self._answering(sql) as reader:
+            yield reader
+
+    @contextlib.contextmanager
+    def _answering(self, sql: str, *, querying: bool = False) -> Iterator[pa.RecordBatchReader]:
         with self._connection() as connection:
+            if querying:
+                collation = _COLLATIONS["maria" in connection.get_server_info().lower()]
+                with connection.cursor() as preparing:
+                    for each in _QUERYING:
+                        preparing.execute(each.format(collation=collation))
             cursor, result = connection.cursor(pymysql.cursors.SSCursor), None
             try:
                 cursor.execute(sql)
@@ -229,7 +313,7 @@ def _reading(field: Any) -> tuple[pa.DataType, Callable[[tuple[bytes | None, ...
         kind = pa.decimal128(digits, field.scale) if digits <= 38 else pa.decimal256(digits, field.scale)
         return kind, _cast(kind)
     if code == _BIT:
-        return (pa.bool_(), _bit) if length == 1 else (pa.uint64(), _bits)
+        return (pa.bool_(), lambda values: _bits(values).cast(pa.bool_())) if length == 1 else (pa.uint64(), _bits)
     if code in _TEXTS and field.charsetnr != _BINARY:
         return pa.string(), _string
     if code == _TIME:
@@ -260,10 +344,6 @@ def _cast(kind: pa.DataType) -> Callable[[tuple[bytes | None, ...]], pa.Array]:
     return lambda values: _string(values).cast(kind)
 
 
-def _bit(values: tuple[bytes | None, ...]) -> pa.Array:
-    return pa.array([None if value is None else value != b"\0" for value in values], pa.bool_())
-
-
 def _bits(values: tuple[bytes | None, ...]) -> pa.Array:
     return pa.array([None if value is None else int.from_bytes(value, "big") for value in values], pa.uint64())
 
@@ -285,6 +365,10 @@ def _microseconds(value: bytes) -> int:
     sign, hours, minutes, seconds, fraction = found.groups(b"")
     whole = (int(hours) * 60 + int(minutes)) * 60 + int(seconds)
     return (-1 if sign else 1) * (whole * 1_000_000 + int(fraction.ljust(6, b"0")))
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("\\", "\\\\").replace("'", "''") + "'"
 
 
 def _text(value: bytes | str) -> str:

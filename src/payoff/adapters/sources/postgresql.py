@@ -29,6 +29,7 @@ CAPABILITIES = {"columns": True, "version": False, "sql": True, "pushdown": True
 # What means the same there as in DuckDB.
 _FUNCTIONS = (
     "length", "substring", "floor", "like", "calendar", "date_arithmetic", "date_trunc", "greatest", "float_to_int", "narrow_int", "window",
+    "moments", "full_join",
 )  # fmt: skip
 # Types of columns whose values mean the same wherever they are: what the query in the database may use.
 _PLAIN = {

@@ -109,7 +109,11 @@ class SQLite:
         if self._query:
             return None
         dialect = Dialect(
-            name="sqlite", title="SQLite", functions=frozenset({"window"}), dates_are_text=True, inlines=True
+            name="sqlite",
+            title="SQLite",
+            functions=frozenset({"window", "full_join"}),
+            dates_are_text=True,
+            inlines=True,
         )
         seen = ["sqlite", os.path.realpath(self._file)]
         return Location(id=hashing.of_json(seen), address=self._shown, dialect=dialect)

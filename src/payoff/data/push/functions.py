@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
+from payoff.base.text import DIALECT
 from payoff.data.push.operators import OPERATORS
 from payoff.data.push.rules import Expressions, Unlike, named, numeric
 
@@ -131,7 +132,13 @@ def _average(self: Expressions, node: exp.Avg) -> str:
     kind = self.kind(node.this)
     if kind not in ("int", "double"):
         raise Unlike(f"the average of {kind or 'an unknown type'}")
-    self.as_double(node.this, kind)
+    if kind == "int" and self.dialect.name != DIALECT:  # DuckDB adds whole numbers exactly, others in doubles
+        if isinstance(node.parent, exp.Window | exp.Filter):
+            raise Unlike("the average of whole numbers, in a window or with FILTER")
+        double, inner = exp.DataType.Type.DOUBLE, self.now(node.this)
+        total = exp.cast(exp.Sum(this=inner.copy()), double)
+        many = exp.Nullif(this=exp.Count(this=inner.copy()), expression=exp.Literal.number(0))
+        self.swap(node, exp.Paren(this=exp.Div(this=total, expression=exp.cast(many, double), typed=True, safe=False)))
     return "double"
 
 

@@ -54,12 +54,27 @@ def translate(
         tree = qualify(tree, schema=schema, dialect=DIALECT, identify=True, validate_qualify_columns=True)
         walk = _Queries(known, dialect, sample=sample)
         columns = walk.query(tree, {}, None)
+        if dialect.flat:
+            _flatten(tree)
         text = tree.sql(
             dialect=dialect.name, identify=True, comments=False, pretty=True, unsupported_level=sqlglot.ErrorLevel.RAISE
         )
     except (SqlglotError, RecursionError, KeyError) as error:
         raise Unlike(f"the query is not understood well enough ({type(error).__name__})") from None
     return Translated(text, tuple(columns), tuple(sorted(walk.used)))
+
+
+def _flatten(tree: exp.Expression) -> None:
+    """Put the queries of WITH where their names stand, from the inside out, so that an inner name goes before an outer one."""
+    for node in reversed([each for each in tree.walk() if each.args.get("with_") or each.args.get("with")]):
+        clause: exp.Expression = node.args.get("with_") or node.args["with"]
+        clause.pop()
+        for place, each in enumerate(clause.expressions):
+            for holder in (*clause.expressions[place + 1 :], node):
+                for table in list(holder.find_all(exp.Table)):
+                    if table.name == each.alias and not table.db:
+                        alias = exp.TableAlias(this=exp.to_identifier(table.alias_or_name, quoted=True))
+                        table.replace(exp.Subquery(this=each.this.copy(), alias=alias))
 
 
 def _clear_names(tree: exp.Expression, columns: set[str]) -> None:
@@ -127,6 +142,10 @@ class _Queries:
             raise Unlike("WITH RECURSIVE")
         seen = dict(seen)
         for each in clause.expressions:
+            if (
+                each.alias in self.tables or each.alias in seen
+            ):  # which of them is meant where is not the same everywhere
+                raise Unlike(f"{each.alias} is a name of WITH and of a table, or of another WITH")
             seen[each.alias] = dict(self.query(each.this, seen, outer))
         return seen
 
@@ -217,6 +236,10 @@ class _Queries:
             or node.args.get("match_condition")
         ):
             raise Unlike(f"a join that is {node.args.get('method') or kind or 'USING'}".upper())
+        if (
+            side == "FULL" and "full_join" not in self.dialect.functions
+        ):  # else it would be written as a UNION, which loses rows
+            raise Unlike("a FULL JOIN")
         self._table(node.this, scope, seen, outer)
         on = node.args.get("on")
         if on is not None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 # What a database may have with DuckDB's meaning; an adapter says which of them it has.
 OPTIONAL = frozenset(
-    {"length", "substring", "floor", "like", "calendar", "date_arithmetic", "date_trunc", "greatest", "float_to_int", "narrow_int", "window"}
+    {"length", "substring", "floor", "like", "calendar", "date_arithmetic", "date_trunc", "greatest", "float_to_int", "narrow_int", "window", "moments", "full_join"}
 )  # fmt: skip
 _DIGITS = 15  # a decimal literal with at most so many is the same number in binary everywhere
 _DAY = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])")
@@ -94,7 +94,8 @@ class Expressions:
         if kind == "text" and self.dialect.collation:
             node = self.now(node)
             collation = exp.Identifier(this=self.dialect.collation, quoted=True)
-            self.swap(node, exp.Collate(this=exp.Paren(this=node.copy()), expression=collation))
+            collated = exp.Collate(this=exp.Paren(this=node.copy()), expression=collation)
+            self.swap(node, exp.Paren(this=collated))  # BETWEEN takes none without parentheses
 
     def alike(self, nodes: Sequence[exp.Expression], *, ordered: bool = False) -> str:
         """Values that are compared with each other, or of which one is the result: all of one kind, whole numbers made doubles beside doubles."""
@@ -129,6 +130,8 @@ class Expressions:
         node, pattern = self.now(node), _DAY if kind == "date" else _MOMENT
         if not (isinstance(node, exp.Literal) and pattern.fullmatch(node.name)):
             raise Unlike(f"a text is taken for a {kind}")
+        if kind == "timestamp":
+            self.needs("moments", node)
         if not self.dialect.dates_are_text:
             to = exp.DataType.Type.DATE if kind == "date" else exp.DataType.Type.TIMESTAMP
             self.swap(node, exp.cast(node.copy(), to))

@@ -9,6 +9,7 @@ import msgspec
 from payoff.base.clock import now
 from payoff.base.errors import OutsideError, PayoffError, UserError, Where
 from payoff.execute.context import Context, Sandbox, Work
+from payoff.execute.pushdown import here
 from payoff.execute.tables import refuse_broken
 from payoff.plan import graph
 from payoff.records.artifact import Artifact
@@ -97,7 +98,9 @@ def _settled(context: Context, at: Placement, step: Step, output: Any) -> Any:
     if order.settled(at.query) == at.query:
         return output
     ordered = context.kit.store.scratch(step.name)
-    context.kit.engine.transform("select * from answer order by all", {"answer": output}, ordered)
+    here.transform(
+        context.kit.engine, context.kit.store, "select * from answer order by all", {"answer": output}, ordered
+    )
     output.unlink(missing_ok=True)
     return ordered
 

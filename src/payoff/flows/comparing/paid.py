@@ -61,7 +61,7 @@ def _same_money(one: Charter, other: Charter) -> bool:
 
 
 def _change(charter: Charter, rows: Any, b: Rebuilt) -> Change | str:
-    from payoff.value.change import change
+    from payoff.value.repeated.change import change
     from payoff.value.rows import blocks
     from payoff.value.valuation import seed_of
 

@@ -15,6 +15,7 @@ from payoff.base.text import did_you_mean
 from payoff.flows.comparing import hybrids, laboratory, together
 from payoff.flows.comparing.place import FOLDER, Place, find_anywhere
 from payoff.flows.comparing.rebuilding import only, rebuild, sides
+from payoff.flows.environments.collect import bound
 from payoff.flows.opening import open_past
 from payoff.ports.observer import silent
 from payoff.project.past import locks
@@ -73,6 +74,7 @@ def why(request: WhyRequest, tell: Observer = silent, announce: Announce = lambd
         announce(expected)
         bench = _Bench(place, a, b, found, metric, tell)
         attribution = bench.attribute(request.max_runs)
+    bound(past)
     return replace(
         answer, attribution=attribution, seconds=stopwatch() - began, notes=(*answer.notes, *bench.notes(attribution))
     )

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from payoff.records.run import RunRecord
 
 MONEY = "amounts of money"
+_OF_DATA = ("R", "D", "V")  # errors about tables, contracts and amounts
 _ASK = "ask whoever may see all of it"
 
 
@@ -140,6 +141,7 @@ class _View:
             self._leave_out(MONEY)
             hidden |= {("", name) for name in whole.valuation.metrics} if whole.valuation is not None else set()
             value = None
+        tables = {name: self._counted(name, each) for name, each in whole.tables.items()}
         gone = {name for step, metric in hidden for name in (metric, f"{step}.{metric}")}
         return replace(
             whole,
@@ -152,7 +154,7 @@ class _View:
             verdicts=tuple(self._verdict(each, seen=seen) for each in whole.verdicts),
             metrics={name: figure for name, figure in whole.metrics.items() if name not in gone},
             errors=tuple(self._error(each, steps) for each in whole.errors),
-            tables={name: self._counted(name, each) for name, each in whole.tables.items()},
+            tables=tables,
             withheld=tuple(dict.fromkeys(self.withheld)),
         )
 
@@ -206,10 +208,11 @@ class _View:
         return replace(verdict, reason="why is not shown to this reader", remedy="", numbers={})
 
     def _error(self, finding: Finding, steps: Sequence[StepOutcome]) -> Finding:
-        """An error may hold what a step said when it failed."""
+        """An error may hold what a step said when it failed, or counts of what is wrong with the data."""
         hidden = [each.name for each in steps if each.failure is not None and each.failure.message == "(not shown)"]
-        if not hidden or finding.code.startswith("PO-F"):
+        if not hidden and not (self.withheld and finding.code[3:4] in _OF_DATA):
             return finding
+        hidden = hidden or ["the run"]
         return replace(
             finding,
             what=f"{' and '.join(hidden)} failed; its words are not shown to this reader",

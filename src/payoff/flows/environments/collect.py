@@ -8,18 +8,23 @@ import shutil
 from typing import TYPE_CHECKING
 
 from payoff.base.clock import as_text, now
-from payoff.base.errors import InvalidInput
-from payoff.flows.environments import known
+from payoff.base.errors import InvalidInput, UserError
+from payoff.flows.environments import known, sandbox
 from payoff.flows.opening import open_past
 from payoff.project.past import locks
 from payoff.records.answers.environments import Collected
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
+    from payoff.flows.opening import Past
     from payoff.records.answers.environments import Listed
 
 UNUSED_FOR = 30
+MOST_HYBRIDS = 20  # of these a search needs few again: what was measured in them is kept
+
+_MOST_MIXES = 1000  # each some 100 KB
 
 
 def collect(
@@ -27,7 +32,8 @@ def collect(
 ) -> Collected:
     """Remove what was not used for so many days (default: 30, where no bound is given), then the longest unused until all together fit in the bound.
 
-    Never one that the project names now, nor one that a process has in use. What an interrupted installation left goes always.
+    Never one that the project names now, nor one that a process has in use. What an interrupted installation or a killed sandbox left goes always, and of the
+    hybrids of runs all but those used last.
     """
     past = open_past(project)
     _sure(past.root)
@@ -37,8 +43,10 @@ def collect(
     total, removed, because, held = 0, [], [], []
     found = known.listed(past, keeper.kept())
     total = sum(each.kept.own_bytes for each in found)
+    many = _beyond(found)
     for each in reversed(found):  # the longest unused first
         why = _reason(each, unused_for, keep_bytes if keep_bytes is not None and total > keep_bytes else None)
+        why = why or (f"more than {MOST_HYBRIDS} hybrids of runs" if each.kept.digest in many else "")
         if not why:
             continue
         if each.kept.in_use or not (dry_run or keeper.discard(each.kept.digest)):
@@ -48,9 +56,26 @@ def collect(
         because.append(why)
         total = total - each.kept.own_bytes if dry_run else sum(one.own_bytes for one in keeper.kept())
     mixes = _mixes(past.root / known.MIXES, unused_for, dry_run=dry_run)
+    if not dry_run:
+        sandbox.clean(past.root)
     return Collected(
         done=not dry_run, removed=tuple(removed), because=tuple(because), held=tuple(held), bytes=total, mixes=mixes
     )
+
+
+def bound(past: Past) -> int:
+    """After a search for causes: all but the hybrids used last go, so that searches do not fill the disk; answers how many went."""
+    try:
+        keeper = known.keeper(past.root)
+    except UserError:  # they are kept elsewhere
+        return 0
+    return sum(keeper.discard(each) for each in _beyond(known.listed(past, keeper.kept())))
+
+
+def _beyond(found: Sequence[Listed]) -> list[str]:
+    """The hybrids of runs that are too many; `found` has what was used last first."""
+    hybrids = [each.kept for each in found if each.hybrid and not each.environments]
+    return [each.digest for each in hybrids[MOST_HYBRIDS:] if not each.in_use]
 
 
 def _sure(root: Path) -> None:
@@ -81,10 +106,12 @@ def _days(moment: str) -> int:
 
 
 def _mixes(folder: Path, unused_for: int | None, *, dry_run: bool) -> int:
-    """Locks between two runs, which are made again when they are needed: a few that are old."""
-    if unused_for is None or not folder.is_dir():
+    """Locks between two runs, which are made again when they are needed: those that are old, and those that are too many."""
+    if not folder.is_dir():
         return 0
-    old = [each.path for each in os.scandir(folder) if _days(as_text(each.stat().st_mtime)) >= unused_for]
+    found = sorted(((each.stat().st_mtime, each.path) for each in os.scandir(folder)), reverse=True)
+    old = {path for time, path in found if unused_for is not None and _days(as_text(time)) >= unused_for}
+    old |= {path for _, path in found[_MOST_MIXES:]}
     if not dry_run:
         for path in old:
             shutil.rmtree(path, ignore_errors=True)

@@ -34,7 +34,7 @@ class Keeper(Protocol):
     ) -> int:
         """Run a command in it, made when it is not there, on the terminal of this process; answers the command's exit code.
 
-        No argument: its Python. `tell` hears progress, and what of the limits this machine does not enforce. Raises what `Executor.prepare` does, and
-        `UserError` when the environment has no such command.
+        No command: its Python, with the tables as variables. Of this process's environment variables it gets only what a terminal needs. `tell` hears progress, and what of the limits this
+        machine does not enforce. Raises what `Executor.prepare` does, and `UserError` when the environment has no such command.
         """
         ...

@@ -132,3 +132,12 @@ class Faults:
             expected=f"{kind} or nothing in every row",
             remedy=f"correct these rows, or read them with query = 'select cast(...)' in [sources.{self.name}] of payoff.toml",
         )
+
+    def unfit(self, column: str, kind: str) -> PayoffError:
+        """A value of a query's answer has no place in its column's type."""
+        return OutsideError(
+            f"source {self.name}: a value of {column} does not fit into {kind}",
+            code="PO-S034",
+            expected=f"{kind} in every row of the query's answer",
+            remedy=f'cast {column} to a larger type in the step, or set push = "never" in [sources.{self.name}]',
+        )

@@ -111,7 +111,7 @@ class SqlSource(Faults, abc.ABC):
         except PayoffError as error:
             trouble = error
         if trouble:
-            raise _bare(self._why(trouble, schema))
+            raise bare(self._why(trouble, schema))
 
     def _why(self, error: PayoffError, schema: pa.Schema) -> PayoffError:
         """A query that was refused though the table was there a moment ago: because it is another one now?"""
@@ -134,7 +134,7 @@ class SqlSource(Faults, abc.ABC):
         except PayoffError as error:
             trouble = error
         if trouble:
-            raise _bare(trouble)
+            raise bare(trouble)
         return found[0]
 
     @contextlib.contextmanager
@@ -186,7 +186,7 @@ class SqlSource(Faults, abc.ABC):
             raise told from None
 
 
-def _bare(error: PayoffError) -> PayoffError:
+def bare(error: PayoffError) -> PayoffError:
     """The error alone: what it was made of, and the frames it came through, may hold an address with a password."""
     error.__cause__ = error.__context__ = error.__traceback__ = None
     return error

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import replace
+
 from payoff.base import text
 from payoff.project import spec
 from payoff.project.pipeline import joins
@@ -34,7 +36,9 @@ def steps(reading: Reading, module: Module) -> Iterator[Step]:
             found.append(call)
             join = _Reader(reading, module, name).join(call)
             if join is not None:
-                yield joins.step(join)
+                made = joins.step(join)
+                # A piece of the module's code like its functions: two runs are told apart, and made alike, by it.
+                yield replace(made, parts={f"{module.name}.{name}": made.code})
     for call in (node for node in ast.walk(module.tree) if isinstance(node, ast.Call) and node not in found):
         if module.canonical(call.func) == _CALL:
             what = "payoff.as_of stands where it declares nothing"

@@ -37,13 +37,14 @@ class Inspection(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """What a command in an environment may reach.
+    """What a command in an environment has, and what it may reach.
 
-    `home` is the folder where it begins and may write (its HOME and temporary folder, too); `hidden` are folders that it does not see at all, `visible` ones inside those that
-    it sees all the same; everything else it can read. `variables` are environment variables that it gets besides what a terminal needs.
+    `folder` has `tables` (Arrow IPC files, and `tables.json`: name -> a few words about it) and `work`, where the command begins and which alone it can write to. `hidden` are folders and files that
+    it does not see, `visible` folders inside of those that it sees all the same; everything else it can read.
+    Without `network` it reaches no other program but its own, also not on this machine.
     """
 
-    home: str
+    folder: str
     hidden: tuple[str, ...] = ()
     visible: tuple[str, ...] = ()
-    variables: dict[str, str] = {}
+    network: bool = True

@@ -13,6 +13,7 @@ import duckdb
 import pyarrow as pa
 
 from payoff.adapters.engines.duckdb.files import ipc, open_table, parquet, write
+from payoff.adapters.engines.duckdb.memory import Budget, Watch
 from payoff.adapters.engines.duckdb.shapes import cast, decoded, distinct, exact, hashed, in_utc, plain, readable
 from payoff.adapters.engines.duckdb.sql import Said, one
 from payoff.base import hashing
@@ -29,7 +30,9 @@ _HASH = "duckdb-hash/1"
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """`memory_limit` as DuckDB writes it (`4GB`); `threads`: 0 means all processors this process may use."""
+    """`memory_limit` as DuckDB writes it (`4GB`): what queries may take, of which DuckDB's own account is given four fifths; a query that
+    needs more spills to `.payoff/tmp`, and one that cannot spill stops. Empty: four fifths of the machine's memory. `threads`: 0 means all processors this process may use.
+    """
 
     memory_limit: str = ""
     threads: int = 0
@@ -58,8 +61,9 @@ def connect(root: Path, options: Options) -> DuckEngine:
     connection.execute(f"SET temp_directory = '{_quoted(str(spill))}'")
     connection.execute("SET enable_external_access = false")
     connection.execute("SET python_enable_replacements = false")
+    budget = Budget(connection, declared=bool(options.memory_limit))
     connection.execute("SET lock_configuration = true")
-    return DuckEngine(connection, spill)
+    return DuckEngine(connection, spill, budget)
 
 
 class DuckEngine:
@@ -67,9 +71,10 @@ class DuckEngine:
 
     dialect = "duckdb"
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, spill: Path) -> None:
+    def __init__(self, connection: duckdb.DuckDBPyConnection, spill: Path, budget: Budget) -> None:
         self._connection = connection
         self._spill = spill
+        self._budget = budget
         self._lock = threading.Lock()
 
     def identify(self, file: Path) -> Identity:
@@ -86,8 +91,8 @@ class DuckEngine:
             columns = {
                 f"c{place}": exact(column) for place, column in enumerate(readable("a step's answer", table).columns)
             }
-            sql = f"select count(*), sum(hash({parts}))::varchar, bit_xor(hash({parts}))::varchar from t"
-            with self._cursor({}) as cursor, Said(sql, self._spill):
+            sql = f"select count(*), sum(h)::varchar, bit_xor(h)::varchar from (select hash({parts}) as h from t)"
+            with self._cursor({}) as cursor, Said(sql, self._spill, self._budget):
                 cursor.register("t", pa.table(columns))
                 rows, total, mixed = cursor.execute(sql).fetchall()[0]
         seen = hashing.of_json([_HASH, [[f.name, f.type] for f in fields], int(rows), total, mixed])
@@ -96,7 +101,7 @@ class DuckEngine:
     def transform(self, sql: str, tables: Mapping[str, Path], output: Path) -> None:
         """Stream a query's rows into a file."""
         self._may_spill()
-        with Said(sql, self._spill), self._cursor(tables) as cursor:
+        with Said(sql, self._spill, self._budget), self._cursor(tables) as cursor, Watch(self._budget, cursor):
             reader = in_utc(cursor.execute(one(sql, cursor)).to_arrow_reader(ROWS))
             distinct(reader.schema)
             if output.suffix == ".parquet":
@@ -106,7 +111,7 @@ class DuckEngine:
 
     def query(self, sql: str, tables: Mapping[str, Path | pa.Table]) -> pa.Table:
         """A query's answer in memory."""
-        with Said(sql, self._spill), self._cursor(tables) as cursor:
+        with Said(sql, self._spill, self._budget), self._cursor(tables) as cursor, Watch(self._budget, cursor):
             reader = in_utc(cursor.execute(one(sql, cursor)).to_arrow_reader(ROWS))
             distinct(reader.schema)
             return reader.read_all()
@@ -120,9 +125,9 @@ class DuckEngine:
 
     def columns(self, sql: str, tables: Mapping[str, pa.Schema], options: Sequence[str] = ()) -> pa.Schema:
         """The schema of a query over empty tables of these schemas."""
-        with Said(sql, self._spill), self._cursor({}) as cursor:
+        with Said(sql, self._spill, self._budget), self._cursor({}) as cursor:
             for name, schema in tables.items():
-                cursor.register(name, readable(name, schema.empty_table()))
+                cursor.register(name, readable(name, pa.Table.from_batches([], schema)))
             schema = in_utc(cursor.execute(one(sql, cursor)).to_arrow_reader(ROWS)).schema
             distinct(schema)
             return schema

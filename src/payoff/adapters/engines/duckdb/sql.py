@@ -14,6 +14,8 @@ from payoff.base.errors import Bug, OutsideError, UserError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from payoff.adapters.engines.duckdb.memory import Budget
+
 # Functions that make rows out of their arguments alone. All others read files, change settings (one ends the process when it
 # meets a closed file system), or run SQL that was not looked at.
 _MAKES_ROWS = {
@@ -69,9 +71,10 @@ def one(sql: str, cursor: duckdb.DuckDBPyConnection) -> str:
 class Said:
     """What DuckDB says of wrong SQL, without the values of the data."""
 
-    def __init__(self, sql: str, spill: Path) -> None:
+    def __init__(self, sql: str, spill: Path, budget: Budget) -> None:
         self.sql = sql
         self.spill = spill
+        self.budget = budget
 
     def __enter__(self) -> None:
         return None
@@ -85,12 +88,7 @@ class Said:
             return
         family, text = (said[1], said[2]) if said else ("", str(error))
         if family == "Out of Memory":
-            raise OutsideError(
-                "the engine ran out of memory",
-                code="PO-E004",
-                expected="a query that fits into memory and the temporary folder",
-                remedy="take fewer columns or rows in the query, or give the engine more memory",
-            ) from None
+            raise self.budget.short() from None
         if family == "IO" and "space" in text:
             raise full(self.spill) from None
         if family == "IO":

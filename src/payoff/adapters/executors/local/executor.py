@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from payoff.adapters.executors.local import keeping, sandbox
+from payoff.adapters.executors.local import entering, keeping, sandbox
 from payoff.base.errors import OutsideError
 from payoff.records.task import Failure, TaskResult
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from payoff.records.hybrids.environment import Inspection, Kept
+    from payoff.records.hybrids.environment import Inspection, Kept, Limits
     from payoff.records.project import Environment
     from payoff.records.task import Task
 
@@ -169,6 +169,16 @@ class LocalExecutor:
     def inspect(self, environment: Environment) -> Inspection:
         """Hold the lock and the sandbox against what they should be."""
         return keeping.inspect(environment, self._root, self._folder)
+
+    def enter(
+        self, environment: Environment, command: Sequence[str], limits: Limits, tell: Callable[[str], None]
+    ) -> int:
+        """Run a command in a sandbox on this terminal."""
+        place, door = sandbox.hold(environment, self._root, self._folder, tell)
+        try:
+            return entering.enter(place, self._root, command, limits, tell)
+        finally:
+            os.close(door)
 
     def _receive(self, seconds: float | None) -> None:
         with selectors.DefaultSelector() as selector:

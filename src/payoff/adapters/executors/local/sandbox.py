@@ -102,6 +102,8 @@ def sync_words(environment: Environment, root: Path) -> list[str]:
     """What uv is told to install exactly the lock; the variable UV_PROJECT_ENVIRONMENT says where."""
     words = ["sync", "--frozen", "--no-install-project", "--project", str(root / environment.folder)]
     words += ["--no-default-groups"]
+    if "UV_LINK_MODE" not in os.environ:  # one copy of a file for all environments, where the cache is on the same disk
+        words += ["--link-mode", "hardlink"]
     words += [word for group in environment.groups for word in ("--group", group)]
     return words + [word for extra in environment.extras for word in ("--extra", extra)]
 

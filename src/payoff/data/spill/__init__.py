@@ -1,0 +1,1 @@
+"""Queries that do not fit into memory, cut into ones that do."""
