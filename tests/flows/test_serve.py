@@ -508,7 +508,7 @@ def test_a_model_that_predicts_something_else_than_in_its_run_is_not_served(apar
 def test_a_capacity_is_kept_by_a_bar(apart: Path) -> None:
     """Row by row the server decides as the run did on the whole holdout, ties at the bar aside."""
     with open(apart / "charter.toml", "a", encoding="utf-8") as stream:
-        stream.write('\n[capacity]\naction = "offer"\notherwise = "nothing"\nat_most = 100\nper = "week"\n')
+        stream.write('\n[capacity]\naction = "offer"\notherwise = "nothing"\nat_most = 15\nper = "week"\n')
     done = subprocess.run([servers.PAYOFF, "run", "--json"], cwd=apart, capture_output=True, text=True, timeout=200, check=False)
     assert done.returncode in {0, 1}, done.stderr
     from payoff.flows.opening import open_past
