@@ -224,10 +224,10 @@ def test_places_that_only_the_second_takes_packages_from(wheels: Path, tmp_path:
 
 
 def test_what_says_nothing_of_packages_is_no_answer(wheels: Path, tmp_path: Path) -> None:
-    """A setting that uv does not take makes no version guilty; nothing is left of the attempt."""
+    """A wheel that is not where the project says makes no version guilty; nothing is left of the attempt."""
     first, second = project(tmp_path / "a", wheels, "alpha==1.0"), project(tmp_path / "b", wheels, "alpha==2.0")
     file = first / "pyproject.toml"
-    file.write_text(file.read_text() + 'index-strategy = "nonsense"\n')
+    file.write_text(file.read_text() + '[tool.uv.sources]\nalpha = { path = "gone/alpha-2.0-py3-none-any.whl" }\n')
     mixer: Any = connect("payoff.mixers:locks", tmp_path)
     with pytest.raises(OutsideError) as caught:
         mixer.mix(first, second, {"alpha": "2.0"}, tmp_path / "mixed/one")
