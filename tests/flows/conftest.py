@@ -73,12 +73,12 @@ def once(tmp_path_factory: pytest.TempPathFactory, worker: str, name: str, make:
     folder.parent.mkdir(exist_ok=True)
     with open(shared / "flows" / f"{name}.lock", "w", encoding="utf-8") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (folder / "first.json").exists():
+        if not (folder / ".payoff/first.json").exists():
             shutil.rmtree(folder, ignore_errors=True)
             make(folder)
             answer = json.loads(payoff("run", "--json", at=folder).stdout)
             assert answer["status"] == "passed", answer
-            (folder / "first.json").write_text(json.dumps(answer))
+            (folder / ".payoff/first.json").write_text(json.dumps(answer))
     return folder
 
 
@@ -179,7 +179,7 @@ class Light:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        first = root / "first.json"
+        first = root / ".payoff/first.json"
         self.first: dict[str, Any] = json.loads(first.read_text()) if first.exists() else {}
         self._kept: dict[Path, bytes] = {}
 

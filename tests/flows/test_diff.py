@@ -81,6 +81,7 @@ def test_a_run_that_failed(light: Any) -> None:
 
 def test_what_is_gone_is_said_and_the_rest_answered(twice: Any) -> None:
     a, b = ends(twice)
+    twice.append("pipeline.py", "\n# a later change: the working tree is not the run's any more\n")
     for ref in (f"refs/payoff/runs/{b}",):
         subprocess.run(["git", "update-ref", "-d", ref], cwd=twice.root, check=True)
     subprocess.run(["git", "gc", "--quiet", "--prune=now"], cwd=twice.root, check=True)

@@ -93,7 +93,7 @@ def test_a_lazy_step_makes_the_same_of_the_stream_as_of_the_file_however_it_land
     """In 1, 7 and about 1000 batches: the examples have the identity that they had from the file."""
     project = light.root
     (project / ".payoff" / "landing").symlink_to(quick)
-    wanted = json.loads((project / "first.json").read_text())["tables"]["examples"]["id"]
+    wanted = json.loads((project / ".payoff/first.json").read_text())["tables"]["examples"]["id"]
     messages = from_stream(project, nats, name)
     nats.send(name, messages)
     text = (project / "payoff.toml").read_text()

@@ -48,7 +48,7 @@ def more_customers(project: Path) -> None:
 
 
 def test_the_first_run_ends_on_money(made: Path) -> None:
-    answer = json.loads((made / "first.json").read_text())
+    answer = json.loads((made / ".payoff/first.json").read_text())
     assert {"nobody", "everyone", "callers"} == set(answer["per_year"]["alternatives"])
     gain = answer["per_year"]["gain"]
     assert gain["low"] < gain["mean"] < gain["high"]
@@ -80,7 +80,7 @@ def test_a_copy_is_a_project_of_its_own(made: Path, project: Path, tmp_path: Pat
     change(other / "charter.toml", "run_per_year = 2000", "run_per_year = 3000")
     answer = run(other)
     assert answer["unchanged"] is False
-    first = json.loads((made / "first.json").read_text())
+    first = json.loads((made / ".payoff/first.json").read_text())
     assert answer["per_year"]["gain"]["mean"] == pytest.approx(first["per_year"]["gain"]["mean"] - 1000)
 
 
@@ -99,7 +99,7 @@ def test_a_parameter_runs_what_it_changes_and_says_why(project: Path) -> None:
     model = next(step for step in answer["steps"] if step["name"] == "model")
     assert model["because"] == ["parameter C: 1.0 -> 0.5"]
     assert answer["holdout"]["looks"] == 2
-    first = json.loads((project / "first.json").read_text())
+    first = json.loads((project / ".payoff/first.json").read_text())
     assert answer["run"] != first["run"]
     payoff("run", "-p", "c=1", at=project, code=2)
 
@@ -121,7 +121,7 @@ def test_a_helper_two_modules_away_is_code_of_the_step(light: Light) -> None:
 
 
 def test_changed_data_runs_everything_and_both_versions_stay(project: Path) -> None:
-    first = json.loads((project / "first.json").read_text())
+    first = json.loads((project / ".payoff/first.json").read_text())
     more_customers(project)
     answer = run(project)
     assert states(answer) == {"examples": "ran", "model": "ran"}
@@ -153,7 +153,7 @@ def test_a_worthless_model_is_refused(project: Path) -> None:
 
 
 def test_a_model_made_alone_is_not_judged_and_becomes_no_champion(project: Path) -> None:
-    first = json.loads((project / "first.json").read_text())
+    first = json.loads((project / ".payoff/first.json").read_text())
     answer = run(project, "--only", "model", "-p", "C=0.5")
     assert states(answer)["model"] == "ran"
     assert answer["verdicts"] == []
@@ -202,7 +202,7 @@ def test_predictions_can_be_had(project: Path) -> None:
 
     payoff("show", "latest", "--predictions", "scored.parquet", at=project)
     table = pq.read_table(project / "scored.parquet")
-    answer = json.loads((project / "first.json").read_text())
+    answer = json.loads((project / ".payoff/first.json").read_text())
     assert table.column_names == [
         "id",
         "outcome",

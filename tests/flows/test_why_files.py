@@ -113,7 +113,7 @@ def settings(light: Any) -> Iterator[Two]:
 
 
 def test_what_only_one_side_has(settings: Two) -> None:
-    assert {each.id for each in settings.found} == {"code:pipeline.model", "system:environment:model", "file:first.json"}
+    assert {each.id for each in settings.found} == {"code:pipeline.model", "system:environment:model"}
     tried = settings.of("code:pipeline.model")
     assert tried.parameters["model"] == {"slope": 0.35, "lift": 0.4}  # as B's run had it, not as its code says
     step = tried.project.step("model")
