@@ -143,7 +143,7 @@ def failure(record: RunRecord) -> str:
         known = outcome.failure
         if outcome.state == "failed" and known is not None and known.kind != "cancelled":
             words = _WORDS.findall(_VARYING.sub(" ", known.message))
-            said = f" ({hashing.of_json(words)[:4]})" if words and known.kind == "exception" else ""
+            said = f" (message {hashing.of_json(words)[:4]})" if words and known.kind == "exception" else ""
             return f"{known.error} in {outcome.name}{said}"
     return next((f"{finding.code}: {finding.what}" for finding in record.errors), "")
 
