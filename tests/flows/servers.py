@@ -83,7 +83,8 @@ def logged(folder: Path) -> pa.Table:
                     while True:
                         batches.append(reader.read_next_batch())
                 parts.append(pa.Table.from_batches(batches, reader.schema))
-    return pa.concat_tables([each for each in parts if each.num_rows]) if parts else pa.table({})
+    full = [each for each in parts if each.num_rows]
+    return pa.concat_tables(full) if full else next(iter(parts), pa.table({}))
 
 
 @contextlib.contextmanager
