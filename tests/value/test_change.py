@@ -34,16 +34,16 @@ def test_what_both_have_in_common_is_not_noise() -> None:
 
 
 def test_the_interval_covers_what_it_says() -> None:
-    """Of 200 samples, the true mean lies in the 90 % interval of about nine in ten; clusters of ten that go together are taken as such."""
+    """Of 60 samples, the true mean lies in the 90 % interval of about nine in ten; clusters of ten that go together are taken as such."""
     draws = np.random.default_rng(11)
     clusters = np.repeat(np.arange(40), 10)
     hit = alone = 0
-    for seed in range(200):
+    for seed in range(60):
         now = np.repeat(draws.normal(2, 5, 40), 10) + draws.normal(0, 0.5, 400)
         then = np.zeros(400)
         found = change(then, now, per_year=1, confidence=0.9, seed=seed, clusters=clusters)
         hit += found.low <= 2 <= found.high
         found = change(then, now, per_year=1, confidence=0.9, seed=seed)
         alone += found.low <= 2 <= found.high
-    assert 165 <= hit <= 194
-    assert alone < 140  # the planted fault: rows taken for independent
+    assert 46 <= hit <= 60
+    assert alone < 40  # the planted fault: rows taken for independent
