@@ -158,8 +158,8 @@ class Locks:
                 raise OutsideError(
                     "package versions that are not cached could not be asked for: no package index can be reached",
                     code="PO-X020",
-                    expected="an index that can be reached, or all versions of both runs in uv's cache",
-                    remedy="check the network and uv's index settings, then payoff why again: what was measured is kept",
+                    expected="an index that can be reached, or all versions that are asked for in uv's cache",
+                    remedy="check the network and uv's index settings, then the same command again: what was measured is kept",
                     retryable=True,
                 )
         return done
