@@ -24,11 +24,26 @@ VERBS = {
     "diff": "what differs between two runs, in their results and in what they were made of",
     "why": "which of all that differs between two runs made the difference, executed and measured",
     "environments": "the environments that uv locks: what is installed, whether it is what the locks say, what may go",
+    "release": "a run that passed as a signed image: code, locked environment, model, and the record of what they are",
+    "approve": "sign, in a role, that a release may be deployed",
+    "promote": "commit that a deployment should run a release, when it was verified before, gates hold and approvals are there",
+    "deploy": "make a deployment run what git says, and say so when it does",
+    "rollback": "take the last promotion of a deployment back, by a commit",
     "worth": "what a model could be worth before there is one, or what a run's worth hangs on",
 }
 
 # Verbs whose file is in a folder of this room.
-_FOLDERS = {"diff": "comparing", "reproduce": "comparing", "why": "comparing", "environments": "environments"}
+_FOLDERS = {
+    "diff": "comparing",
+    "reproduce": "comparing",
+    "why": "comparing",
+    "release": "releasing",
+    "approve": "releasing",
+    "promote": "releasing",
+    "deploy": "releasing",
+    "rollback": "releasing",
+    "environments": "environments",
+}
 
 _HELP = """\
 Payoff tells you what a model is worth before you build it, proves it before you ship it, and checks it while it runs.

@@ -87,6 +87,7 @@ def project(reading: Reading) -> Project | None:
         gateway=settings.gateway,
         lineage=settings.lineage,
         lineage_zone=settings.lineage_zone,
+        release=settings.release,
     )
 
 

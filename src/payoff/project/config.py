@@ -11,9 +11,11 @@ import msgspec
 
 from payoff.project import places, spec, toml
 from payoff.project.pipeline import joins, sinks
+from payoff.project.releasing import sections
 from payoff.project.spec import Key, Section
 from payoff.records.label import CLASSIFICATIONS, HERE, Classification, LabelSpec, Zone
 from payoff.records.project import GatewaySpec, SinkSpec, SourceSpec, Step, Tracking
+from payoff.records.release.settings import ReleaseSpec
 
 if TYPE_CHECKING:
     from payoff.project.files import Reading
@@ -110,6 +112,7 @@ SPEC = Section(
         ),
         "serving": Section({"zones": Key("texts", "the zones where the model will be served")}, "where the model goes"),
         places.OFFERS: places.OFFERS_SPEC,
+        **sections.SPECS,
         "environments": Section({}, "uv locks to run steps in", other=_ENVIRONMENT),
         "tracking": Section(
             {
@@ -195,6 +198,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     joins: tuple[Step, ...] = ()
     sinks: tuple[SinkSpec, ...] = ()
     lineage: dict[str, Any] = {}
+    release: ReleaseSpec | None = None
     lineage_zone: str | None = None
 
 

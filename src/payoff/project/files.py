@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 CACHE = ".payoff/cache/project"
-FORMAT = f"7 {__version__}"
+FORMAT = f"8 {__version__}"
 LARGEST = 64 << 20
 MOST_ENTRIES = 300
 

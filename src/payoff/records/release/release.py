@@ -12,6 +12,7 @@ STATEMENT = "https://in-toto.io/Statement/v1"
 IN_TOTO = "application/vnd.in-toto+json"
 RELEASE = "https://payoff.dev/release/v1"
 APPROVAL = "https://payoff.dev/approval/v1"
+VERIFIED = "https://payoff.dev/verified/v1"
 PROVENANCE = "https://slsa.dev/provenance/v1"
 SBOM = "application/vnd.cyclonedx+json"
 
@@ -22,7 +23,8 @@ class Release(msgspec.Struct, frozen=True, kw_only=True):
     `number` counts a project's releases from 1; `previous` is the SHA-256 of the statement before it (empty for the first). `image` and
     `base` are digests of manifests; `model` is the model's content (`artifact id`, `sha256` of its file), `data` maps tables to the snapshots that
     the run read, `environments` names to the digests of their locks. `sbom` and `provenance` are the SHA-256 of the documents attached
-    to the image. `gain` is the model's gain a year with its interval, as the run's record has it.
+    to the image. `gain` is the model's gain a year with its interval, as the run's record has it. `judged` is the digest of the charter
+    and the contracts that its verdicts were given by.
     """
 
     number: int
@@ -46,6 +48,7 @@ class Release(msgspec.Struct, frozen=True, kw_only=True):
     provenance: str = ""
     previous: str = ""
     version: str = ""
+    judged: str = ""
 
 
 class Approval(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,6 +64,16 @@ class Approval(msgspec.Struct, frozen=True, kw_only=True):
     stage: str = ""
     created: str = ""
     says: str = ""
+
+
+class Verified(msgspec.Struct, frozen=True, kw_only=True):
+    """The predicate of a statement that a release (by its statement's SHA-256) ran in a deployment, with its image's digest, and answered."""
+
+    release: str
+    number: int
+    project: str
+    deployment: str
+    created: str = ""
 
 
 class Signature(msgspec.Struct, frozen=True, kw_only=True):
