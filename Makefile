@@ -12,7 +12,7 @@ test: .make/dev .make/servers check
 
 # The tests with scikit-learn, LightGBM, XGBoost, PyTorch and TensorFlow themselves: about 0.7 GB of wheels the first time (uv keeps them).
 frameworks: .make/dev
-	$(BIN)/python -m pytest -m frameworks -p no:xdist --durations=0
+	$(BIN)/python -m pytest -m frameworks -n 0 --durations=0
 
 check: .make/dev
 	$(BIN)/ruff check
