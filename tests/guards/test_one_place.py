@@ -37,7 +37,7 @@ RULES = {
     "identifiers": Rule(("uuid", "secrets", "os.urandom"), ("base/ids.py", "base/files.py")),
     "other programs": Rule(
         ("subprocess", "multiprocessing", "os.system", "os.popen", "os.fork", "os.posix_spawn", "os.posix_spawnp", "os.execv"),
-        ("adapters/executors/", "adapters/signers/", "adapters/mixers/", "project/git.py", "project/worktree.py", "flows/init.py"),
+        ("adapters/executors/", "adapters/signers/", "adapters/mixers/", "project/git.py", "project/worktree.py", "project/releasing/", "flows/init.py"),
     ),
     "printing": Rule(("print", "input", "sys.stdout.write", "sys.stderr.write", "sys.stdout.buffer", "rich"), ("cli/",)),
     "unpickling": Rule(("pickle.load", "pickle.loads", "pickle.Unpickler", "cloudpickle", "joblib", "marshal", "shelve"), ()),
@@ -55,6 +55,8 @@ EXCEPTIONS = {
     ("atomic writes", "adapters/trackers/mlflow/store.py"): "a database that MLflow writes is put in its place when whole",
     ("identifiers", "adapters/emitters/openlineage/events.py"): "the specification wants UUIDs, which are made of the run's name",
     ("identifiers", "project/worktree.py"): "a name for a file that is removed at once",
+    ("identifiers", "project/releasing/commits.py"): "a name for a file that is removed at once",
+    ("identifiers", "release/documents.py"): "CycloneDX wants a UUID, which is made of the image's digest",
     ("other programs", "adapters/trackers/mlflow/tracker.py"): "tracking is a process of its own, beside the run",
     ("identifiers", "adapters/stores/local.py"): "a folder for what this process has not finished",
     ("starting threads", "cli/render/progress.py"): "the screen lives on while a run waits",

@@ -25,10 +25,6 @@ VERBS = {
     "why": "which of all that differs between two runs made the difference, executed and measured",
     "environments": "the environments that uv locks: what is installed, whether it is what the locks say, what may go",
     "release": "a run that passed as a signed image: code, locked environment, model, and the record of what they are",
-    "approve": "sign, in a role, that a release may be deployed",
-    "promote": "commit that a deployment should run a release, when it was verified before, gates hold and approvals are there",
-    "deploy": "make a deployment run what git says, and say so when it does",
-    "rollback": "take the last promotion of a deployment back, by a commit",
     "worth": "what a model could be worth before there is one, or what a run's worth hangs on",
 }
 
@@ -38,10 +34,6 @@ _FOLDERS = {
     "reproduce": "comparing",
     "why": "comparing",
     "release": "releasing",
-    "approve": "releasing",
-    "promote": "releasing",
-    "deploy": "releasing",
-    "rollback": "releasing",
     "environments": "environments",
 }
 

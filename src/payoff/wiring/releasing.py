@@ -1,4 +1,4 @@
-"""The adapters of releases: registries, keys, and what runs a deployment."""
+"""The adapters of releases: registries and keys."""
 
 from __future__ import annotations
 
@@ -7,43 +7,39 @@ from typing import TYPE_CHECKING, Any
 
 from payoff.base.errors import Where
 from payoff.wiring import entry_points, options
+from payoff.wiring.assemble import DEFAULTS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from payoff.ports.releasing.deployer import Deployer
     from payoff.ports.releasing.registry import Registry
     from payoff.ports.releasing.signer import Signer
     from payoff.records.project import Project
-    from payoff.records.release.settings import DeploymentSpec, ReleaseSpec
+    from payoff.records.release.settings import ReleaseSpec
 
 _CONFIG = "payoff.toml"
 
 
 def registry(project: Project, release: ReleaseSpec) -> Registry:
     """Where images of releases go."""
-    made: Registry = _made("registries", "layout", release.registry, project, title="[release]", line=release.line)
+    made: Registry = _made(
+        "registries", DEFAULTS["registry"], release.registry, project, title="[release]", line=release.line
+    )
     return made
 
 
 def base(project: Project, release: ReleaseSpec) -> Registry:
     """Where the base image is."""
-    made: Registry = _made("registries", "layout", release.base, project, title="[release.base]", line=release.line)
+    made: Registry = _made(
+        "registries", DEFAULTS["registry"], release.base, project, title="[release.base]", line=release.line
+    )
     return made
 
 
 def signer(project: Project, release: ReleaseSpec) -> Signer:
     """The keys of the user, and those that the repository's list has."""
     section = {**release.signing, "signers": release.signers}
-    made: Signer = _made("signers", "ssh", section, project, title="[signing]", line=release.line)
-    return made
-
-
-def deployer(project: Project, deployment: DeploymentSpec) -> Deployer:
-    """What runs a deployment."""
-    section = {"kind": deployment.kind, **deployment.options, "name": f"{project.id}-{deployment.name}"}
-    title = f"[deployments.{deployment.name}]"
-    made: Deployer = _made("deployers", "", section, project, title=title, line=deployment.line)
+    made: Signer = _made("signers", DEFAULTS["signer"], section, project, title="[signing]", line=release.line)
     return made
 
 

@@ -16,7 +16,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--dry-run", action="store_true", help="make the image's digest, write and push nothing")
     options = parser.read(argv)
 
-    from payoff.cli.render import releasing as words
+    from payoff.cli.render.releasing import release as words
     from payoff.flows.releasing.release import release
     from payoff.records.answers.releasing import ReleaseRequest
 

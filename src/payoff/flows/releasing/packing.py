@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import base64
 import csv
-import hashlib
 import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from payoff.base.errors import OutsideError, Refused
+from payoff.base.hashing import as_record
 from payoff.records.release.image import Member
 from payoff.release.documents import Distribution
 from payoff.release.image import canonical
@@ -69,9 +68,7 @@ def _checked(file: Path, path: str, digest: str, name: str) -> Member:
     member = _file(file, path)
     if digest:
         algorithm, _, wanted = digest.partition("=")
-        with open(file, "rb") as stream:
-            made = hashlib.file_digest(stream, algorithm).digest()
-        if base64.urlsafe_b64encode(made).rstrip(b"=").decode() != wanted:
+        if as_record(file, algorithm) != wanted:
             raise OutsideError(
                 f"{file.name} of the package {name} was changed since it was installed",
                 code="PO-A071",

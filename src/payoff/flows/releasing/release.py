@@ -23,9 +23,9 @@ from payoff.project.releasing import commits
 from payoff.records.answers.releasing import Made, ReleaseRequest
 from payoff.records.release.image import EMPTY, INDEX, MANIFEST, Blob, Start
 from payoff.records.release.release import IN_TOTO, PROVENANCE, RELEASE, SBOM, Release
-from payoff.release import base as bases
 from payoff.release import documents, image, layer
 from payoff.release import envelope as envelopes
+from payoff.release import foundation as bases
 from payoff.wiring import assemble, releasing
 
 if TYPE_CHECKING:

@@ -79,27 +79,6 @@ def commit(root: Path, files: Mapping[str, bytes | None], says: str, before: str
     return made
 
 
-def revert(root: Path, path: str) -> str:
-    """The newest commit that changed a file, taken back by a new one; answers the new commit."""
-    newest = _git(root, "log", "-1", "--format=%H", "--", path)
-    if not newest:
-        return ""
-    _git(root, "revert", "--no-edit", newest)
-    return _git(root, "rev-parse", "HEAD")
-
-
-def at(root: Path, commit_: str, path: str) -> bytes | None:
-    """A file as a commit has it; None when it has none."""
-    prefix = _git(root, "rev-parse", "--show-prefix")
-    done = _run(root, "cat-file", "blob", f"{commit_}:{prefix}{path}")
-    return None if done.returncode else done.stdout
-
-
-def history(root: Path, path: str) -> list[str]:
-    """The commits that changed a file, the newest first."""
-    return _git(root, "log", "--format=%H", "--", path).split()
-
-
 def _move(root: Path, ref: str, to: str, before: str, why: str) -> None:
     done = _run(root, "update-ref", "-m", "payoff", ref, to, before)
     if done.returncode:

@@ -12,7 +12,6 @@ STATEMENT = "https://in-toto.io/Statement/v1"
 IN_TOTO = "application/vnd.in-toto+json"
 RELEASE = "https://payoff.dev/release/v1"
 APPROVAL = "https://payoff.dev/approval/v1"
-VERIFIED = "https://payoff.dev/verified/v1"
 PROVENANCE = "https://slsa.dev/provenance/v1"
 SBOM = "application/vnd.cyclonedx+json"
 
@@ -64,16 +63,6 @@ class Approval(msgspec.Struct, frozen=True, kw_only=True):
     stage: str = ""
     created: str = ""
     says: str = ""
-
-
-class Verified(msgspec.Struct, frozen=True, kw_only=True):
-    """The predicate of a statement that a release (by its statement's SHA-256) ran in a deployment, with its image's digest, and answered."""
-
-    release: str
-    number: int
-    project: str
-    deployment: str
-    created: str = ""
 
 
 class Signature(msgspec.Struct, frozen=True, kw_only=True):
