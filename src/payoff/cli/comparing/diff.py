@@ -30,4 +30,4 @@ def main(argv: list[str]) -> int:
         screen.document(document.encode(answer))
     else:
         screen.result(comment.comment(answer) if options.markdown else words.text(answer))
-    return 1 if options.refuse_loss and comment.loses(answer) else 0
+    return 1 if options.refuse_loss and answer.loses else 0

@@ -88,3 +88,11 @@ class Diff(msgspec.Struct, frozen=True, kw_only=True):
     gain_before: Gain | None = None
     gain_after: Gain | None = None
     refused: tuple[Verdict, ...] = ()
+
+    @property
+    def loses(self) -> bool:
+        """Whether B brings less beyond doubt: the whole interval of the change is below zero; without one, B's own interval lies below A's."""
+        if self.change is not None:
+            return self.change.high < 0
+        before, after = self.gain_before, self.gain_after
+        return before is not None and after is not None and after.high < before.low

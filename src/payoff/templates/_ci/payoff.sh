@@ -3,7 +3,8 @@
 #
 #   bash ci/payoff.sh [BASE]     BASE: the commit that the change is held against (none: only check and run)
 #
-# Writes payoff-comment.md. Exit code 0: it may be merged; 1: it loses money beyond doubt, a gate or a label refuses it; 2 and 4: it could not be said.
+# Writes payoff-comment.md. Exit code 0: it may be merged; 1: it loses money beyond doubt, or a gate refuses it;
+# 2 and 4: `payoff check` refuses it (a label, a contract, a key), or it does not run.
 set -euo pipefail
 
 base=${1:-}

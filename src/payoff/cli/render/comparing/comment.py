@@ -30,7 +30,7 @@ def comment(answer: Diff) -> str:
 
 def _title(answer: Diff) -> str:
     change = answer.change
-    mark = "✗" if answer.refused or loses(answer) else "✓"
+    mark = "✗" if answer.refused or answer.loses else "✓"
     if change is None:
         return f"{mark} Payoff: the change in money cannot be said"
     if not change.differ:
@@ -41,14 +41,6 @@ def _title(answer: Diff) -> str:
         if change.low > 0 or change.high < 0
         else f"{mark} Payoff: no more than chance ({said})"
     )
-
-
-def loses(answer: Diff) -> bool:
-    """Whether B brings less beyond doubt: the whole interval of the change is below zero; without one, B's own interval lies below A's."""
-    if answer.change is not None:
-        return answer.change.high < 0
-    before, after = answer.gain_before, answer.gain_after
-    return before is not None and after is not None and after.high < before.low
 
 
 def _table(answer: Diff) -> str:
