@@ -52,6 +52,8 @@ INNER = {
     "payoff.records.answers.environments": "what payoff environments answers",
     "payoff.records.hybrids.attribution": "what payoff why is made of",
     "payoff.records.release.release": "what payoff release signs",
+    "payoff.records.release.settings": "what payoff release reads in payoff.toml",
+    "payoff.records.answers.releasing": "what payoff release answers",
     "payoff.records.wire": "how records are written",
 }
 # Python asks for these names, or tests say in theirs what they are about.

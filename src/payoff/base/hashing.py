@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import json
@@ -71,6 +72,13 @@ def keyed(key: bytes, data: bytes) -> str:
     64
     """
     return hashlib.blake2b(data, key=key, digest_size=32).hexdigest()
+
+
+def as_record(path: str | os.PathLike[str], algorithm: str = "sha256") -> str:
+    """The digest of a file as the list of an installed package has it (RECORD: URL-safe base64 without padding)."""
+    with open(path, "rb") as stream:
+        made = hashlib.file_digest(stream, algorithm).digest()
+    return base64.urlsafe_b64encode(made).rstrip(b"=").decode()
 
 
 def same(one: str, other: str) -> bool:

@@ -27,6 +27,7 @@ VERBS = {
     "why": "which of all that differs between two runs made the difference, executed and measured",
     "environments": "the environments that uv locks: what is installed, whether it is what the locks say, what may go",
     "sandbox": "Python, Jupyter or any command in a locked environment, with the project's tables, nothing written outside",
+    "release": "a run that passed as a signed image: code, locked environment, model, and the record of what they are",
     "worth": "what a model could be worth before there is one, or what a run's worth hangs on",
 }
 
@@ -39,6 +40,7 @@ _FOLDERS = {
     "serve": "serving",
     "score": "serving",
     "sandbox": "environments",
+    "release": "releasing",
 }
 
 _HELP = """\

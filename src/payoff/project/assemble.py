@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from payoff.base.ids import project_id
-from payoff.project import charter, charter_keys, config, lock, places
+from payoff.project import charter, charter_keys, config, places
 from payoff.project.aloud import wording
+from payoff.project.locking import lock
 from payoff.project.pipeline import sinks, steps
 from payoff.project.pipeline.graph import Graph
 from payoff.records.charter import Charter
@@ -89,6 +90,7 @@ def project(reading: Reading) -> Project | None:
         readers=settings.readers,
         lineage=settings.lineage,
         lineage_zone=settings.lineage_zone,
+        release=settings.release,
     )
 
 

@@ -11,9 +11,11 @@ import msgspec
 
 from payoff.project import places, spec, toml
 from payoff.project.pipeline import joins, sinks
+from payoff.project.releasing import sections
 from payoff.project.spec import Key, Section
 from payoff.records.label import CLASSIFICATIONS, HERE, Classification, LabelSpec, Zone
 from payoff.records.project import Audience, GatewaySpec, ServingSpec, SinkSpec, SourceSpec, Step, Tracking
+from payoff.records.release.settings import ReleaseSpec
 
 if TYPE_CHECKING:
     from payoff.project.files import Reading
@@ -111,6 +113,7 @@ SPEC = Section(
         "serving": places.SERVING_SPEC,
         places.OFFERS: places.OFFERS_SPEC,
         "readers": places.READERS_SPEC,
+        **sections.SPECS,
         "environments": Section({}, "uv locks to run steps in", other=_ENVIRONMENT),
         "tracking": Section(
             {
@@ -198,6 +201,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     joins: tuple[Step, ...] = ()
     sinks: tuple[SinkSpec, ...] = ()
     lineage: dict[str, Any] = {}
+    release: ReleaseSpec | None = None
     lineage_zone: str | None = None
 
 
@@ -231,6 +235,7 @@ def read(reading: Reading) -> Config | None:
         sinks=tuple(sinks.read(document, plain)),
         lineage={key: each for key, each in plain(table.get("lineage", {})).items() if key != "zone"},
         lineage_zone=table.get("lineage", {}).get("zone"),
+        release=sections.read(document, plain),
         **places.read(document, reading),
     )
 

@@ -10,6 +10,7 @@ from payoff.records.charter import Charter
 from payoff.records.contract import Contract
 from payoff.records.joins.as_of import Join
 from payoff.records.label import HERE, Classification, LabelSpec, Zone
+from payoff.records.release.settings import ReleaseSpec
 
 Form = Literal["ibis", "pyarrow", "pandas", "polars", "path", "object"]
 
@@ -214,6 +215,7 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
     files: dict[str, str] = {}
     lineage: dict[str, Any] = {}
     lineage_zone: str | None = None
+    release: ReleaseSpec | None = None
 
     def step(self, name: str) -> Step | None:
         """The step of that name, if there is one."""

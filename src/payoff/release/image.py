@@ -69,6 +69,11 @@ def image(base: Base, layers: Sequence[Layer], start: Start) -> Image:
     return Image(manifest=manifest, config=config, digest=sha256(manifest), layers=tuple(every))
 
 
+def config_blob(made: Image) -> Blob:
+    """The descriptor of an image's configuration."""
+    return Blob(media_type=CONFIG, digest=sha256(made.config), size=len(made.config))
+
+
 def attached(
     subject: Blob, kind: str, content: bytes, media_type: str, annotations: dict[str, str]
 ) -> tuple[bytes, Blob]:

@@ -36,6 +36,8 @@ DEFAULTS = {
     "source": "files",
     "landing": "local",
     "mixer": "locks",
+    "registry": "layout",
+    "signer": "ssh",
 }
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from payoff.project import lock
+from payoff.project.locking import lock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

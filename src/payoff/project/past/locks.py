@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from payoff.base.errors import InvalidInput
-from payoff.project import config, lock
+from payoff.project import config
 from payoff.project.config import EnvironmentSpec
 from payoff.project.files import Reading
+from payoff.project.locking import lock
 
 if TYPE_CHECKING:
     from pathlib import Path

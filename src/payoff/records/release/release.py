@@ -22,7 +22,8 @@ class Release(msgspec.Struct, frozen=True, kw_only=True):
     `number` counts a project's releases from 1; `previous` is the SHA-256 of the statement before it (empty for the first). `image` and
     `base` are digests of manifests; `model` is the model's content (`artifact id`, `sha256` of its file), `data` maps tables to the snapshots that
     the run read, `environments` names to the digests of their locks. `sbom` and `provenance` are the SHA-256 of the documents attached
-    to the image. `gain` is the model's gain a year with its interval, as the run's record has it.
+    to the image. `gain` is the model's gain a year with its interval, as the run's record has it. `judged` is the digest of the charter
+    and the contracts that its verdicts were given by.
     """
 
     number: int
@@ -46,6 +47,7 @@ class Release(msgspec.Struct, frozen=True, kw_only=True):
     provenance: str = ""
     previous: str = ""
     version: str = ""
+    judged: str = ""
 
 
 class Approval(msgspec.Struct, frozen=True, kw_only=True):

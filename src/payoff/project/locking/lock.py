@@ -10,7 +10,7 @@ import msgspec
 
 from payoff.base import hashing, text
 from payoff.project import toml
-from payoff.project.requirements import Match, Metadata, at, normalised
+from payoff.project.locking.requirements import Match, Metadata, at, normalised
 from payoff.records.finding import Place
 from payoff.records.project import Environment
 

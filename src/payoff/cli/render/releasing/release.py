@@ -1,0 +1,37 @@
+"""The screen and the document of `payoff release`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from payoff.base.text import count
+
+if TYPE_CHECKING:
+    from payoff.records.answers.releasing import Made
+
+_MB = 10**6
+
+
+def document(answer: Made) -> str:
+    """The JSON document of an answer: its fields, under the names that they have."""
+    said: dict[str, Any] = msgspec.to_builtins(answer)
+    return msgspec.json.format(msgspec.json.encode(said), indent=2).decode()
+
+
+def made(answer: Made) -> str:
+    """The release, then what is in its image."""
+    said = answer.release
+    if answer.dry_run:
+        head = f"release {said.number} would be {said.image}"
+    elif answer.already:
+        head = f"release {said.number} is {said.image}, as before"
+    else:
+        head = f"release {said.number}  {said.image}"
+    lines = [head, f"  run    {said.run}, commit {said.commit[:12]}", f"  model  {said.model['sha256']}"]
+    lines += [f"  {each.blob.size / _MB:>8,.1f} MB  {each.says or 'the base image'}" for each in answer.layers]
+    lines.append(f"  {count(answer.packages, 'package')}, {count(len(said.verdicts), 'verdict')} passed")
+    if not answer.dry_run:
+        lines.append(f"  {answer.sent / _MB:,.1f} MB sent in {answer.seconds:.1f} s")
+    return "\n".join(lines)

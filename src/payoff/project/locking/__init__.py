@@ -1,0 +1,1 @@
+"""uv locks: what they pin, and whether they are of what pyproject.toml asks for."""

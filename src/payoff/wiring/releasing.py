@@ -1,0 +1,51 @@
+"""The adapters of releases: registries and keys."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from payoff.base.errors import Where
+from payoff.wiring import entry_points, options
+from payoff.wiring.assemble import DEFAULTS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from payoff.ports.releasing.registry import Registry
+    from payoff.ports.releasing.signer import Signer
+    from payoff.records.project import Project
+    from payoff.records.release.settings import ReleaseSpec
+
+_CONFIG = "payoff.toml"
+
+
+def registry(project: Project, release: ReleaseSpec) -> Registry:
+    """Where images of releases go."""
+    made: Registry = _made(
+        "registries", DEFAULTS["registry"], release.registry, project, title="[release]", line=release.line
+    )
+    return made
+
+
+def base(project: Project, release: ReleaseSpec) -> Registry:
+    """Where the base image is."""
+    made: Registry = _made(
+        "registries", DEFAULTS["registry"], release.base, project, title="[release.base]", line=release.line
+    )
+    return made
+
+
+def signer(project: Project, release: ReleaseSpec) -> Signer:
+    """The keys of the user, and those that the repository's list has."""
+    section = {**release.signing, "signers": release.signers}
+    made: Signer = _made("signers", DEFAULTS["signer"], section, project, title="[signing]", line=release.line)
+    return made
+
+
+def _made(group: str, default: str, section: Mapping[str, Any], project: Project, *, title: str, line: int) -> Any:
+    rest = dict(section)
+    where = Where(_CONFIG, line)
+    module = entry_points.load(f"payoff.{group}", rest.pop("kind", default), where)
+    made = options.build(entry_points.attribute(module, "Options"), rest, title=title, where=where)
+    return entry_points.attribute(module, "connect")(Path(project.root), made)
