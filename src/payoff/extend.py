@@ -19,6 +19,7 @@ from payoff.ports.landing import Expiring, Landing
 from payoff.ports.ledger import Ledger, Readout
 from payoff.ports.observer import Observer, silent
 from payoff.ports.pushdown import Database
+from payoff.ports.releasing.deployer import Deployer, Running, Wanted
 from payoff.ports.releasing.registry import Registry
 from payoff.ports.releasing.signer import Signer
 from payoff.ports.sink import Sink, check_mode, json_rows, refuse_unjson, taken, unfit
@@ -95,6 +96,7 @@ __all__ = [
     "Database",
     "Dataset",
     "Decision",
+    "Deployer",
     "Dialect",
     "Emission",
     "Emitter",
@@ -157,6 +159,7 @@ __all__ = [
     "Relation",
     "Remembered",
     "RunRecord",
+    "Running",
     "SegmentSpec",
     "Signed",
     "Signer",
@@ -185,6 +188,7 @@ __all__ = [
     "UserError",
     "Valuation",
     "Verdict",
+    "Wanted",
     "Where",
     "Written",
     "Zone",

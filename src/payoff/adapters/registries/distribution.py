@@ -67,6 +67,7 @@ class Distribution:
 
     def __init__(self, host: str, name: str, timeout: float) -> None:
         self._host = host
+        self.address = f"docker://{host}/{name}"
         self._name = name
         self._url = f"{'http' if _here(host) else 'https'}://{host}/v2/{name}/"
         self._pool: Any = urllib3.PoolManager(timeout=urllib3.Timeout(connect=10, read=timeout), retries=False)

@@ -15,7 +15,11 @@ class Registry(Protocol):
 
     What is answered was checked against its digest; what is written is there whole or not at all. All methods raise `UserError` when the
     registry says that we may not, and `OutsideError` when it cannot be reached or fails.
+
+    `address` is what others find it by: `docker://host/name`, or `oci:FOLDER` (absolute), as skopeo and podman write them, without digest or tag.
     """
+
+    address: str
 
     def has(self, blob: Blob) -> bool:
         """Whether the blob is there already."""

@@ -84,6 +84,11 @@ class RegistrySuite:
         assert registry.has(blob(content))
         assert b"".join(registry.read(blob(content))) == content
 
+    def test_others_find_it_by_its_address(self, registry: Registry) -> None:
+        """As skopeo and podman write it, without a tag."""
+        kind, _, place = registry.address.partition(":")
+        assert (kind, place[:1]) in {("docker", "/"), ("oci", "/")}
+
     def test_an_empty_blob(self, registry: Registry) -> None:
         """A blob of no bytes is a blob."""
         registry.write(blob(b""), [])

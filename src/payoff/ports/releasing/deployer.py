@@ -1,0 +1,59 @@
+"""What runs a release: a process, a container, a cluster."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+
+if TYPE_CHECKING:
+    from payoff.ports.releasing.registry import Registry
+
+
+class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+    """What shall run. `name` is the deployment's (a canary's ends in `-canary`), `image` the digest of the image's manifest, `release` the number of
+    the release. `variables` are set for the server and are no secrets; a token is an option of the deployer's own. `port` is the one that the server
+    listens to inside.
+    """
+
+    name: str
+    image: str
+    release: int
+    project: str
+    port: int = 8080
+    variables: dict[str, str] = {}
+
+
+class Running(msgspec.Struct, frozen=True, kw_only=True):
+    """What runs: `image` is the digest of what was really started, as the world says it and not as it was asked for; `address` answers HTTP
+    (`http://host:port`); `ready` when its model said so. `why` says what keeps it from being ready.
+    """
+
+    image: str
+    address: str
+    ready: bool
+    release: int = 0
+    why: str = ""
+
+
+class Deployer(Protocol):
+    """Deployments by their names. Not thread-safe: one caller. What it runs outlives the program that started it."""
+
+    def state(self, name: str) -> Running | None:
+        """What runs under a name now; None when nothing does."""
+        ...
+
+    def apply(self, wanted: Wanted, images: Registry) -> Running:
+        """Run an image by its digest, taken from a registry, in the place of what runs under that name; answers when it is ready. Nothing is done where
+        that very image runs already and is as it should be. What ran before is let finish what it had taken. Raises `OutsideError` when the new
+        one does not get ready, and leaves running what ran before.
+        """
+        ...
+
+    def shown(self, wanted: Wanted, images: Registry) -> str:
+        """What `apply` would do, as the user of the place would write it (a command line, a manifest). Nothing is done."""
+        ...
+
+    def stop(self, name: str) -> None:
+        """Run nothing under a name any more; idempotent."""
+        ...
