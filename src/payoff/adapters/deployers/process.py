@@ -34,6 +34,7 @@ else:
     urllib3 = lazy.Module("urllib3")
 
 CAPABILITIES: dict[str, Any] = {"remote": False}
+_BASE = {"PATH", "HOME", "PYTHONHOME", "LD_LIBRARY_PATH"}  # where things are in the base, which is not here
 _OURS = ("opt", "srv")  # folders of an image that a release fills
 _WORDS = 2000  # bytes of a process's own words, when it does not get ready
 
@@ -187,7 +188,8 @@ class Process:
                 expected="the interpreter that the image names, or python in the deployment's section",
                 remedy=f"install {words[0]}, or use a deployment of kind container, which brings its own",
             )
-        variables = {key: moved(value) for key, _, value in (each.partition("=") for each in config.get("Env") or ())}
+        said = [each.partition("=") for each in config.get("Env") or ()]
+        variables = {key: moved(value) for key, _, value in said if key not in _BASE}
         variables |= {
             **wanted.variables,
             "PAYOFF_HOST": "127.0.0.1",

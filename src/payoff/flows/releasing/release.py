@@ -18,6 +18,7 @@ from payoff.flows import watching
 from payoff.flows.releasing import book as books
 from payoff.flows.releasing import packing
 from payoff.flows.releasing.judged import judged
+from payoff.flows.releasing.judging import refuse_unfounded
 from payoff.flows.show import find
 from payoff.project.past import folder as past
 from payoff.project.releasing import commits
@@ -49,6 +50,7 @@ def release(request: ReleaseRequest) -> Made:
     try:
         past.write(book.root, record.git, scratch, record.run)
         project = projects.load(scratch, record.git)
+        refuse_unfounded(record, project)
         registry = releasing.registry(book.project, book.settings)
         parts = _Parts(book, record, project, scratch)
         made = parts.image()
