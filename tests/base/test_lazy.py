@@ -1,4 +1,4 @@
-"""Packages that some modules do not find."""
+"""Packages that are imported later, or that some modules do not find."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import subprocess
 import sys
 
 import pytest
+
+from payoff.base import lazy
 
 ASKED = """
 import importlib.util, sys
@@ -24,3 +26,15 @@ def test_pyarrow_finds_no_pandas_where_there_is_none_of_its_columns(before: str,
     code = f"__name__ = 'payoff.somewhere'\n{ASKED.format(before=before)}".replace("import pandas\n", "__name__ = '__main__'\nimport pandas\n")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stdout.splitlines() == [f"{imported} True", "(2, 1) 2"], done.stderr
+
+
+def test_what_is_missing_is_found_while_another_thread_imports(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name that adds a module when it is looked at stands for the other thread, which may be let in at any look."""
+
+    class Name(str):
+        def startswith(self, *words: object) -> bool:
+            sys.modules[f"payoff_test_{len(sys.modules)}"] = sys
+            return False
+
+    monkeypatch.setattr(sys, "modules", {Name("payoff_test"): sys, **sys.modules})
+    assert lazy.missing(lazy) is None
