@@ -447,7 +447,11 @@ class Released(Light):
     def end(self) -> None:
         """End what was deployed; by its number and only if it is still the one that was started."""
         from payoff.adapters.deployers import process
+        from payoff.adapters.fronts.proxy import front
 
+        before = front.connect(self.root, front.Options())
+        for file in (self.root / ".payoff/deployments").glob("*.front"):
+            before.stop(file.stem)
         made = process.connect(self.root, process.Options(drain=5.0))
         for file in (self.root / ".payoff/deployments").glob("*.process"):
             made.stop(file.stem)

@@ -38,6 +38,7 @@ DEFAULTS = {
     "mixer": "locks",
     "registry": "layout",
     "signer": "ssh",
+    "front": "proxy",
 }
 
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from payoff.ports.releasing.deployer import Deployer
+    from payoff.ports.releasing.front import Front
     from payoff.ports.releasing.registry import Registry
     from payoff.ports.releasing.signer import Signer
     from payoff.records.project import Project
@@ -49,6 +50,15 @@ def deployer(project: Project, deployment: DeploymentSpec) -> Deployer:
     section = {"kind": deployment.kind, **deployment.options}
     title = f"[deployments.{deployment.name}]"
     made: Deployer = _made("deployers", "", section, project, title=title, line=deployment.line)
+    return made
+
+
+def front(project: Project, deployment: DeploymentSpec) -> Front | None:
+    """What stands before a deployment; None when clients ask the release itself."""
+    if deployment.front is None:
+        return None
+    title = f"[deployments.{deployment.name}.front]"
+    made: Front = _made("fronts", DEFAULTS["front"], deployment.front, project, title=title, line=deployment.line)
     return made
 
 
