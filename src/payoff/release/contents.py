@@ -7,7 +7,8 @@ import re
 import tarfile
 from typing import IO, TYPE_CHECKING, cast
 
-from payoff.records.release.image import Contents, Package
+import msgspec
+
 from payoff.release.foundation import unfit
 
 if TYPE_CHECKING:
@@ -20,6 +21,27 @@ _NAMED = re.compile(r"(python[\d.]*|ld-(linux|musl)[\w.-]*)$")
 _INTERPRETER = re.compile(r"python(\d+\.\d+)$")
 _MOST, _LINKS = 64 << 20, 40
 _GONE, _ALL_GONE = ".wh.", ".wh..wh..opq"
+
+
+class Package(msgspec.Struct, frozen=True, kw_only=True):
+    """A package of the system's own, as its list of them says."""
+
+    name: str
+    version: str
+    architecture: str = ""
+
+
+class Contents(msgspec.Struct, frozen=True, kw_only=True):
+    """What a base image has: the path of its interpreter with links followed, and its version (`3.11`); the kind of Linux (`debian`) and its
+    release (`bookworm`); its libc (`linux`: glibc, `musl`, or empty); the packages that it lists.
+    """
+
+    python: str = ""
+    version: str = ""
+    system: str = ""
+    release: str = ""
+    libc: str = ""
+    packages: tuple[Package, ...] = ()
 
 
 class Tree:

@@ -13,7 +13,7 @@ from payoff.release.image import canonical
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from payoff.records.release.image import Contents, Package
+    from payoff.release.contents import Contents, Package
 
 BUILD = "https://payoff.dev/build/image/v1"
 _OURS = uuid.UUID("6c8c7a6e-1f0c-5b52-9c3c-6f0a8f1f9a41")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import os
 import re
@@ -23,8 +24,7 @@ _UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**
 def main(argv: list[str]) -> int:
     """Serve until it is told to stop."""
     parser = Parser("serve", VERBS["serve"])
-    # Of a container: its variables stand where nothing is typed.
-    environ = os.environ if any(each.startswith("--released") for each in argv) else {}
+    environ = os.environ if any(each.startswith("--released") for each in argv) else {}  # a container's say where
     parser.add_argument(
         "run", metavar="RUN", nargs="?", default="latest", help="a run's id or its beginning (default: the latest run)"
     )
@@ -62,19 +62,6 @@ def main(argv: list[str]) -> int:
         workers=options.workers,
     )
 
-    def ready(at: Addresses, served: Served) -> None:
-        if options.json:
-            told = {"address": at.web, "model": served.name, "version": served.version}
-            screen.document(json.dumps({**told, **({"grpc": at.grpc} if at.grpc else {})}, ensure_ascii=False))
-            return
-        screen.out(f"serving {served.name}, run {served.run}; Ctrl-C stops it")
-        screen.out(f"  {at.web}/v2/models/{quote(served.name)}/infer   predictions (Open Inference Protocol)")
-        if at.grpc:
-            screen.out(f"  {at.grpc}   the same by gRPC")
-        screen.out(f"  {at.web}/invocations   predictions (as MLflow's servers)")
-        if not served.silent:
-            screen.out(f"  {at.web}/decide   actions with what they should bring, in {served.charter.currency}")
-
     request = Request(
         run=options.run,
         project=options.project,
@@ -86,8 +73,22 @@ def main(argv: list[str]) -> int:
         anyway=options.anyway,
         released=options.released or "",
     )
-    serve(request, ready, screen.err)
+    serve(request, functools.partial(_ready, options.json), screen.err)
     return 0
+
+
+def _ready(document: bool, at: Addresses, served: Served) -> None:
+    if document:
+        told = {"address": at.web, "model": served.name, "version": served.version}
+        screen.document(json.dumps({**told, **({"grpc": at.grpc} if at.grpc else {})}, ensure_ascii=False))
+        return
+    screen.out(f"serving {served.name}, run {served.run}; Ctrl-C stops it")
+    screen.out(f"  {at.web}/v2/models/{quote(served.name)}/infer   predictions (Open Inference Protocol)")
+    if at.grpc:
+        screen.out(f"  {at.grpc}   the same by gRPC")
+    screen.out(f"  {at.web}/invocations   predictions (as MLflow's servers)")
+    if not served.silent:
+        screen.out(f"  {at.web}/decide   actions with what they should bring, in {served.charter.currency}")
 
 
 def _port(text: str) -> int:

@@ -42,6 +42,7 @@ def release(request: ReleaseRequest) -> Made:
     scratch = book.root / ".payoff" / "releasing" / f"{record.run}-{now().replace(':', '')}"
     try:
         past.write(book.root, record.git, scratch, record.run)
+        past.remember(book.root, scratch)
         project = projects.load(scratch, record.git)
         registry = releasing.registry(book.project, book.settings)
         base = releasing.base(book.project, book.settings)

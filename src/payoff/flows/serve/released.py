@@ -16,7 +16,7 @@ import msgspec
 
 from payoff.base.errors import Refused, UserError
 from payoff.base.hashing import sha256_of
-from payoff.data import sealed as tables
+from payoff.data.sealed import tables
 from payoff.flows.serve.offered import Offer
 from payoff.ports.kit import Kit
 from payoff.records.project import Environment, ServingSpec

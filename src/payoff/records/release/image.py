@@ -69,24 +69,3 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
     source: str = ""
     data: bytes = b""
     target: str = ""
-
-
-class Package(msgspec.Struct, frozen=True, kw_only=True):
-    """A package of the system's own, as its list of them says."""
-
-    name: str
-    version: str
-    architecture: str = ""
-
-
-class Contents(msgspec.Struct, frozen=True, kw_only=True):
-    """What a base image has: the path of its interpreter with links followed, and its version (`3.11`); the kind of Linux (`debian`) and its
-    release (`bookworm`); its libc (`linux`: glibc, `musl`, or empty); the packages that it lists.
-    """
-
-    python: str = ""
-    version: str = ""
-    system: str = ""
-    release: str = ""
-    libc: str = ""
-    packages: tuple[Package, ...] = ()

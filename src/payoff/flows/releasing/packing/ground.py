@@ -10,7 +10,7 @@ import msgspec
 from payoff.base import hashing
 from payoff.base.files import write_atomically
 from payoff.flows.releasing.packing.installed import Interpreter
-from payoff.records.release.image import Base, Contents
+from payoff.records.release.image import Base
 from payoff.release import contents, foundation
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class Ground(NamedTuple):
     """The image that ours stands on."""
 
     base: Base
-    contents: Contents
+    contents: contents.Contents
 
     @property
     def interpreter(self) -> Interpreter:
@@ -49,7 +49,7 @@ def ground(settings: ReleaseSpec, registry: Registry, folder: Path) -> Ground:
         raise foundation.unfit(f"it is for {base.os}/{base.architecture}, and the environment for linux/{here}")
     known = folder / f"{hashing.of_json([digest, settings.python])}.json"
     try:
-        has = msgspec.json.decode(known.read_bytes(), type=Contents)
+        has = msgspec.json.decode(known.read_bytes(), type=contents.Contents)
     except (FileNotFoundError, msgspec.DecodeError):
         layers = (registry.read(each.blob) for each in base.layers)
         has = contents.contents(layers, base.environment, settings.python)
