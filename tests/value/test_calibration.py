@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from scipy import optimize, special
 
 from payoff.value import calibration
+from payoff.value.correction import corrected
 
 
 def drawn(rows: int, kinds: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -40,7 +41,7 @@ def test_what_bent_the_chances_is_found_and_undone(kinds: int) -> None:
     assert found.corrected_log_loss < found.log_loss
     assert list(found.weights.values()) == pytest.approx([0.5] * kinds, abs=0.15)
     new_chance, new_outcomes = drawn(40_000, kinds, 2)
-    put_right = np.stack(list(calibration.corrected(found, named(bent(new_chance, 2.0, prior))).values()), axis=1)
+    put_right = np.stack(list(corrected(found, named(bent(new_chance, 2.0, prior))).values()), axis=1)
     assert put_right.sum(axis=1) == pytest.approx(1)
     assert np.abs(put_right - new_chance).mean() < 0.01
     assert np.abs(bent(new_chance, 2.0, prior) - new_chance).mean() > 0.05
@@ -86,7 +87,7 @@ def test_whatever_is_predicted_probabilities_come_out(
     if zeros:
         given_ = np.eye(kinds)[given_.argmax(axis=1)]
     found = calibration.examine(named(given_), outcomes)
-    answer = np.stack(list(calibration.corrected(found, named(given_)).values()), axis=1)
+    answer = np.stack(list(corrected(found, named(given_)).values()), axis=1)
     assert np.isfinite(answer).all()
     assert (answer >= 0).all()
     assert answer.sum(axis=1) == pytest.approx(1)

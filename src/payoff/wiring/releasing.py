@@ -10,7 +10,7 @@ from payoff.wiring import entry_points, options
 from payoff.wiring.assemble import DEFAULTS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from payoff.ports.releasing.deployer import Deployer
     from payoff.ports.releasing.front import Front
@@ -60,6 +60,12 @@ def front(project: Project, deployment: DeploymentSpec) -> Front | None:
     title = f"[deployments.{deployment.name}.front]"
     made: Front = _made("fronts", DEFAULTS["front"], deployment.front, project, title=title, line=deployment.line)
     return made
+
+
+def compile_modules(listed: Sequence[tuple[str, str, str]], python: Path) -> None:
+    """Compile modules (source, path that they will have, file to write) with the interpreter of an environment on this machine."""
+    module = entry_points.load("payoff.executors", DEFAULTS["executor"])
+    entry_points.attribute(module, "compile_modules")(listed, python)
 
 
 def _made(group: str, default: str, section: Mapping[str, Any], project: Project, *, title: str, line: int) -> Any:
