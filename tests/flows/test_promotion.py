@@ -235,19 +235,31 @@ def test_a_canary_that_pays_as_well_gets_all(released: Any) -> None:
     assert released.answer("rollback", "dev")["release"]["number"] == 1
 
 
-def test_a_canary_that_loses_money_goes_back(released: Any) -> None:
-    """A model that offers nothing to nobody: the slope is so that it sees no churn."""
-    run = released.answer("run", "-p", "slope=-1.5", code=None)["run"]
-    made = released.answer("release", run, code=None)
-    assert "errors" in made, "its gates refuse it: it could not even be released"
-    runs = with_a_canary(released, 0.0, 2, "--shadow", "1.0")
+def test_a_shadow_that_loses_money_goes_back_unheard(released: Any) -> None:
+    """A model that sees churn where there is none, released by an owner who asks for nothing."""
+    accept = next(line for line in (released.root / "charter.toml").read_text().splitlines() if line.startswith("min_gain_per_year"))
+    released.change("charter.toml", accept, "min_gain_per_year = -900_000_000")
+    released.commit("the owner asks for nothing")
+    for slope in ("0.35", "-1.5"):
+        run = released.answer("run", "-p", f"slope={slope}")["run"]
+        released.answer("release", run)
+    released.append("payoff.toml", CANARY.format(tolerance=0.0))
+    released.commit("a front for dev")
+    released.answer("promote", "3", "dev")
+    released.answer("deploy", "dev")
+    released.answer("promote", "4", "dev", "--shadow", "1.0")
+    runs = released.answer("deploy", "dev")
     for n in range(12):
         assert decide(runs, n)["version"] == runs["release"]["run"], "a shadow is never heard"
-    time.sleep(2.0)
+    time.sleep(2.0)  # what was seen is written every half second, and copies are asked afterwards
     judged = released.answer("deploy", "dev", "--judge")
-    assert judged["seen"]["pairs"]["count"] == 600 if judged["seen"] else True
-    back = released.answer("rollback", "dev")
-    assert (back["release"]["number"], back["canary"]) == (1, None)
+    assert judged["judgement"]["verdict"] == "back", judged["judgement"]
+    assert judged["judgement"]["high"] < 0
+    assert (judged["release"]["number"], judged["canary"], judged["address"]) == (3, None, runs["address"])
+    said = released.git("log", "-1", "--format=%B", "--", "deploy/dev.toml")
+    assert "Take release 4 back from dev" in said
+    assert "it loses money" in said
+    assert "release 4: 12 answers, 0 failed, 600 decisions" in said
 
 
 def test_a_canary_needs_something_to_be_tried_beside(released: Any) -> None:
