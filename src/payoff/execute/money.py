@@ -69,7 +69,7 @@ def _calibration(charter: Charter, step: Step, trial: Trial) -> Calibration:
     """How far the model's probabilities can be trusted, from its second fit's on what was set aside of train."""
     if trial.scores is None:
         return Calibration(reason=trial.reason)
-    from payoff.value import calibration  # brings scipy
+    from payoff.value import calibration
 
     try:
         given = predictions.probabilities(charter, step, trial.scores, trial.classes, rows=trial.outcomes.num_rows)

@@ -39,6 +39,7 @@ DEFAULTS = {
     "mixer": "locks",
     "registry": "layout",
     "signer": "ssh",
+    "front": "proxy",
 }
 
 

@@ -14,6 +14,7 @@ from payoff.base.clock import now
 from payoff.base.errors import UserError
 from payoff.flows import watching
 from payoff.flows.releasing import book as books
+from payoff.flows.releasing.judged import judged
 from payoff.flows.releasing.packing import files, ground, installed, kept
 from payoff.flows.serve import offer as offers
 from payoff.flows.serve import released
@@ -101,7 +102,8 @@ class Parts(NamedTuple):
             provenance=pushed.get("provenance", ""),
             previous=links[-1].digest if links else "",
             version=__version__,
-            judged=books.judged(self.project),
+            judged=judged(self.project),
+            policy=self.book.written,
         )
 
 
