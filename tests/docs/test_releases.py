@@ -19,7 +19,7 @@ console, releases = sys.modules["docs_console"], sys.modules["docs_releases"]
 
 
 def plain(lines: list[str]) -> list[str]:
-    return [re.sub(r"sha256:[0-9a-f…]+", "DIGEST", line) for line in lines]
+    return [re.sub(r"commit [0-9a-f]{12}", "COMMIT", re.sub(r"sha256:[0-9a-f…]+", "DIGEST", line)) for line in lines]
 
 
 def test_the_page_is_what_happens(tmp_path: Path) -> None:
