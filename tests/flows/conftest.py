@@ -127,6 +127,20 @@ def twice(made_twice: Path, tmp_path: Path) -> Light:
     return Light(copy(made_twice, tmp_path / "zwei Läufe"))
 
 
+@pytest.fixture(scope="session")
+def made_released(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """The light project with people, keys, three deployments in a row and two releases of different models."""
+    return once(tmp_path_factory, worker_id, "veröffentlicht", make_released)
+
+
+@pytest.fixture
+def released(made_released: Path, tmp_path: Path) -> Released:
+    """A copy of it; nothing is deployed in it, and nothing that was is left running."""
+    found = Released(copy(made_released, tmp_path / "zur Auslieferung"))
+    yield found
+    found.end()
+
+
 @pytest.fixture
 def lights(made_light: Path, tmp_path: Path) -> Callable[[str], Light]:
     """As many copies as wanted."""
@@ -166,6 +180,64 @@ def make_twice(folder: Path) -> None:
     cost = next(line for line in text.splitlines() if line.startswith("run_per_year"))
     replace(folder / "charter.toml", cost, "run_per_year = 5000")
     Light(folder).more_customers()
+
+
+RELEASING = """
+[release]
+python = "{python}"
+[release.base]
+path = ".payoff/base"
+digest = "{digest}"
+[signing]
+releasers = ["ann@example.org"]
+deployers = ["ann@example.org", "dora@example.org"]
+[approvers]
+owner = ["olga@example.org"]
+engineer = ["ann@example.org", "olga@example.org"]
+[deployments.dev]
+kind = "process"
+python = "{here}"
+drain = 5
+[deployments.test]
+kind = "process"
+python = "{here}"
+drain = 5
+after = "dev"
+[deployments.prod]
+kind = "process"
+python = "{here}"
+drain = 5
+after = "test"
+approvals = ["owner", "engineer"]
+"""
+PEOPLE = ("ann", "olga", "dora", "eve")  # eve's key is on no list
+
+
+def make_released(folder: Path) -> None:
+    from payoff.adapters.registries import layout
+    from payoff.testing.releasing import foundation
+
+    make_light(folder)
+    keys = folder / ".payoff/keys"
+    keys.mkdir(parents=True)
+    for name in PEOPLE:
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", str(keys / name)], check=True)
+    (folder / "deploy").mkdir()
+    known = [f"{name}@example.org {(keys / f'{name}.pub').read_text()}" for name in PEOPLE[:-1]]
+    (folder / "deploy/allowed_signers").write_text("".join(known))
+    _, digest = foundation.put_base(layout.connect(folder, layout.Options(".payoff/base")))
+    with open(folder / "payoff.toml", "a", encoding="utf-8") as stream:
+        stream.write(RELEASING.format(python=foundation.PYTHON, digest=digest, here=sys.executable))
+    git(folder, "add", "--all")
+    git(folder, "commit", "--quiet", "--message", "Who may do what")
+    git(folder, "config", "user.signingkey", ".payoff/keys/ann")
+    for slope in ("0.35", "0.36"):
+        payoff("run", "-p", f"slope={slope}", at=folder)
+        payoff("release", at=folder)
+
+
+def git(folder: Path, *words: str) -> str:
+    return subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, check=True).stdout
 
 
 def replace(path: Path, old: str, new: str) -> None:
@@ -312,3 +384,49 @@ class Light:
         assert answer["per_year"]["model"]["mean"] == pytest.approx(self.first["per_year"]["model"]["mean"])
         self.keeps_secrets()
         return answer
+
+
+class Released(Light):
+    """A project whose releases go from dev to prod."""
+
+    def sign_as(self, name: str) -> None:
+        git(self.root, "config", "user.signingkey", f".payoff/keys/{name}")
+
+    def git(self, *words: str) -> str:
+        return git(self.root, *words)
+
+    def commit(self, says: str = "a change") -> None:
+        git(self.root, "add", "--all", "--force", "deploy", "payoff.toml", "charter.toml", "contracts")
+        git(self.root, "commit", "--quiet", "--all", "--message", says)
+
+    def answer(self, *words: str, code: int = 0) -> dict[str, Any]:
+        answer: dict[str, Any] = json.loads(self.payoff(*words, "--json", code=code))
+        return answer
+
+    def refused(self, *words: str, code: int = 1) -> str:
+        """The code of the error."""
+        answer = self.answer(*words, code=code)
+        return str(answer["errors"][0]["code"])
+
+    def to(self, deployment: str, release: int = 1) -> dict[str, Any]:
+        """All that it takes."""
+        for each in ("dev", "test", "prod")[: ("dev", "test", "prod").index(deployment) + 1]:
+            if each == "prod":
+                self.approve(release)
+            self.answer("promote", str(release), each)
+            answer = self.answer("deploy", each)
+        return answer
+
+    def approve(self, release: int) -> None:
+        self.sign_as("olga")
+        self.answer("approve", str(release), "--as", "owner")
+        self.sign_as("ann")
+        self.answer("approve", str(release), "--as", "engineer")
+
+    def end(self) -> None:
+        """End what was deployed; by its number and only if it is still the one that was started."""
+        from payoff.adapters.deployers import process
+
+        made = process.connect(self.root, process.Options(drain=5.0))
+        for file in (self.root / ".payoff/deployments").glob("*.process"):
+            made.stop(file.stem)

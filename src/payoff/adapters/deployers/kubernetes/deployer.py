@@ -13,7 +13,7 @@ from payoff.adapters.deployers.kubernetes.api import MANAGER, Api
 from payoff.adapters.deployers.kubernetes.judging import judged
 from payoff.base import lazy
 from payoff.base.errors import OutsideError, PayoffError, UserError
-from payoff.ports.releasing.deployer import Running, Wanted
+from payoff.ports.releasing.deployer import Running, Wanted, nowhere
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,7 +58,7 @@ class Kubernetes:
         workload = self._api.get(self._workload, plain)
         return None if workload is None else self._judged(workload)[0]
 
-    def apply(self, wanted: Wanted, images: Registry, switch: Callable[[str], None] = lambda _address: None) -> Running:
+    def apply(self, wanted: Wanted, images: Registry, switch: Callable[[str], None] = nowhere) -> Running:
         """Apply what differs, wait for the roll-out. Kubernetes keeps copies of the old one until those of the new answer; where these do not,
         what was applied before is applied again.
         """

@@ -1,0 +1,182 @@
+"""From a release to production and back: git says what runs where, and only what may run runs."""
+
+from __future__ import annotations
+
+import json
+import urllib.request
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ROW = {"customer_id": 1, "tenure": 10, "calls_to_support": 3, "late_payments": 1, "lifetime_value": 200.0, "name": "geheim1"}
+
+
+def serves(answer: dict[str, Any]) -> bool:
+    with urllib.request.urlopen(f"{answer['address']}/v2/health/ready", timeout=10) as reply:
+        return bool(reply.status == 200)
+
+
+def test_from_dev_to_prod_and_back(released: Any) -> None:
+    first, second = (json.loads((released.root / f"deploy/releases/000{n}.json").read_bytes()) for n in (1, 2))
+    assert first != second
+    images = {}
+    for release in (1, 2):
+        answer = released.to("prod", release)
+        assert (answer["did"], answer["verified"], answer["release"]["number"]) == ("started" if release == 1 else "replaced", True, release)
+        assert serves(answer)
+        images[release] = answer["release"]["image"]
+        for each in ("dev", "test"):
+            runs = released.answer("deploy", each)
+            assert (runs["did"], runs["release"]["image"]) == ("nothing", images[release])
+    assert images[1] != images[2]
+
+    before = released.git("log", "-1", "--format=%H", "--", "deploy/prod.toml").strip()
+    back = released.answer("rollback", "prod")
+    assert (back["did"], back["release"]["image"]) == ("replaced", images[1])
+    assert f"This reverts commit {before}." in released.git("log", "-1", "--format=%B", "--", "deploy/prod.toml")
+    assert released.git("diff", f"{before}^", "HEAD", "--stat", "--", "deploy/prod.toml") == ""
+    assert released.refused("rollback", "prod", code=2) == "PO-A107"
+    released.answer("promote", "2", "prod")
+    assert released.answer("deploy", "prod")["release"]["image"] == images[2]
+    assert released.git("status", "--porcelain") == ""
+    log = [json.loads(line) for line in (released.root / ".payoff/deployments/prod.jsonl").read_text().splitlines()]
+    assert [(each["did"], each["release"]) for each in log] == [("started", 1), ("replaced", 2), ("replaced", 1), ("replaced", 2)]
+
+
+def test_two_rollbacks_go_back_two(released: Any) -> None:
+    for release in (1, 2):
+        released.answer("promote", str(release), "dev")
+        released.answer("deploy", "dev")
+    run = released.answer("run", "-p", "slope=0.37")["run"]
+    assert released.answer("release", run)["release"]["number"] == 3
+    released.answer("promote", "3", "dev")
+    released.answer("deploy", "dev")
+    assert released.answer("rollback", "dev")["release"]["number"] == 2
+    assert released.answer("rollback", "dev")["release"]["number"] == 1
+    assert released.refused("rollback", "dev", code=2) == "PO-A107"
+    released.answer("promote", "3", "dev")
+    assert released.answer("rollback", "dev", "--to", "1", "--commit-only")["release"]["number"] == 1
+    assert "release = 1" in released.git("show", "HEAD:deploy/dev.toml")
+
+
+def test_what_drifts_is_put_back(released: Any) -> None:
+    answer = released.to("dev")
+    released.end()
+    again = released.answer("deploy", "dev")
+    assert (again["did"], again["release"]) == ("put back", answer["release"])
+    assert serves(again)
+
+
+def test_from_the_clone_and_the_registry_alone(released: Any, tmp_path: Path) -> None:
+    """Every database is gone; who runs what, who approved and what was verified is as it was."""
+    runs = released.to("prod")
+    released.end()
+    clone = tmp_path / "Klon"
+    released.git("clone", "--quiet", str(released.root), str(clone))
+    (clone / ".payoff").mkdir()
+    for kept in ("images", "keys"):
+        (released.root / ".payoff" / kept).rename(clone / ".payoff" / kept)
+    other = type(released)(clone)
+    try:
+        for name, value in (("user.name", "Ann"), ("user.email", "ann@example.org"), ("user.signingkey", ".payoff/keys/ann")):
+            other.git("config", name, value)
+        answer = other.answer("deploy", "prod")
+        assert (answer["release"], answer["verified"]) == (runs["release"], True)
+        assert serves(answer)
+        assert other.git("log", "--oneline") == released.git("log", "--oneline"), "nothing had to be said again"
+        other.answer("promote", "2", "dev")
+        assert other.answer("approve", "1", "--as", "engineer")["already"] is True
+    finally:
+        other.end()
+
+
+def test_what_is_asked_for_first(released: Any) -> None:
+    """Each step names what is missing, and nothing is committed meanwhile."""
+    head = released.git("rev-parse", "HEAD")
+    assert released.refused("deploy", "dev", code=2) == "PO-A103"
+    assert released.refused("promote", "1", "test") == "PO-A100"
+    assert released.refused("promote", "9", "dev", code=2) == "PO-A087"
+    assert released.refused("promote", "1", "stage", code=2) == "PO-A086"
+    assert released.refused("approve", "1", "--as", "boss", code=2) == "PO-A105"
+    assert released.refused("approve", "1", "--as", "owner") == "PO-A106"  # ann is none
+    assert released.git("rev-parse", "HEAD") == head
+    released.to("test")
+    assert released.refused("promote", "1", "prod") == "PO-A101"
+    waiting = released.answer("approve", "1", "--as", "engineer")  # ann
+    assert waiting["missing"] == {"prod": ["owner"]}
+    released.sign_as("olga")
+    released.answer("approve", "1", "--as", "owner", "--for", "test")  # not for prod
+    assert released.refused("promote", "1", "prod") == "PO-A101"
+    released.answer("approve", "1", "--as", "owner", "-m", "worth it")
+    assert released.answer("promote", "1", "prod")["release"]["number"] == 1
+
+
+def test_one_person_is_not_two(released: Any) -> None:
+    released.to("test")
+    released.sign_as("olga")
+    for role in ("owner", "engineer"):
+        released.answer("approve", "1", "--as", role)
+    assert released.refused("promote", "1", "prod") == "PO-A101"
+
+
+def test_gates_hold_now(released: Any) -> None:
+    """The charter asks for more than when the run was judged; what ran there before may go on."""
+    released.to("dev")
+    released.answer("promote", "2", "dev")
+    released.answer("deploy", "dev")
+    accept = next(line for line in (released.root / "charter.toml").read_text().splitlines() if line.startswith("min_gain_per_year"))
+    released.change("charter.toml", accept, "min_gain_per_year = 1234")
+    assert released.refused("promote", "1", "test") == "PO-A081", "not committed"
+    released.commit("the owner asks for more")
+    assert released.refused("promote", "1", "test") == "PO-A102"
+    assert released.answer("deploy", "dev")["did"] == "nothing"
+    assert released.answer("rollback", "dev")["release"]["number"] == 1
+    released.change("charter.toml", "min_gain_per_year = 1234", accept + "  # as before")
+    released.commit("the owner asks for what he asked for")
+    released.answer("promote", "1", "test")
+
+
+def test_a_promotion_as_a_pull_request(released: Any) -> None:
+    before = released.git("rev-parse", "HEAD")
+    answer = released.answer("promote", "1", "dev", "--branch", "promote-1")
+    assert released.git("rev-parse", "HEAD") == before
+    assert not (released.root / "deploy/dev.toml").exists()
+    assert answer["branch"] == "promote-1"
+    assert released.refused("promote", "1", "dev", "--branch", "promote-1") == "PO-A082"
+    released.git("merge", "--quiet", "--no-ff", "--no-edit", "promote-1")
+    assert released.answer("deploy", "dev")["release"]["number"] == 1
+
+
+def test_who_has_no_key_may_deploy_and_does_not_verify(released: Any) -> None:
+    released.answer("promote", "1", "dev")
+    released.sign_as("eve")
+    answer = released.answer("deploy", "dev")
+    assert serves(answer)
+    assert (answer["verified"], "the key that signs is of none of" in answer["unsigned"]) == (False, True)
+    assert released.refused("promote", "1", "test") == "PO-A100"
+    released.sign_as("dora")
+    assert released.answer("deploy", "dev")["verified"] is True
+    released.answer("promote", "1", "test")
+
+
+def test_a_release_that_does_not_start_leaves_the_one_before(released: Any) -> None:
+    before = released.to("dev")
+    (file,) = (released.root / "deploy/releases").glob("0002.json")
+    assert file
+    released.answer("promote", "2", "dev")
+    released.change("payoff.toml", "drain = 5\n[deployments.test]", 'drain = 5\nwait = 0.01\n[deployments.test]')
+    released.commit("no patience")
+    assert released.refused("deploy", "dev", code=4) == "PO-A111"
+    assert serves(before)
+
+
+@pytest.mark.parametrize("words", [("release", "--dry-run"), ("deploy", "dev", "--dry-run")])
+def test_dry_runs_do_nothing(released: Any, words: tuple[str, ...]) -> None:
+    released.answer("promote", "1", "dev")
+    head = released.git("rev-parse", "HEAD")
+    released.answer(*words)
+    assert released.git("rev-parse", "HEAD") == head
+    assert not (released.root / ".payoff/deployments").exists()
