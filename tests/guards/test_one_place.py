@@ -63,6 +63,8 @@ EXCEPTIONS = {
     ("printing", "adapters/trackers/mlflow/failures.py"): "tracking is a process of its own; tracebacks go to its log",
     ("unpickling", "adapters/trackers/mlflow/loader.py"): "runs in the process of an MLflow client that asked for the model",
     ("ending the process", "adapters/trackers/mlflow/process.py"): "a process of its own",
+    ("reading project files", "adapters/deployers/kubernetes/access.py"): "a kubeconfig is YAML",
+    ("reading project files", "adapters/deployers/kubernetes/deployer.py"): "manifests are written as YAML",
     ("reading project files", "flows/opening.py"): "finds the ledger of a project that does not load",
     ("reading project files", "adapters/trackers/mlflow/model.py"): "writes MLflow's own MLmodel file",
 }  # fmt: skip
