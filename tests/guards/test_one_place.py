@@ -230,6 +230,10 @@ NAMED = {
     ("project/places.py", "gateway"): "the section of what the verb serves",
     ("gateway/reading.py", "gateway"): "how the audit says that something was read through one",
     ("release/documents.py", "container"): "CycloneDX's word for an image",
+    ("wiring/assemble.py", "kubernetes"): "what writes manifests for clusters",
+    ("records/answers/exporting.py", "mlflow"): "the format",
+    ("flows/exporting/export.py", "mlflow"): "the format",
+    ("cli/render/releasing/exported.py", "mlflow"): "the format",
     ("base/text.py", "duckdb"): "the dialect of SQL, which has the engine's name",
 }
 

@@ -52,6 +52,16 @@ def deployer(project: Project, deployment: DeploymentSpec) -> Deployer:
     return made
 
 
+def model_service(project: Project, deployment: DeploymentSpec | None) -> Deployer:
+    """What writes the manifests of a model server for clusters that have a controller for those; a deployment's section says how, where it is of that kind."""
+    kind = DEFAULTS["cluster"]
+    given = deployment.options if deployment is not None and deployment.kind == kind else {}
+    title = f"[deployments.{deployment.name}]" if deployment is not None else "payoff export"
+    line = deployment.line if deployment is not None else 0
+    made: Deployer = _made("deployers", kind, {**given, "kserve": True}, project, title=title, line=line)
+    return made
+
+
 def _made(group: str, default: str, section: Mapping[str, Any], project: Project, *, title: str, line: int) -> Any:
     rest = dict(section)
     where = Where(_CONFIG, line)

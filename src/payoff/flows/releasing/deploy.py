@@ -35,13 +35,13 @@ def deploy(request: DeployRequest) -> Deployed:
     link = book.wanted(request.deployment)
     deployer = releasing.deployer(book.project, spec)
     registry = releasing.registry(book.project, book.settings)
-    wanted = _wanted(book, link, request.deployment)
+    asked = wanted(book, link, request.deployment)
     if request.dry_run:
         return Deployed(
-            deployment=request.deployment, release=link.release, did="nothing", shown=deployer.shown(wanted, registry)
+            deployment=request.deployment, release=link.release, did="nothing", shown=deployer.shown(asked, registry)
         )
-    before = deployer.state(wanted.name)
-    running = deployer.apply(wanted, registry)
+    before = deployer.state(asked.name)
+    running = deployer.apply(asked, registry)
     _refuse_other(running, link, request.deployment)
     did = _did(before, running, log.last(book.root, request.deployment) == link.digest)
     if did != "nothing":
@@ -84,10 +84,11 @@ def follow(request: DeployRequest, tell: Callable[[Deployed | PayoffError], None
         time.sleep(request.every)
 
 
-def _wanted(book: Book, link: Link, deployment: str) -> Wanted:
+def wanted(book: Book, link: Link, deployment: str) -> Wanted:
+    """What a deployer is asked to run of a release. A deployment without a name is the project's only one."""
     said = link.release
     return Wanted(
-        name=f"{book.project.id}-{deployment}",
+        name=f"{book.project.id}-{deployment}" if deployment else book.project.id,
         image=said.image,
         release=said.number,
         project=said.name,
