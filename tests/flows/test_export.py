@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import uv
 import yaml
 
 IMAGE = "registry.example.org/payoff@sha256:" + "5a" * 32
@@ -157,3 +158,43 @@ def test_kfp(light: Any, tmp_path: Path) -> None:
     assert document["status"] == "passed"
     assert (out / "b/run").read_text() == document["run"]
     assert float((out / "c/gain").read_text()) == pytest.approx(light.first["per_year"]["gain"]["low"])
+
+
+READS = """
+import json, sys
+from google.protobuf import json_format
+from kfp import compiler, components, dsl
+from kfp.pipeline_spec import pipeline_spec_pb2
+component = components.load_component_from_file(sys.argv[1])
+text = open(sys.argv[1]).read()
+assert sorted(component.component_spec.inputs) == ["commit", "repository"], component.component_spec.inputs
+
+@dsl.pipeline(name="outer")
+def outer():
+    component().set_caching_options(False)
+
+compiler.Compiler().compile(outer, sys.argv[2])
+
+def read(text):
+    json_format.Parse(text, pipeline_spec_pb2.PipelineSpec())
+    json_format.ParseDict(json.loads(text)["deploymentSpec"], pipeline_spec_pb2.PipelineDeploymentConfig())
+
+read(text)
+for right, wrong in (('"executorLabel"', '"executerLabel"'), ('"image":', '"imagee":'), ('"NUMBER_DOUBLE"', '"MONEY"'), ('"tasks"', '"task"')):
+    assert right in text
+    try:
+        read(text.replace(right, wrong))
+    except json_format.ParseError:
+        continue
+    sys.exit(f"{wrong} was not seen")
+"""
+
+
+@pytest.mark.frameworks
+def test_kubeflow_reads_the_pipeline(light: Any, tmp_path: Path) -> None:
+    """Its own SDK loads it, puts it into another pipeline and compiles that; and would see a misspelt field."""
+    made = answer_of(light, "export", "kfp", "--image", IMAGE, "--repository", "https://example.org/churn.git", "-o", str(tmp_path / "churn.yaml"))
+    words = [uv.find_uv_bin(), "run", "--quiet", "--no-project", "--python", sys.executable, "--with", "kfp>=2.14,<3", "python", "-W", "ignore", "-c", READS]
+    done = subprocess.run([*words, made["path"], str(tmp_path / "outer.yaml")], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert IMAGE in (tmp_path / "outer.yaml").read_text()
