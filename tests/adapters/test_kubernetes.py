@@ -178,18 +178,18 @@ def test_a_cluster_without_kserve(cluster: Any, at: Any) -> None:
     cluster.known.discard("inferenceservices")
     with pytest.raises(UserError, match="could not find the requested resource") as caught:
         at(kserve=True).apply(wanted(), Images())
-    assert caught.value.code == "PO-A125"
+    assert caught.value.code == "PO-A145"
     assert at().apply(wanted(), Images()).ready, "who does not use it does not need it"
 
 
 def test_a_cluster_says_why_it_takes_nothing(cluster: Any, at: Any) -> None:
     with pytest.raises(UserError, match="strict decoding error") as caught:
         at(service_port="http").apply(wanted(), Images())
-    assert caught.value.code == "PO-A125"
+    assert caught.value.code == "PO-A145"
     cluster.token = "another"
     with pytest.raises(UserError, match="Unauthorized") as caught:
         at().state("churn-prod")
-    assert caught.value.code == "PO-A124"
+    assert caught.value.code == "PO-A144"
 
 
 def test_a_cluster_that_hiccups(cluster: Any, at: Any) -> None:
@@ -198,7 +198,7 @@ def test_a_cluster_that_hiccups(cluster: Any, at: Any) -> None:
     cluster.faults = [(500, "etcd is gone")] * 9
     with pytest.raises(OutsideError, match="etcd is gone") as caught:
         at().state("churn-prod")
-    assert caught.value.code == "PO-A126"
+    assert caught.value.code == "PO-A146"
 
 
 def test_nobody_there(cluster: Any, at: Any) -> None:
@@ -261,7 +261,7 @@ def test_a_kubeconfig_that_leads_nowhere(tmp_path: Path, change: Any, match: str
     (tmp_path / "config").write_text(yaml.safe_dump(config))
     with pytest.raises(UserError, match=match) as caught:
         access.access(tmp_path, Options(kubeconfig="config"))
-    assert caught.value.code == "PO-A122"
+    assert caught.value.code == "PO-A142"
 
 
 def test_no_kubeconfig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

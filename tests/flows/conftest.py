@@ -18,7 +18,7 @@ import pytest
 import uv
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 PAYOFF = str(Path(sys.executable).with_name("payoff"))
 SECRET = "geheim"  # part of every value of the personal column, and of the wrong values that tests put elsewhere
@@ -134,9 +134,23 @@ def made_released(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> P
 
 
 @pytest.fixture
-def released(made_released: Path, tmp_path: Path) -> Released:
+def released(made_released: Path, tmp_path: Path) -> Iterator[Released]:
     """A copy of it; nothing is deployed in it, and nothing that was is left running."""
     found = Released(copy(made_released, tmp_path / "zur Auslieferung"))
+    yield found
+    found.end()
+
+
+@pytest.fixture(scope="session")
+def made_promoted(made_released: Path, tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """The released project with its first release promoted as far as prod, verified everywhere; nothing runs."""
+    return once(tmp_path_factory, worker_id, "befördert", lambda folder: promote(copy(made_released, folder)))
+
+
+@pytest.fixture
+def promoted(made_promoted: Path, tmp_path: Path) -> Iterator[Released]:
+    """A copy of it."""
+    found = Released(copy(made_promoted, tmp_path / "in Betrieb"))
     yield found
     found.end()
 
@@ -234,6 +248,13 @@ def make_released(folder: Path) -> None:
     for slope in ("0.35", "0.36"):
         payoff("run", "-p", f"slope={slope}", at=folder)
         payoff("release", at=folder)
+
+
+def promote(folder: Path) -> None:
+    made = Released(folder)
+    made.to("prod")
+    made.end()
+    shutil.rmtree(folder / ".payoff/deployments")
 
 
 def git(folder: Path, *words: str) -> str:
@@ -426,7 +447,11 @@ class Released(Light):
     def end(self) -> None:
         """End what was deployed; by its number and only if it is still the one that was started."""
         from payoff.adapters.deployers import process
+        from payoff.adapters.fronts.proxy import front
 
+        before = front.connect(self.root, front.Options())
+        for file in (self.root / ".payoff/deployments").glob("*.front"):
+            before.stop(file.stem)
         made = process.connect(self.root, process.Options(drain=5.0))
         for file in (self.root / ".payoff/deployments").glob("*.process"):
             made.stop(file.stem)

@@ -35,7 +35,7 @@ def environ() -> dict[str, str]:
 
 def test_kserve(released: Any) -> None:
     """An image in a folder cannot be pulled; with a registry the manifest names the release's digest there."""
-    assert released.refused("export", "kserve", "1", code=2) == "PO-A121"
+    assert released.refused("export", "kserve", "1", code=2) == "PO-A141"
     text = (released.root / "payoff.toml").read_text()
     (released.root / "payoff.toml").write_text(text.replace("[release]\n", '[release]\nkind = "distribution"\nrepository = "registry.example.org/team/churn"\n', 1))
     assert released.refused("export", "kserve", "1", code=1) == "PO-A081", "what decides counts as it is committed"

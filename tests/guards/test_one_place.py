@@ -37,7 +37,7 @@ RULES = {
     "identifiers": Rule(("uuid", "secrets", "os.urandom"), ("base/ids.py", "base/files.py")),
     "other programs": Rule(
         ("subprocess", "multiprocessing", "os.system", "os.popen", "os.fork", "os.posix_spawn", "os.posix_spawnp", "os.execv"),
-        ("adapters/executors/", "adapters/signers/", "adapters/deployers/", "adapters/mixers/", "project/git.py", "project/worktree.py", "project/releasing/", "flows/init.py"),
+        ("adapters/executors/", "adapters/signers/", "adapters/deployers/", "adapters/fronts/", "adapters/mixers/", "project/git.py", "project/worktree.py", "project/releasing/", "flows/init.py"),
     ),
     "printing": Rule(("print", "input", "sys.stdout.write", "sys.stderr.write", "sys.stdout.buffer", "rich"), ("cli/",)),
     "unpickling": Rule(("pickle.load", "pickle.loads", "pickle.Unpickler", "cloudpickle", "joblib", "marshal", "shelve"), ()),
@@ -223,6 +223,7 @@ NAMED = {
     ("wiring/assemble.py", "locks"): "what mixes environments",
     ("wiring/assemble.py", "layout"): "the registry of a project that names none",
     ("wiring/assemble.py", "ssh"): "the keys of a project that names none",
+    ("wiring/assemble.py", "proxy"): "the front of a deployment that names none",
     ("wiring/assemble.py", "files"): "the source that an interview looks into",
     ("records/project.py", "mlflow"): "the tracker of a project that names none",
     ("cli/main.py", "gateway"): "the verb that serves what the adapter reads",

@@ -10,9 +10,10 @@ from payoff.wiring import entry_points, options
 from payoff.wiring.assemble import DEFAULTS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from payoff.ports.releasing.deployer import Deployer
+    from payoff.ports.releasing.front import Front
     from payoff.ports.releasing.registry import Registry
     from payoff.ports.releasing.signer import Signer
     from payoff.records.project import Project
@@ -52,9 +53,24 @@ def deployer(project: Project, deployment: DeploymentSpec) -> Deployer:
     return made
 
 
+def front(project: Project, deployment: DeploymentSpec) -> Front | None:
+    """What stands before a deployment; None when clients ask the release itself."""
+    if deployment.front is None:
+        return None
+    title = f"[deployments.{deployment.name}.front]"
+    made: Front = _made("fronts", DEFAULTS["front"], deployment.front, project, title=title, line=deployment.line)
+    return made
+
+
+def compile_modules(listed: Sequence[tuple[str, str, str]], python: Path) -> None:
+    """Compile modules (source, path that they will have, file to write) with the interpreter of an environment on this machine."""
+    module = entry_points.load("payoff.executors", DEFAULTS["executor"])
+    entry_points.attribute(module, "compile_modules")(listed, python)
+
+
 def model_service(project: Project, deployment: DeploymentSpec | None) -> Deployer:
     """What writes the manifests of a model server for clusters that have a controller for those; a deployment's section says how, where it is of that kind."""
-    kind = DEFAULTS["cluster"]
+    kind = DEFAULTS["service"]
     given = deployment.options if deployment is not None and deployment.kind == kind else {}
     title = f"[deployments.{deployment.name}]" if deployment is not None else "payoff export"
     line = deployment.line if deployment is not None else 0

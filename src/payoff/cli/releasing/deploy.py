@@ -42,6 +42,7 @@ def main(argv: list[str]) -> int:
         dry_run=options.dry_run,
         every=options.every,
         push=options.push,
+        judge=options.judge,
     )
 
     def tell(answer: Deployed | PayoffError) -> None:

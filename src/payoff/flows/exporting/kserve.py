@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from payoff.flows.releasing import book as books
-from payoff.flows.releasing.deploy import wanted
+from payoff.ports.releasing.deployer import Wanted
 from payoff.records.answers.exporting import Exported
 from payoff.wiring import releasing
 
 if TYPE_CHECKING:
+    from payoff.flows.releasing.book import Book
     from payoff.records.answers.exporting import ExportRequest
+    from payoff.release.chain import Link
 
 
 def text(request: ExportRequest) -> Exported:
@@ -23,5 +25,19 @@ def text(request: ExportRequest) -> Exported:
         book.refuse(link, request.deployment)
     deployer = releasing.model_service(book.project, spec)
     registry = releasing.registry(book.project, book.settings)
-    shown = deployer.shown(wanted(book, link, request.deployment), registry)
+    shown = deployer.shown(_wanted(book, link, request.deployment), registry)
     return Exported(format=request.format, run=link.release.run, release=link.release.number, text=shown)
+
+
+def _wanted(book: Book, link: Link, deployment: str) -> Wanted:
+    said = link.release
+    variables = {"PAYOFF_IMAGE": said.image, "PAYOFF_RELEASE": str(said.number)}
+    if deployment:
+        variables["PAYOFF_DEPLOYMENT"] = deployment
+    return Wanted(
+        name=f"{book.project.id}-{deployment}" if deployment else book.project.id,
+        image=said.image,
+        release=said.number,
+        project=said.name,
+        variables=variables,
+    )

@@ -185,7 +185,7 @@ def _asked(said: dict[str, Any], cluster: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(status, dict):
         raise OutsideError(
             f"{command}, which the kubeconfig names, gives no credentials",
-            code="PO-A123",
+            code="PO-A143",
             expected="an ExecCredential on its standard output",
             remedy=f"log in to the cloud that {command} belongs to, and try kubectl get pods",
         )
@@ -211,7 +211,7 @@ def _in_cluster(options: Options) -> Access:
 def _wrong(what: str, expected: str) -> UserError:
     return UserError(
         what,
-        code="PO-A122",
+        code="PO-A142",
         expected=expected,
         remedy="kubectl config get-contexts shows what there is; context and kubeconfig in the deployment's section name one",
     )

@@ -156,14 +156,14 @@ class Api:
         if answer.status in {401, 403}:
             return UserError(
                 f"the cluster does not let us: {words}",
-                code="PO-A124",
+                code="PO-A144",
                 expected="an account that may get, patch and delete what a deployment is made of, in its namespace (docs/kubernetes.md)",
                 remedy=f"kubectl auth can-i --list --namespace {self.namespace}",
             )
         if answer.status in {400, 404, 415, 422}:
             return UserError(
                 f"the cluster does not take it: {words}",
-                code="PO-A125",
+                code="PO-A145",
                 expected="a namespace that is there, values as Kubernetes takes them, and KServe where kserve = true",
                 remedy="payoff deploy --dry-run shows what is applied; correct the deployment's section",
             )
@@ -173,7 +173,7 @@ class Api:
         server = self._access.server if self._access else "the cluster"
         return OutsideError(
             f"{server} fails: {why}",
-            code="PO-A126",
+            code="PO-A146",
             expected="a Kubernetes API server that answers",
             remedy="kubectl get --raw /readyz, then the same command again",
         )

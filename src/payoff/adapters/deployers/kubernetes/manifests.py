@@ -36,7 +36,7 @@ def reference(address: str, digest: str) -> str:
     if kind != "docker":
         raise UserError(
             f"a cluster cannot pull an image from {address}",
-            code="PO-A121",
+            code="PO-A141",
             expected='a registry that the cluster\'s machines reach, as repository = "registry.example.org/team/churn"',
             remedy='name one in [release] (kind = "distribution"), payoff release there, then deploy that release',
         )

@@ -39,6 +39,8 @@ def approved(answer: Approved) -> str:
 def promoted(answer: Promoted) -> str:
     """What a deployment should run."""
     said = f"{answer.deployment} should run release {answer.release.number}"
+    if answer.share:
+        said = f"{answer.deployment} should try release {answer.release.number} with {answer.share:.0%} of the requests"
     if answer.already:
         return f"{said} already\n  Next: payoff deploy {answer.deployment}"
     where = f" on branch {answer.branch}" if answer.branch else ""
@@ -56,5 +58,27 @@ def deployed(answer: Deployed) -> str:
     did = "as it did" if answer.did == "nothing" else answer.did
     lines = [f"{answer.deployment} runs release {answer.release.number} at {answer.address} ({did})"]
     lines.append(f"  {answer.release.image}")
+    lines += _tried(answer)
     lines.append("  signed: it was verified here" if answer.verified else f"  not signed: {answer.unsigned}")
     return "\n".join(lines)
+
+
+def _tried(answer: Deployed) -> list[str]:
+    lines = []
+    if answer.canary is not None:
+        how = "gets copies of" if answer.mode == "shadow" else "answers"
+        lines.append(f"  release {answer.canary.number} {how} {answer.share:.0%} of the requests")
+    for each in (answer.seen.stable, answer.seen.canary) if answer.seen else ():
+        worth = (
+            f", {each.payoff.count:,} decisions that should bring {each.payoff.mean:,.2f} each"
+            if each.payoff.count
+            else ""
+        )
+        lines.append(f"    release {each.release}: {each.requests:,} answers, {each.errors:,} failed{worth}")
+    if answer.judgement is not None:
+        word = {"advance": "it goes on", "back": "it goes back", "wait": "it stays as it is"}[answer.judgement.verdict]
+        lines.append(
+            f"  {word}: {'; '.join(answer.judgement.because)}"
+            + (f" (commit {answer.stepped[:12]})" if answer.stepped else "")
+        )
+    return lines
