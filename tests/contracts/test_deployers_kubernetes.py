@@ -59,7 +59,7 @@ class TestCluster(DeployerSuite):
     def options(self) -> dict[str, Any]:
         return {
             "context": os.environ["PAYOFF_TEST_KUBE_CONTEXT"], "address": os.environ["PAYOFF_TEST_KUBE_ADDRESS"],
-            "replicas": 1, "cpu": "50m", "memory": "64Mi", "wait": 120.0,
+            "replicas": 1, "open": True, "cpu": "50m", "memory": "64Mi", "wait": 120.0,
         }  # fmt: skip
 
     @pytest.fixture
@@ -130,7 +130,7 @@ def played(tmp_path: Path) -> Iterator[tuple[str, str, dict[str, Any]]]:
         address = f"http://127.0.0.1:{at}"
         variables = {"PAYOFF_IMAGE": image, "PAYOFF_RELEASE": "1", "PAYOFF_HOST": "127.0.0.1", "PAYOFF_PORT": str(at)}
         wanted = Wanted(name=f"played-{os.getpid()}", image=image, release=1, project="churn", port=at, variables=variables)
-        shown = connect(tmp_path, Options(kubeconfig="none", namespace="default", replicas=1)).shown(wanted, registry)
+        shown = connect(tmp_path, Options(kubeconfig="none", namespace="default", replicas=1, open=True)).shown(wanted, registry)
         objects = list(yaml.safe_load_all(shown))
         for each in objects:
             if each["kind"] == "Deployment":

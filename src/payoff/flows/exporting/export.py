@@ -12,7 +12,7 @@ import msgspec
 
 from payoff.base.errors import UserError
 from payoff.base.files import write_atomically
-from payoff.flows.exporting import kfp, kserve, model_folder
+from payoff.flows.exporting import containerfile, kfp, kserve, model_folder
 from payoff.records.answers.exporting import Exported
 
 if TYPE_CHECKING:
@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from payoff.records.answers.exporting import ExportRequest
 
 _TEXTS: dict[str, Callable[[ExportRequest], Exported]] = {"kserve": kserve.text, "kfp": kfp.text}
-_FOLDERS: dict[str, Callable[[ExportRequest, Path], Exported]] = {"mlflow": model_folder.folder}
+_FOLDERS: dict[str, Callable[[ExportRequest, Path], Exported]] = {
+    "containerfile": containerfile.folder,
+    "mlflow": model_folder.folder,
+}
 
 
 def export(request: ExportRequest) -> Exported:

@@ -128,7 +128,9 @@ def _deployment(wanted: Wanted, image: str, options: Options, namespace: str) ->
 
 def _container(name: str, wanted: Wanted, image: str, options: Options) -> dict[str, Any]:
     variables: list[dict[str, Any]] = [{"name": key, "value": value} for key, value in sorted(wanted.variables.items())]
-    if options.token_secret:
+    if options.open:
+        variables.append({"name": "PAYOFF_OPEN", "value": "1"})
+    else:
         asked = {"name": options.token_secret, "key": "token"}
         variables.append({"name": "PAYOFF_TOKEN", "valueFrom": {"secretKeyRef": asked}})
     mounts = [{"name": "tmp", "mountPath": "/tmp"}]  # noqa: S108 - the container's
@@ -139,7 +141,7 @@ def _container(name: str, wanted: Wanted, image: str, options: Options) -> dict[
         "image": image,
         "imagePullPolicy": "IfNotPresent",  # a digest is one image for ever
         "ports": [{"name": "http", "containerPort": wanted.port, "protocol": "TCP"}],
-        **({"env": variables} if variables else {}),
+        "env": variables,
         "resources": {
             "requests": {"cpu": options.cpu, "memory": options.memory},
             "limits": {"memory": options.memory},

@@ -6,6 +6,7 @@ import dataclasses
 from typing import Any
 
 CAPABILITIES: dict[str, Any] = {"remote": True}
+NAMED = "payoff-token"  # the Secret of a project that names none
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Autoscale:
 class Options:
     """`context` and `namespace` as the kubeconfig has them (empty: its current one); `kubeconfig`: a file (empty: `KUBECONFIG`, `~/.kube/config`, or
     inside of a cluster the pod's own account). `replicas`: copies, or `autoscale` instead. `cpu` and `memory`: what a copy is given, in
-    Kubernetes' quantities; memory is also its limit. `token_secret`: a Secret whose key `token` clients must bring; `pull_secret`: one that
+    Kubernetes' quantities; memory is also its limit. `token_secret`: a Secret whose key `token` clients must bring, unless whoever reaches the server may ask it (`open`); `pull_secret`: one that
     the cluster pulls images with. `claim`: a PersistentVolumeClaim for the log of predictions. `egress`: whether the server may open connections
     of its own. `kserve`: an InferenceService instead of a Deployment, whose newest revision gets `canary_percent` of the traffic (0: all).
     `service_port`: what the Service listens to. `address`: where clients reach it from outside, when an ingress or gateway leads there.
@@ -36,7 +37,8 @@ class Options:
     cpu: str = "500m"
     memory: str = "1Gi"
     autoscale: Autoscale | None = None
-    token_secret: str = ""
+    token_secret: str = NAMED
+    open: bool = False
     pull_secret: str = ""
     claim: str = ""
     egress: bool = False
