@@ -76,6 +76,7 @@ ALLOWED: dict[str, set[str]] = {
     "adapters/fronts/proxy/server": {"httptools", "msgspec"},
     "adapters/fronts/proxy/upstream": {"httptools"},
     "adapters/fronts/proxy/front": {"msgspec"},
+    "adapters/deployers/kubernetes": {"urllib3", "yaml"},
     "adapters/deployers/process": {"urllib3", "msgspec"},
     "adapters/mixers/locks": {"uv"},
     "adapters/executors/local": {"msgspec", "uv"},

@@ -54,6 +54,7 @@ INNER = {
     "payoff.records.release.release": "what payoff release signs",
     "payoff.records.release.settings": "what payoff release reads in payoff.toml",
     "payoff.records.answers.releasing": "what payoff release answers",
+    "payoff.records.answers.exporting": "what payoff export answers",
     "payoff.records.wire": "how records are written",
 }
 # Python asks for these names, or tests say in theirs what they are about.
