@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import importlib.util
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -97,7 +98,16 @@ def copy(made: Path, to: Path) -> Path:
     """A copy of a project; the installed environments, thousands of files that nobody writes to, are shared."""
     away = {made / ENVIRONMENTS, made / ".venv"}
     ignore = lambda folder, names: [name for name in names if Path(folder, name) in away]  # noqa: E731
-    copied = Path(shutil.copytree(made, to, symlinks=True, ignore=ignore))
+    # Blobs of images are never written to, but replaced: copies have the same ones.
+    blobs = {str(made / ".payoff" / each / "blobs") for each in ("images", "base")}
+
+    def one(source: str, target: str) -> None:
+        if any(source.startswith(each) for each in blobs):
+            os.link(source, target)
+        else:
+            shutil.copy2(source, target)
+
+    copied = Path(shutil.copytree(made, to, symlinks=True, ignore=ignore, copy_function=one))
     (copied / ENVIRONMENTS).symlink_to(made / ENVIRONMENTS)
     return copied
 
@@ -150,6 +160,7 @@ def released(made_released: Path, tmp_path: Path) -> Iterator[Released]:
     found = Released(copy(made_released, tmp_path / "zur Auslieferung"))
     yield found
     found.end()
+    shutil.rmtree(found.root)  # what was unpacked in it is large
 
 
 @pytest.fixture(scope="session")
@@ -164,6 +175,7 @@ def promoted(made_promoted: Path, tmp_path: Path) -> Iterator[Released]:
     found = Released(copy(made_promoted, tmp_path / "in Betrieb"))
     yield found
     found.end()
+    shutil.rmtree(found.root)
 
 
 @pytest.fixture
