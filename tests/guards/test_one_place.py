@@ -63,6 +63,8 @@ EXCEPTIONS = {
     ("printing", "adapters/trackers/mlflow/failures.py"): "tracking is a process of its own; tracebacks go to its log",
     ("unpickling", "adapters/trackers/mlflow/loader.py"): "runs in the process of an MLflow client that asked for the model",
     ("ending the process", "adapters/trackers/mlflow/process.py"): "a process of its own",
+    ("reading project files", "adapters/deployers/kubernetes/access.py"): "a kubeconfig is YAML",
+    ("reading project files", "adapters/deployers/kubernetes/deployer.py"): "manifests are written as YAML",
     ("reading project files", "flows/opening.py"): "finds the ledger of a project that does not load",
     ("reading project files", "adapters/trackers/mlflow/model.py"): "writes MLflow's own MLmodel file",
 }  # fmt: skip
@@ -229,6 +231,10 @@ NAMED = {
     ("project/places.py", "gateway"): "the section of what the verb serves",
     ("gateway/reading.py", "gateway"): "how the audit says that something was read through one",
     ("release/documents.py", "container"): "CycloneDX's word for an image",
+    ("wiring/assemble.py", "kubernetes"): "what writes manifests for clusters",
+    ("records/answers/exporting.py", "mlflow"): "the format",
+    ("flows/exporting/export.py", "mlflow"): "the format",
+    ("cli/render/releasing/exported.py", "mlflow"): "the format",
     ("base/text.py", "duckdb"): "the dialect of SQL, which has the engine's name",
 }
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from payoff.ports.store import Store
     from payoff.records.contract import Contract
     from payoff.records.project import Project, SinkSpec
+    from payoff.records.run import RunRecord
 
 CONFIG = "payoff.toml"
 SOURCES = "payoff.sources"
@@ -40,6 +41,7 @@ DEFAULTS = {
     "registry": "layout",
     "signer": "ssh",
     "front": "proxy",
+    "service": "kubernetes",
 }
 
 
@@ -224,6 +226,13 @@ def _emitter(project: Project, root: Path) -> Any:
     section = dict(project.lineage)
     connect, made = _options("emitters", section.pop("kind"), section, "[lineage]")
     return connect(root, made)
+
+
+def model_writer(project: Project) -> Callable[[Path, RunRecord, Mapping[str, str]], None]:
+    """What writes a run's model as the tracker keeps it: folder, record, files as for `Tracker.track`."""
+    module = entry_points.load("payoff.trackers", project.tracking.kind, Where(CONFIG))
+    found: Callable[[Path, RunRecord, Mapping[str, str]], None] = entry_points.attribute(module, "write")
+    return found
 
 
 def _tracker(project: Project, root: Path) -> Any:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from payoff.ports.releasing.front import Front
     from payoff.ports.releasing.registry import Registry
     from payoff.ports.releasing.signer import Signer
-    from payoff.records.project import Project
+    from payoff.records.project import Environment, Project
     from payoff.records.release.settings import DeploymentSpec, ReleaseSpec
 
 _CONFIG = "payoff.toml"
@@ -66,6 +66,22 @@ def compile_modules(listed: Sequence[tuple[str, str, str]], python: Path) -> Non
     """Compile modules (source, path that they will have, file to write) with the interpreter of an environment on this machine."""
     module = entry_points.load("payoff.executors", DEFAULTS["executor"])
     entry_points.attribute(module, "compile_modules")(listed, python)
+
+
+def model_service(project: Project, deployment: DeploymentSpec | None) -> Deployer:
+    """What writes the manifests of a model server for clusters that have a controller for those; a deployment's section says how, where it is of that kind."""
+    kind = DEFAULTS["service"]
+    given = deployment.options if deployment is not None and deployment.kind == kind else {}
+    title = f"[deployments.{deployment.name}]" if deployment is not None else "payoff export"
+    line = deployment.line if deployment is not None else 0
+    made: Deployer = _made("deployers", kind, {**given, "kserve": True}, project, title=title, line=line)
+    return made
+
+
+def requirements(environment: Environment, root: Path) -> str:
+    """What a lock says, as pip takes it, with the hashes of all files that it may install."""
+    module = entry_points.load("payoff.executors", DEFAULTS["executor"])
+    return str(entry_points.attribute(module, "requirements")(environment, root))
 
 
 def _made(group: str, default: str, section: Mapping[str, Any], project: Project, *, title: str, line: int) -> Any:

@@ -2,5 +2,6 @@
 
 from payoff.adapters.executors.local.compiling import compile_modules
 from payoff.adapters.executors.local.options import CAPABILITIES, Options, connect
+from payoff.adapters.executors.local.sandbox import requirements
 
-__all__ = ["CAPABILITIES", "Options", "compile_modules", "connect"]
+__all__ = ["CAPABILITIES", "Options", "compile_modules", "connect", "requirements"]
