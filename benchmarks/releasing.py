@@ -87,7 +87,7 @@ def main() -> None:
     base = Path(sys.argv[1]).absolute()
     pairs = int(sys.argv[2]) if len(sys.argv) > 2 else 5
     print(measure.machine())
-    with tempfile.TemporaryDirectory(prefix="payoff-releasing-") as made:
+    with tempfile.TemporaryDirectory(prefix="payoff-releasing-", ignore_cleanup_errors=True) as made:
         folder = Path(made)
         root = project(folder, base)
         runs = [said("run", "-p", f"max_iter={80 + number}", cwd=root)["run"] for number in range(pairs + 2)]
