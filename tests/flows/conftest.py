@@ -420,7 +420,7 @@ class Released(Light):
         git(self.root, "add", "--all", "--force", "deploy", "payoff.toml", "charter.toml", "contracts")
         git(self.root, "commit", "--quiet", "--all", "--message", says)
 
-    def answer(self, *words: str, code: int = 0) -> dict[str, Any]:
+    def answer(self, *words: str, code: int | None = 0) -> dict[str, Any]:
         answer: dict[str, Any] = json.loads(self.payoff(*words, "--json", code=code))
         return answer
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import urllib.request
 from typing import TYPE_CHECKING, Any
 
@@ -180,3 +181,93 @@ def test_dry_runs_do_nothing(released: Any, words: tuple[str, ...]) -> None:
     released.answer(*words)
     assert released.git("rev-parse", "HEAD") == head
     assert not (released.root / ".payoff/deployments").exists()
+
+
+# -- a release that is tried beside the one that runs
+
+
+def decide(answer: dict[str, Any], number: int) -> dict[str, Any]:
+    rows = [{**ROW, "customer_id": number * 100 + each, "calls_to_support": (number + each) % 9} for each in range(50)]
+    body = json.dumps({"id": f"r{number}", "rows": rows}).encode()
+    request = urllib.request.Request(f"{answer['address']}/decide", body, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=20) as reply:
+        told: dict[str, Any] = json.loads(reply.read())
+    assert len(told["decisions"]) == 50
+    return told
+
+
+CANARY = """
+[deployments.dev.front]
+[deployments.dev.canary]
+steps = [0.5]
+decisions = 100
+tolerance = {tolerance}
+requests = 10
+slower = 1000
+"""
+
+
+def with_a_canary(released: Any, tolerance: float, release: int = 2, *words: str) -> dict[str, Any]:
+    released.append("payoff.toml", CANARY.format(tolerance=tolerance))
+    released.commit("a front for dev")
+    released.answer("promote", "1", "dev")
+    alone = released.answer("deploy", "dev")
+    assert decide(alone, 1)["version"] == alone["release"]["run"]
+    released.answer("promote", str(release), "dev", *(words or ("--canary", "0.3")))
+    return released.answer("deploy", "dev")
+
+
+def test_a_canary_that_pays_as_well_gets_all(released: Any) -> None:
+    runs = with_a_canary(released, 50.0)
+    assert (runs["release"]["number"], runs["canary"]["number"], runs["share"]) == (1, 2, 0.3)
+    both = {runs["release"]["run"], runs["canary"]["run"]}
+    assert {decide(runs, n)["version"] for n in range(60)} == both
+    time.sleep(1.5)  # what was seen is written every half second
+    half = released.answer("deploy", "dev", "--judge")
+    assert (half["judgement"]["verdict"], half["share"]) == ("advance", 0.5), half
+    assert half["address"] == runs["address"]
+    assert "gets 50% of dev" in released.git("log", "--format=%s")
+    seen = half["seen"]
+    assert seen["canary"]["payoff"]["count"] == 50 * seen["canary"]["requests"] > 0
+    whole = released.answer("deploy", "dev", "--judge")
+    assert (whole["release"]["number"], whole["canary"], whole["verified"], whole["address"]) == (2, None, True, runs["address"])
+    assert {decide(whole, n)["version"] for n in range(20)} == {whole["release"]["run"]}
+    assert released.answer("rollback", "dev")["release"]["number"] == 1
+
+
+def test_a_shadow_that_loses_money_goes_back_unheard(released: Any) -> None:
+    """A model that sees churn where there is none, released by an owner who asks for nothing."""
+    accept = next(line for line in (released.root / "charter.toml").read_text().splitlines() if line.startswith("min_gain_per_year"))
+    released.change("charter.toml", accept, "min_gain_per_year = -900_000_000")
+    released.commit("the owner asks for nothing")
+    for slope in ("0.35", "-1.5"):
+        run = released.answer("run", "-p", f"slope={slope}")["run"]
+        released.answer("release", run)
+    released.append("payoff.toml", CANARY.format(tolerance=0.0))
+    released.commit("a front for dev")
+    released.answer("promote", "3", "dev")
+    released.answer("deploy", "dev")
+    released.answer("promote", "4", "dev", "--shadow", "1.0")
+    runs = released.answer("deploy", "dev")
+    for n in range(12):
+        assert decide(runs, n)["version"] == runs["release"]["run"], "a shadow is never heard"
+    time.sleep(2.0)  # what was seen is written every half second, and copies are asked afterwards
+    judged = released.answer("deploy", "dev", "--judge")
+    assert judged["judgement"]["verdict"] == "back", judged["judgement"]
+    assert judged["judgement"]["high"] < 0
+    assert (judged["release"]["number"], judged["canary"], judged["address"]) == (3, None, runs["address"])
+    said = released.git("log", "-1", "--format=%B", "--", "deploy/dev.toml")
+    assert "Take release 4 back from dev" in said
+    assert "it loses money" in said
+    assert "release 4: 12 answers, 0 failed, 600 decisions" in said
+
+
+def test_a_canary_needs_something_to_be_tried_beside(released: Any) -> None:
+    assert released.refused("promote", "2", "dev", "--canary", "10%", code=2) == "PO-A103"
+    released.answer("promote", "1", "dev")
+    assert released.refused("promote", "2", "dev", "--canary", "10%", code=2) == "PO-A123"
+    released.append("payoff.toml", CANARY.format(tolerance=0.0))
+    released.commit("a front for dev")
+    assert released.refused("promote", "1", "dev", "--canary", "10%", code=2) == "PO-A124"
+    assert released.answer("promote", "2", "dev", "--canary", "10%")["share"] == 0.1
+    assert released.git("show", "HEAD:deploy/dev.toml").count("share = 0.1") == 1

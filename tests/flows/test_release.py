@@ -308,10 +308,12 @@ def test_a_model_that_is_gone_or_was_changed(at: Path) -> None:
     (file,) = [each for each in (at / ".payoff/store").rglob("*.pickle") if b"Fitted" in each.read_bytes()]
     content = file.read_bytes()
     os.chmod(file, 0o644)
-    file.write_bytes(content + b" ")
+    file.write_bytes(content.replace(b"Fitted", b"fitteD"))
     refused(at, "PO-J004", exit_code=4)
+    file.write_bytes(content + b" ")
+    refused(at, "PO-T001", exit_code=4)
     file.unlink()
-    refused(at, "PO-A093", exit_code=4)
+    refused(at, "PO-T001", exit_code=4)
 
 
 def test_a_private_key_in_git(at: Path) -> None:

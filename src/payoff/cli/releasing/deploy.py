@@ -28,6 +28,11 @@ def main(argv: list[str]) -> int:
         "--every", metavar="S", type=_seconds, default=15.0, help="seconds between two looks (default: 15)"
     )
     parser.add_argument(
+        "--judge",
+        action="store_true",
+        help="a release that is tried goes on or back, by what was seen of it; the step is committed",
+    )
+    parser.add_argument(
         "--push", action="store_true", help="when following: push what is signed, to the branch's remote"
     )
     options = parser.read(argv)

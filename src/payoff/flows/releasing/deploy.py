@@ -94,6 +94,7 @@ class _Place:
             project=said.name,
             variables={
                 "PAYOFF_IMAGE": said.image,
+                "PAYOFF_MODEL": said.model["sha256"],
                 "PAYOFF_RELEASE": str(said.number),
                 "PAYOFF_DEPLOYMENT": f"{self.name}{beside}",
             },

@@ -11,7 +11,7 @@ import msgspec
 from payoff import __version__
 from payoff.base import hashing
 from payoff.base.clock import now
-from payoff.base.errors import OutsideError, UserError
+from payoff.base.errors import UserError
 from payoff.flows import watching
 from payoff.flows.releasing import book as books
 from payoff.flows.releasing.judged import judged
@@ -109,7 +109,7 @@ class Parts(NamedTuple):
 
 def parts(book: books.Book, record: RunRecord, project: Project, base: Registry) -> Parts:
     """The parts of the image of a run; `project` are its files as they were, in a folder of their own, `base` has the base image."""
-    _refuse_gone(book, record, project)
+    _refuse_without(record, project)
     remembered = book.root / FOLDER
     found = ground.ground(book.settings, base, remembered / "bases")
     offer = offers.of(book.opened, record, project, lambda _line: None)
@@ -148,7 +148,7 @@ def parts(book: books.Book, record: RunRecord, project: Project, base: Registry)
     )
 
 
-def _refuse_gone(book: books.Book, record: RunRecord, project: Project) -> None:
+def _refuse_without(record: RunRecord, project: Project) -> None:
     charter = record.charter
     step = project.step(charter.model_step) if charter else None
     locked = project.environment(step.environment) if step else None
@@ -159,13 +159,6 @@ def _refuse_gone(book: books.Book, record: RunRecord, project: Project) -> None:
             code="PO-A092",
             expected="a run with a model and a verdict in money",
             remedy="payoff runs, and name another run",
-        )
-    if not book.opened.kit.store.path(record.model).is_file():
-        raise OutsideError(
-            "the model of the run cannot be read",
-            code="PO-A093",
-            expected="its file in the store",
-            remedy="payoff run --force, and release that run",
         )
 
 
