@@ -9,7 +9,6 @@ import shutil
 import subprocess
 import sys
 import tarfile
-import time
 import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,13 +23,22 @@ assert _spec and _spec.loader
 servers = importlib.util.module_from_spec(_spec)
 sys.modules["export_servers"] = servers
 _spec.loader.exec_module(servers)
+_spec = importlib.util.spec_from_file_location("export_local", Path(__file__).with_name("servers.py"))
+assert _spec and _spec.loader
+local = importlib.util.module_from_spec(_spec)
+sys.modules["export_local"] = local
+_spec.loader.exec_module(local)
+_spec = importlib.util.spec_from_file_location("export_container", Path(__file__).with_name("test_release_container.py"))
+assert _spec and _spec.loader
+container = importlib.util.module_from_spec(_spec)
+sys.modules["export_container"] = container
+_spec.loader.exec_module(container)
 CONFIG = """version: 0.1
 storage:
   filesystem: {{rootdirectory: {folder}}}
 http: {{addr: 127.0.0.1:{port}}}
 log: {{level: error}}
 """
-ROWS = {"dataframe_records": [{"tenure": 10, "calls_to_support": 3, "late_payments": 1, "lifetime_value": 200.0, "name": "name"}]}
 
 
 def base_of(root: Path) -> str:
@@ -97,50 +105,34 @@ def up(port: int) -> bool:
         return False
 
 
-def podman(*words: str) -> str:
-    done = subprocess.run(["podman", "--runtime", "runc", *words], capture_output=True, text=True, check=False, timeout=240)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
-
-
-def asked(url: str, body: Any = None) -> Any:
-    data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(url, data, {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=20) as reply:
-        return json.loads(reply.read() or b"{}")
-
-
 @pytest.mark.slow
-@pytest.mark.skipif(
-    any(shutil.which(each) is None for each in ("podman", "runc", "skopeo", "docker-registry")), reason="podman, runc, skopeo or docker-registry is not installed"
-)
-def test_it_is_built_and_serves(released: Any, tmp_path: Path) -> None:
-    """By podman's own builder (buildah), from the base in a registry; then it answers as the run did."""
+@pytest.mark.skipif(bool(container.MISSING) or os.geteuid() != 0, reason=f"needs root and {', '.join(container.NEEDED)}")
+@pytest.mark.skipif(shutil.which("docker-registry") is None, reason="docker-registry is not installed")
+@pytest.mark.skipif(sys.version_info[:2] != (3, 11), reason="Debian bookworm has Python 3.11")
+def test_it_is_built_and_serves(made_light: Path, tmp_path: Path) -> None:
+    """By podman's own builder (buildah), on Debian's Python in a registry; then it answers what the run's own server answers."""
+    root = container.flows.copy(made_light, tmp_path / "project")
+    digest = container.debian()
+    container.releases.releasable(root, digest, base=f'path = "{container.BASE}"')
+    run = json.loads(container.flows.payoff("run", "--json", at=root).stdout)["run"]
+    name = f"localhost/payoff-export-{os.getpid()}:1"
     with servers.running("docker-registry", config, up) as port:
         base = f"127.0.0.1:{port}/base"
-        words = ["skopeo", "copy", "-q", "--preserve-digests", "--dest-tls-verify=false", f"oci:{released.root}/.payoff/base:base", f"docker://{base}:1"]
-        link = tmp_path / "base"
-        link.symlink_to(released.root / ".payoff/base")
-        subprocess.run([each.replace(f"{released.root}/.payoff/base", str(link)) for each in words], check=True, timeout=120)
-        released.answer("export", "containerfile", "1", "--image", f"{base}@{base_of(released.root)}", "-o", str(tmp_path / "out"))
-        ids = tmp_path / "id"
-        podman("build", "--quiet", "--isolation", "chroot", "--tls-verify=false", "--network", "host", "--iidfile", str(ids), str(tmp_path / "out"))
-    image, listens = ids.read_text(), servers.free_port()
-    limits = ("--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024")
-    variables = ("--env", "PAYOFF_OPEN=1", "--env", f"PAYOFF_PORT={listens}", "--env", "PAYOFF_HOST=127.0.0.1")
-    container = podman("run", "--detach", "--network", "host", "--read-only", "--tmpfs", "/tmp:rw,mode=1777", "--cap-drop=all", *limits, *variables, image)
+        words = ["skopeo", "copy", "--quiet", "--preserve-digests", "--dest-tls-verify=false", f"oci:{container.BASE}:latest", f"docker://{base}:1"]
+        subprocess.run(words, check=True, timeout=120)
+        container.flows.payoff("export", "containerfile", run, "--image", f"{base}@{digest}", "-o", str(tmp_path / "out"), at=root)
+        build = ["podman", "--runtime", "runc", "build", "--quiet", "--isolation", "chroot", "--tls-verify=false", "--network", "host", "--tag", name]
+        done = subprocess.run([*build, str(tmp_path / "out")], capture_output=True, text=True, check=False, timeout=280)
+        assert done.returncode == 0, done.stderr
     try:
-        until = time.monotonic() + 60
-        while True:
-            try:
-                asked(f"http://127.0.0.1:{listens}/v2/health/ready")
-                break
-            except OSError:
-                assert time.monotonic() < until, podman("logs", container)
-                time.sleep(0.2)
-        answer = asked(f"http://127.0.0.1:{listens}/invocations", ROWS)
-        (row,) = answer["predictions"]
-        assert 0 < json.loads(json.dumps(row))["p_churned"] < 1 if isinstance(row, dict) else row
+        with container.running(name, "--env", f"PAYOFF_TOKEN={container.TOKEN}") as (started, listens):
+            container.ready(listens, started)
+            model = json.loads((tmp_path / "out/layers/model/opt/model/released.json").read_text())["served"]["name"]
+            asked = {"dataframe_records": [container.row(listens, model)]}
+            status, answer = container.ask(listens, "/invocations", asked)
+            assert status == 200, answer
+            assert container.ask(listens, "/invocations", asked, token="another")[0] == 401
     finally:
-        podman("rm", "--force", container)
-        podman("rmi", "--force", image)
+        subprocess.run(["podman", "rmi", "--force", name, f"{base}@{digest}"], capture_output=True, check=False)
+    with local.serving(root, run) as here:
+        assert here.ask("/invocations", asked).json == answer
