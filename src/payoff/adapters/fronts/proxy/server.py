@@ -133,20 +133,24 @@ class Connection(asyncio.Protocol):
     # -- asyncio's
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A client came."""
         assert isinstance(transport, asyncio.Transport)  # noqa: S101 - a server of sockets makes no other
         self._transport = transport
         self._wait()
 
     def data_received(self, data: bytes) -> None:
+        """Bytes came."""
         self._wait()
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
             self._say(501, "nothing is upgraded here")
-        except httptools.HttpParserError:
-            self._say(400, "this is no HTTP/1.1")
+        except httptools.HttpParserError as error:
+            ours = error.__context__
+            self._say(*((ours.status, ours.why) if isinstance(ours, Gone) else (400, "this is no HTTP/1.1")))
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """The client is gone; nobody waits for the answer."""
         if self._idle:
             self._idle.cancel()
         if self._task:
@@ -164,23 +168,27 @@ class Connection(asyncio.Protocol):
     # -- the parser's
 
     def on_url(self, url: bytes) -> None:
+        """Some of the target."""
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        """One header."""
         self._head += len(name) + len(value)
         if self._head > _HEAD:
-            raise ValueError
+            raise Gone(431, "the headers are too large")
         if name.lower() == b"expect" and value.lower() == b"100-continue":
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         self._headers.append((name, value))
 
     def on_body(self, body: bytes) -> None:
+        """Some of the body."""
         self._size += len(body)
         if self._size > LARGEST:
-            raise ValueError
+            raise Gone(413, f"a body has at most {LARGEST} bytes")
         self._pieces.append(body)
 
     def on_message_complete(self) -> None:
+        """A request is whole: nothing further is read before it is answered."""
         body = b"".join(self._pieces)
         lines = [b"%s: %s\r\n" % each for each in self._headers if each[0].lower() not in _DROPPED]
         head = b"%s %s HTTP/1.1\r\n%sContent-Length: %d\r\n\r\n" % (
