@@ -46,11 +46,13 @@ def base_of(root: Path) -> str:
 
 
 @pytest.fixture
-def exported(released: Any) -> Path:
+def exported(released: Any) -> Iterator[Path]:
+    """Half a gigabyte, which is not kept."""
     answer = released.answer("export", "containerfile", "1", "--image", f"registry.example.org/base@{base_of(released.root)}", "-o", "out")
     assert answer["release"] == 1
     assert {"Containerfile", "requirements.txt", "layers/model/opt/model/model.pickle", "layers/code/srv/pipeline.py"} <= set(answer["files"])
-    return Path(released.root / "out")
+    yield Path(released.root / "out")
+    shutil.rmtree(released.root / "out")
 
 
 def members(layout: Path, digest: str) -> Iterator[tuple[str, str, bytes]]:
@@ -133,6 +135,7 @@ def test_it_is_built_and_serves(made_light: Path, tmp_path: Path) -> None:
             assert status == 200, answer
             assert container.ask(listens, "/invocations", asked, token="another")[0] == 401
     finally:
+        shutil.rmtree(tmp_path / "out", ignore_errors=True)
         subprocess.run(["podman", "rmi", "--force", name, f"{base}@{digest}"], capture_output=True, check=False)
     with local.serving(root, run) as here:
         assert here.ask("/invocations", asked).json == answer
