@@ -7,7 +7,9 @@ nothing but pyarrow, and no tracking: what a whole run costs there is Payoff's o
 from __future__ import annotations
 
 import fcntl
+import importlib.util
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -58,9 +60,19 @@ def model(train: pa.Table, rates: pa.Table, *, slope: float = 0.35):
 '''
 
 
-def payoff(*words: str, at: Path, code: int | None = 0) -> subprocess.CompletedProcess[str]:
-    """A command as a user types it, in the project's folder."""
-    done = subprocess.run([PAYOFF, *words], cwd=at, capture_output=True, text=True, timeout=240, check=False)
+_spec = importlib.util.spec_from_file_location("flows_warm", Path(__file__).with_name("warm.py"))
+assert _spec is not None
+assert _spec.loader is not None
+warm = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(warm)
+
+
+def payoff(*words: str, at: Path, code: int | None = 0, fresh: bool = False) -> subprocess.CompletedProcess[str]:
+    """A command as a user types it, in the project's folder; `fresh`: by an interpreter of its own (see `warm`)."""
+    if fresh:
+        done = subprocess.run([PAYOFF, *words], cwd=at, capture_output=True, text=True, timeout=240, check=False)
+    else:
+        done = warm.payoff([PAYOFF, *words], at, 240)
     assert code is None or done.returncode == code, done.stdout + done.stderr
     return done
 
@@ -76,7 +88,7 @@ def once(tmp_path_factory: pytest.TempPathFactory, worker: str, name: str, make:
         if not (folder / ".payoff/first.json").exists():
             shutil.rmtree(folder, ignore_errors=True)
             make(folder)
-            answer = json.loads(payoff("run", "--json", at=folder).stdout)
+            answer = json.loads(payoff("run", "--json", at=folder, fresh=True).stdout)
             assert answer["status"] == "passed", answer
             (folder / ".payoff/first.json").write_text(json.dumps(answer))
     return folder
@@ -86,7 +98,16 @@ def copy(made: Path, to: Path) -> Path:
     """A copy of a project; the installed environments, thousands of files that nobody writes to, are shared."""
     away = {made / ENVIRONMENTS, made / ".venv"}
     ignore = lambda folder, names: [name for name in names if Path(folder, name) in away]  # noqa: E731
-    copied = Path(shutil.copytree(made, to, symlinks=True, ignore=ignore))
+    # Blobs of images are never written to, but replaced: copies have the same ones.
+    blobs = {str(made / ".payoff" / each / "blobs") for each in ("images", "base")}
+
+    def one(source: str, target: str) -> None:
+        if any(source.startswith(each) for each in blobs):
+            os.link(source, target)
+        else:
+            shutil.copy2(source, target)
+
+    copied = Path(shutil.copytree(made, to, symlinks=True, ignore=ignore, copy_function=one))
     (copied / ENVIRONMENTS).symlink_to(made / ENVIRONMENTS)
     return copied
 
@@ -139,6 +160,7 @@ def released(made_released: Path, tmp_path: Path) -> Iterator[Released]:
     found = Released(copy(made_released, tmp_path / "zur Auslieferung"))
     yield found
     found.end()
+    shutil.rmtree(found.root)  # what was unpacked in it is large
 
 
 @pytest.fixture(scope="session")
@@ -153,6 +175,7 @@ def promoted(made_promoted: Path, tmp_path: Path) -> Iterator[Released]:
     found = Released(copy(made_promoted, tmp_path / "in Betrieb"))
     yield found
     found.end()
+    shutil.rmtree(found.root)
 
 
 @pytest.fixture

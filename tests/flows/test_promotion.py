@@ -271,3 +271,16 @@ def test_a_canary_needs_something_to_be_tried_beside(released: Any) -> None:
     assert released.refused("promote", "1", "dev", "--canary", "10%", code=2) == "PO-A124"
     assert released.answer("promote", "2", "dev", "--canary", "10%")["share"] == 0.1
     assert released.git("show", "HEAD:deploy/dev.toml").count("share = 0.1") == 1
+
+
+def test_what_runs_where_at_a_glance(released: Any) -> None:
+    said = released.payoff("deploy")
+    assert said.count("nothing yet") == 3
+    assert "run 2" in said
+    released.to("dev")
+    released.answer("promote", "1", "test")
+    places = {each["deployment"]: each for each in released.answer("deploy")["deployments"]}
+    assert [(each["release"], each["verified"]) for each in places.values()] == [(1, True), (1, False), (None, False)]
+    assert places["dev"]["waits"] == "", "release 2 may go there"
+    assert "was not verified in dev" in places["test"]["waits"]
+    assert "release 1, not verified yet" in released.payoff("deploy")

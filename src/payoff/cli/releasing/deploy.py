@@ -17,7 +17,12 @@ if TYPE_CHECKING:
 def main(argv: list[str]) -> int:
     """Deploy once, or until it is told to end."""
     parser = Parser("deploy", VERBS["deploy"])
-    parser.add_argument("deployment", metavar="DEPLOYMENT", help="one of [deployments] in payoff.toml")
+    parser.add_argument(
+        "deployment",
+        metavar="DEPLOYMENT",
+        nargs="?",
+        help="one of [deployments] in payoff.toml (default: show them all)",
+    )
     parser.add_argument("--dry-run", action="store_true", help="show what would be done, and do nothing")
     parser.add_argument(
         "--follow",
@@ -41,6 +46,12 @@ def main(argv: list[str]) -> int:
     from payoff.flows.releasing.deploy import deploy, follow
     from payoff.records.answers.releasing import DeployRequest
 
+    if options.deployment is None:
+        from payoff.flows.releasing.standing import standing
+
+        found = standing(options.project)
+        screen.document(steps.document(found)) if options.json else screen.result(steps.standing(found))
+        return 0
     request = DeployRequest(
         deployment=options.deployment,
         project=options.project,

@@ -123,3 +123,24 @@ class Deployed(msgspec.Struct, frozen=True, kw_only=True):
     judgement: Judgement | None = None
     stepped: str = ""
     seconds: float = 0.0
+
+
+class Place(msgspec.Struct, frozen=True, kw_only=True):
+    """A deployment as git has it: its release (None: nothing was promoted), whether it is signed that it runs there, what is tried beside it, and why the
+    newest release may not go there yet (empty: it may, or is there).
+    """
+
+    deployment: str
+    release: int | None
+    image: str = ""
+    verified: bool = False
+    canary: int | None = None
+    share: float = 0.0
+    waits: str = ""
+
+
+class Standing(msgspec.Struct, frozen=True, kw_only=True):
+    """All releases, the oldest first, and all deployments."""
+
+    releases: tuple[Release, ...]
+    deployments: tuple[Place, ...]

@@ -9,7 +9,7 @@ import msgspec
 from payoff.base.errors import PayoffError
 
 if TYPE_CHECKING:
-    from payoff.records.answers.releasing import Approved, Deployed, Promoted
+    from payoff.records.answers.releasing import Approved, Deployed, Promoted, Standing
 
 
 def document(answer: msgspec.Struct) -> str:
@@ -82,3 +82,26 @@ def _tried(answer: Deployed) -> list[str]:
             + (f" (commit {answer.stepped[:12]})" if answer.stepped else "")
         )
     return lines
+
+
+def standing(answer: Standing) -> str:
+    """The newest releases, then each deployment with its release."""
+    if not answer.releases:
+        return "no release yet\n  Next: payoff release"
+    lines = ["releases"]
+    for each in answer.releases[:-6:-1]:
+        worth = f"  {each.gain['mean']:,.0f} {each.currency} a year" if "mean" in each.gain else ""
+        lines.append(f"  {each.number:>4}  run {each.run}  {each.image[:19]}...{worth}")
+    lines.append("deployments" if answer.deployments else "no deployments yet: [deployments.NAME] in payoff.toml")
+    width = max((len(each.deployment) for each in answer.deployments), default=0)
+    for place in answer.deployments:
+        runs = (
+            "nothing yet"
+            if place.release is None
+            else f"release {place.release}{'' if place.verified else ', not verified yet'}"
+        )
+        tried = f"; release {place.canary} is tried with {place.share:.0%}" if place.canary else ""
+        lines.append(f"  {place.deployment:<{width}}  {runs}{tried}")
+        if place.waits:
+            lines.append(f"  {'':<{width}}    {place.waits}")
+    return "\n".join(lines)
