@@ -227,6 +227,7 @@ NAMED = {
     ("cli/gateway.py", "gateway"): "the verb",
     ("project/places.py", "gateway"): "the section of what the verb serves",
     ("gateway/reading.py", "gateway"): "how the audit says that something was read through one",
+    ("serving/protocols/openapi.py", "http"): "how OpenAPI calls a token in a header",
     ("base/text.py", "duckdb"): "the dialect of SQL, which has the engine's name",
 }
 

@@ -7,6 +7,7 @@ import dataclasses
 import ipaddress
 import signal
 import socket
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,7 +17,7 @@ from payoff.base.errors import OutsideError, UserError, Where
 from payoff.flows.serve import offer as offered
 from payoff.serving.app import App
 from payoff.serving.service import Limits, Service
-from payoff.serving.wire import LOOP, Server, Wire
+from payoff.serving.wire import LOOP, Server, Wire, most_connections
 from payoff.wiring import options
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ def _config(app: App, request: Request, tls: tuple[str, str] | None) -> uvicorn.
         app,
         host=request.host,
         port=request.port,
-        http=Wire,
+        http=partial(Wire, most=most_connections()),  # type: ignore[arg-type] # it is only called
         loop="none",
         lifespan="off",
         ws="none",
