@@ -19,7 +19,7 @@ from payoff.ports.landing import Expiring, Landing
 from payoff.ports.ledger import Ledger, Readout
 from payoff.ports.observer import Observer, silent
 from payoff.ports.pushdown import Database
-from payoff.ports.releasing.deployer import Deployer, Running, Wanted
+from payoff.ports.releasing.deployer import Deployer, Running, Wanted, nowhere
 from payoff.ports.releasing.registry import Registry
 from payoff.ports.releasing.signer import Signer
 from payoff.ports.sink import Sink, check_mode, json_rows, refuse_unjson, taken, unfit
@@ -194,6 +194,7 @@ __all__ = [
     "Zone",
     "check_mode",
     "json_rows",
+    "nowhere",
     "refuse_unjson",
     "silent",
     "taken",

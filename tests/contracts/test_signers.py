@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from payoff.base.errors import UserError
-from payoff.testing.releasing.signer import SignerSuite, connect
+from payoff.testing.releasing.signer import SignerSuite, connect, whose
 
 
 def key(folder: Path, name: str, passphrase: str = "", kind: str = "ed25519") -> str:
@@ -33,17 +33,21 @@ class TestSsh(SignerSuite):
         subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
         subprocess.run(["git", "config", "user.signingkey", str(tmp_path / "bob@example.org.pub")], cwd=tmp_path, check=True)
         made = connect(self.adapter, tmp_path, {})
-        assert made.principals(b"said", made.sign(b"said")[0]) == {"bob@example.org"}
+        assert whose(made, b"said", made.sign(b"said")[0]) == {"bob@example.org"}
 
     def test_a_signature_for_something_else_is_none(self, signers: Any, tmp_path: Path) -> None:
         done = subprocess.run(["ssh-keygen", "-Y", "sign", "-f", str(tmp_path / "ann@example.org"), "-n", "git"], input=b"said", capture_output=True, check=True)
-        assert signers["ann@example.org"].principals(b"said", done.stdout) == frozenset()
+        assert whose(signers["ann@example.org"], b"said", done.stdout) == frozenset()
 
     def test_a_key_that_was_taken_back_or_has_run_out(self, signers: Any, tmp_path: Path) -> None:
         signature, _ = signers["ann@example.org"].sign(b"said")
         file = tmp_path / "deploy/allowed_signers"
         file.write_text(file.read_text().replace("ann@example.org ssh", 'ann@example.org valid-before="20200101" ssh'))
-        assert signers["ann@example.org"].principals(b"said", signature) == frozenset()
+        ann = signers["ann@example.org"]
+        assert whose(ann, b"said", signature) == frozenset()
+        assert whose(ann, b"said", signature, "2019-12-31T23:59:59.000Z") == {"ann@example.org"}, "it was hers then"
+        file.write_text("")
+        assert whose(ann, b"said", signature) == frozenset()
 
     def test_no_key_no_list_a_passphrase(self, signers: Any, tmp_path: Path) -> None:
         with pytest.raises(UserError, match="key to sign with is not there"):
@@ -54,4 +58,4 @@ class TestSsh(SignerSuite):
         assert "ssh-add" in caught.value.remedy
         (tmp_path / "deploy/allowed_signers").unlink()
         with pytest.raises(UserError, match="nobody is known to hold a key"):
-            signers["stranger"].principals(b"said", b"")
+            signers["stranger"].known()

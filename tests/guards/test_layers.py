@@ -72,6 +72,8 @@ ALLOWED: dict[str, set[str]] = {
     "adapters/clusters/spark": {"pyspark", "py4j", "pyarrow"},
     "adapters/stores/local": set(),
     "adapters/registries/distribution": {"urllib3"},
+    "adapters/deployers/container": {"urllib3"},
+    "adapters/deployers/process": {"urllib3", "msgspec"},
     "adapters/mixers/locks": {"uv"},
     "adapters/executors/local": {"msgspec", "uv"},
     "adapters/ledgers/sqlite": {"msgspec"},

@@ -24,7 +24,7 @@ EXTEND = {
     "Cluster", "Database", "Dialect", "Location", "Placement", "Relation",  # of databases that run queries
     "SegmentSpec", "Signed", "SplitSpec", "SqlSource", "State", "Step", "StepOutcome", "Stop", "Store", "Summary", "TableCheck", "Task", "TaskInput", "TaskResult",
     "Keeper", "Kept", "Inspection", "Limits",  # of environments
-    "Registry", "Deployer", "Running", "Wanted", "Mixer", "Erasing", "Expiring", "Signer", "Blob", "Base", "Layer", "Member", "Start",  # of releases
+    "Registry", "Deployer", "Running", "Wanted", "nowhere", "Mixer", "Erasing", "Expiring", "Signer", "Blob", "Base", "Layer", "Member", "Start",  # of releases
     "Emitter", "Emission", "Dataset", "Job", "Parent",
     "Tracker", "Tracking", "UserError", "Valuation", "Verdict", "Where", "Zone", "silent", "AsOf", "Join", "Sink", "SinkSpec", "Written", "taken", "unfit", "check_mode", "json_rows", "refuse_unjson",
     "Arrival", "Batch", "Format", "Unreadable", "Ingested", "Landing", "LandingState", "Lost", "Poison", "Positioned", "Labelling", "Stream", "StreamOptions",

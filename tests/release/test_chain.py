@@ -15,11 +15,15 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from payoff.base.errors import Refused
-from payoff.records.release.release import APPROVAL, RELEASE, Approval, Envelope, Release, Signature
+from payoff.records.release.release import (
+    APPROVAL, RELEASE, VERIFIED, Approval, Envelope, Policy, Release, Signature, Verified,
+)  # fmt: skip
 from payoff.release import chain, envelope
 
 KEYS = {"ann": b"1", "bob": b"2", "eve": b"3"}
-RELEASERS = frozenset({"ann", "bob"})
+ROLES = {"owner": ("ann",), "engineer": ("bob", "ann"), "steward": ("eve",)}
+POLICY = Policy(known="ann bob eve", releasers=("ann", "bob"), deployers=("bob",), approvers=ROLES)
+AT = "2026-01-01T00:00:00.000Z"
 IMAGE = "sha256:" + "a" * 64
 
 
@@ -27,14 +31,16 @@ def sign(who: str) -> Any:
     return lambda said: (hmac.new(KEYS[who], said, hashlib.sha256).digest(), who)
 
 
-def verify(said: bytes, signature: bytes) -> frozenset[str]:
-    return frozenset(who for who in KEYS if hmac.compare_digest(sign(who)(said)[0], signature))
+def verify(said: bytes, signature: bytes, known: str, at: str) -> frozenset[str]:
+    """`known` is names; one with `<TIME` is known until then."""
+    held = dict(name.partition("<")[::2] for name in known.split())
+    return frozenset(who for who in KEYS if who in held and at < (held[who] or "9") and hmac.compare_digest(sign(who)(said)[0], signature))
 
 
 def release(number: int, previous: str, **changed: Any) -> Release:
     made = Release(
-        number=number, project="p1", name="churn", run=f"run-{number}", created="2026-01-01T00:00:00Z", by="ann", image=IMAGE, base=IMAGE,
-        model={"sha256": "0"}, previous=previous,
+        number=number, project="p1", name="churn", run=f"run-{number}", created=AT, by="ann", image=IMAGE, base=IMAGE,
+        model={"sha256": "0"}, previous=previous, policy=POLICY,
     )  # fmt: skip
     return replace(made, **changed)
 
@@ -51,7 +57,7 @@ def releases(count: int) -> list[Envelope]:
 
 
 def judge(found: list[Envelope]) -> tuple[chain.Link, ...]:
-    return chain.verified(found, "p1", RELEASERS, verify)
+    return chain.verified(found, "p1", verify)
 
 
 def test_a_good_chain() -> None:
@@ -94,6 +100,8 @@ def test_two_releases_after_the_same_one() -> None:
         (lambda previous: sealed(release(2, previous), who="eve"), "signed by nobody who may release"),
         (lambda previous: replace(sealed(release(2, previous)), signatures=()), "signed by nobody"),
         (lambda previous: replace(sealed(release(2, previous)), signatures=(Signature(sig="%%%"),)), "signed by nobody"),
+        (lambda previous: sealed(release(2, previous, created="2025-12-31T00:00:00.000Z")), "dated before"),
+        (lambda previous: sealed(release(2, previous, policy=replace(POLICY, releasers=("eve",))), who="eve"), "signed by nobody"),
         (lambda previous: sealed(release(2, previous, project="p2")), "another project"),
         (lambda previous: sealed(release(2, previous), subject="sha256:" + "b" * 64), "about another image"),
         (lambda previous: sealed(release(3, previous)), "calls itself number 3"),
@@ -109,27 +117,63 @@ def test_planted_links(last: Any, says: str) -> None:
 
 
 def approval(link: chain.Link, role: str, who: str, **changed: Any) -> Envelope:
-    said = replace(Approval(release=link.digest, number=link.release.number, project="p1", role=role), **changed)
+    said = replace(Approval(release=link.digest, number=link.release.number, project="p1", role=role, created=AT), **changed)
     return envelope.seal(envelope.statement("churn", link.release.image, APPROVAL, said), sign(who))
 
 
-ROLES = {"owner": frozenset({"ann"}), "engineer": frozenset({"bob", "ann"}), "steward": frozenset({"eve"})}
-
-
-def test_approvals_count_by_role_stage_and_statement() -> None:
+def test_approvals_count_by_role_deployment_and_statement() -> None:
     first, second = judge(releases(2))
     given = [
         approval(second, "owner", "ann"),
         approval(second, "engineer", "eve"),  # may not
-        approval(second, "engineer", "bob", stage="test"),  # for another stage
+        approval(second, "engineer", "bob", deployment="test"),  # for another stage
         approval(first, "steward", "eve"),  # of another release
         approval(second, "steward", "eve", release=first.digest),
+        approval(second, "engineer", "bob", created="2025-12-31T00:00:00.000Z"),  # dated before there was one
         approval(second, "boss", "eve"),  # no such role
     ]
-    found = chain.approved(second, "prod", given, ROLES, verify)
+    found = chain.approved(second, "prod", given, POLICY, verify)
     assert found == {"owner": {"ann"}, "engineer": frozenset(), "steward": frozenset()}
-    assert chain.approved(second, "test", given, ROLES, verify)["engineer"] == {"bob"}
+    assert chain.approved(second, "test", given, POLICY, verify)["engineer"] == {"bob"}
     assert chain.missing(["owner", "engineer"], found) == ("engineer",)
+
+
+def test_a_key_that_ran_out_cannot_sign_by_a_clock_put_back() -> None:
+    """ann's key is good until the day before the release; to use it, an approval must be dated before that, and then it is older than what it approves."""
+    policy = replace(POLICY, known="ann<2025-12-31 bob")
+    (link,) = judge([sealed(release(1, "", policy=policy), who="bob")])
+    for at in ("2026-02-01T00:00:00.000Z", "2025-12-30T00:00:00.000Z"):
+        given = [approval(link, "owner", "ann", created=at)]
+        assert chain.approved(link, "prod", given, policy, verify)["owner"] == frozenset()
+    with pytest.raises(Refused, match="nobody who may release"):
+        judge([sealed(release(1, "", policy=policy), who="ann")])
+
+
+def test_who_may_release_changes_only_by_a_release_of_who_might() -> None:
+    (first,) = releases(1)
+    wider = replace(POLICY, releasers=("ann", "eve"))
+    second = sealed(release(2, envelope.digest(first), policy=wider), who="bob")
+    third = sealed(release(3, envelope.digest(second), policy=wider), who="eve")
+    assert [each.signers for each in judge([first, second, third])] == [{"ann"}, {"bob"}, {"eve"}]
+    with pytest.raises(Refused, match="release 3 .*nobody who may release"):
+        judge([first, second, sealed(release(3, envelope.digest(second), policy=wider), who="bob")])
+
+
+@pytest.mark.parametrize(
+    ("who", "changed", "ran"),
+    [
+        ("bob", {}, True),
+        ("ann", {}, False),
+        ("bob", {"deployment": "prod"}, False),
+        ("bob", {"release": "sha256:0"}, False),
+        ("bob", {"created": "2025-12-31T00:00:00.000Z"}, False),
+    ],
+)
+def test_that_a_release_ran_is_said_by_who_may(who: str, changed: dict[str, str], ran: bool) -> None:
+    (link,) = judge(releases(1))
+    said = replace(Verified(release=link.digest, number=1, project="p1", deployment="test", created=AT), **changed)
+    given = [envelope.seal(envelope.statement("churn", IMAGE, VERIFIED, said), sign(who))]
+    assert chain.ran(link, "test", given, POLICY, verify) is ran
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,9 @@ class Module:
 
 def missing(module: ModuleType) -> str | None:
     """The first package that a module (of a package: its modules) would import later and that is not installed; None when all are. Nothing is imported for it."""
-    inner = [each for name, each in sys.modules.items() if name.startswith(f"{module.__name__}.") and each is not None]
+    # A copy: another thread may be importing meanwhile.
+    known = sys.modules.copy()
+    inner = [each for name, each in known.items() if name.startswith(f"{module.__name__}.") and each is not None]
     named = (value for each in (module, *inner) for value in vars(each).values() if type(value) is Module)
     packages = (value.__dict__["_Module__module"].partition(".")[0] for value in named)
     return next((name for name in packages if importlib.util.find_spec(name) is None), None)

@@ -28,6 +28,10 @@ VERBS = {
     "environments": "the environments that uv locks: what is installed, whether it is what the locks say, what may go",
     "sandbox": "Python, Jupyter or any command in a locked environment, with the project's tables, nothing written outside",
     "release": "a run that passed as a signed image: code, locked environment, model, and the record of what they are",
+    "approve": "sign, in a role, that a release may be deployed",
+    "promote": "commit that a deployment should run a release: verified before, approved, its gates as they are now",
+    "deploy": "make a deployment run what git says, and sign that it does; --follow goes on",
+    "rollback": "what a deployment ran before, by a commit that reverts its promotion, and deployed",
     "worth": "what a model could be worth before there is one, or what a run's worth hangs on",
 }
 
@@ -41,6 +45,10 @@ _FOLDERS = {
     "score": "serving",
     "sandbox": "environments",
     "release": "releasing",
+    "approve": "releasing",
+    "promote": "releasing",
+    "deploy": "releasing",
+    "rollback": "releasing",
 }
 
 _HELP = """\

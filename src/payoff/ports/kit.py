@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Kit:
-    """Each adapter is made when it is first asked for, so that a run pays only for what it uses. Not thread-safe: one caller."""
+    """Each adapter is made when it is first asked for, so that a run pays only for what it uses; once, whichever threads ask."""
 
     def __init__(
         self,
@@ -32,6 +33,7 @@ class Kit:
         self._sinks = dict(sinks or {})
         self._capabilities = capabilities
         self._made: dict[str, Any] = {}
+        self._making = threading.RLock()
 
     @property
     def engine(self) -> Engine:
@@ -70,10 +72,7 @@ class Kit:
 
     def source(self, table: str) -> Source:
         """The source of a table."""
-        name = f"source:{table}"
-        if name not in self._made:
-            self._made[name] = self._sources[table]()
-        return cast("Source", self._made[name])
+        return cast("Source", self._once(f"source:{table}", self._sources, table))
 
     def sourced(self, table: str) -> bool:
         """Whether there is a source of that table."""
@@ -85,16 +84,19 @@ class Kit:
 
     def sink(self, name: str) -> Sink:
         """The sink of that name."""
-        key = f"sink:{name}"
-        if key not in self._made:
-            self._made[key] = self._sinks[name]()
-        return cast("Sink", self._made[key])
+        return cast("Sink", self._once(f"sink:{name}", self._sinks, name))
 
     def made(self, name: str) -> bool:
         """True when an adapter was asked for before (so that it must be closed)."""
         return name in self._made
 
     def _get(self, name: str) -> Any:
-        if name not in self._made:
-            self._made[name] = self._makers[name]()
-        return self._made[name]
+        return self._once(name, self._makers, name)
+
+    def _once(self, key: str, makers: Mapping[str, Callable[[], Any]], name: str) -> Any:
+        # What is there already is answered without waiting: a source may take long to connect.
+        if key not in self._made:
+            with self._making:
+                if key not in self._made:
+                    self._made[key] = makers[name]()
+        return self._made[key]

@@ -235,7 +235,7 @@ def read(reading: Reading) -> Config | None:
         sinks=tuple(sinks.read(document, plain)),
         lineage={key: each for key, each in plain(table.get("lineage", {})).items() if key != "zone"},
         lineage_zone=table.get("lineage", {}).get("zone"),
-        release=sections.read(document, plain),
+        release=sections.read(document, reading, plain),
         **places.read(document, reading),
     )
 

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from payoff.base.errors import Refused
-from payoff.records.release.release import APPROVAL, RELEASE, Approval, Envelope, Release
+from payoff.records.release.release import (
+    APPROVAL,
+    RELEASE,
+    VERIFIED,
+    Approval,
+    Envelope,
+    Policy,
+    Release,
+    Verified,
+)
 from payoff.release import envelope as envelopes
 
 if TYPE_CHECKING:
@@ -24,43 +33,67 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
     signers: frozenset[str]
 
 
-def verified(chain: Sequence[Envelope], project: str, releasers: frozenset[str], verify: Verify) -> tuple[Link, ...]:
-    """The releases of a project, first to last. Refused when one is not signed by a releaser, is about another image than it says, or
-    does not follow the one before it.
+def verified(chain: Sequence[Envelope], project: str, verify: Verify) -> tuple[Link, ...]:
+    """The releases of a project, first to last. Refused when one is not signed by somebody whom the policy of the one before it lets release
+    (the first: its own), is about another image than it says, does not follow the one before it or is older.
     """
     links: list[Link] = []
     for number, each in enumerate(chain, 1):
         release, subject = envelopes.predicate(each, RELEASE, Release)
-        previous = links[-1].digest if links else ""
-        who = envelopes.signers(each, verify) & releasers
+        before = links[-1] if links else None
+        policy = before.release.policy if before else release.policy
+        who = _by(each, policy, policy.releasers, release.created, verify)
         if not who:
             raise _refused(number, "it is signed by nobody who may release", "PO-A030")
         if release.project != project:
             raise _refused(number, f"it is a release of another project ({release.name})", "PO-A031")
         if subject != release.image:
             raise _refused(number, "its statement is about another image than it says", "PO-A031")
-        if release.number != number or release.previous != previous:
+        if release.number != number or release.previous != (before.digest if before else ""):
             raise _refused(
                 number, f"it calls itself number {release.number}, and does not name the release before it", "PO-A032"
             )
+        if before and release.created < before.release.created:
+            raise _refused(number, "it is dated before the release before it", "PO-A033")
         links.append(Link(release=release, digest=envelopes.digest(each), signers=who))
     return tuple(links)
 
 
 def approved(
-    link: Link, stage: str, approvals: Sequence[Envelope], approvers: Mapping[str, frozenset[str]], verify: Verify
+    link: Link, deployment: str, approvals: Sequence[Envelope], policy: Policy, verify: Verify
 ) -> dict[str, frozenset[str]]:
-    """Role -> who approved the release for a stage in it. An approval counts when it names this very statement and is signed by somebody
-    who may approve in its role; others are passed over.
+    """Role -> who approved the release for a deployment in it. An approval counts when it names this very statement, is not dated before it and is
+    signed by somebody who may approve in its role; others are passed over.
     """
-    found: dict[str, frozenset[str]] = {role: frozenset() for role in approvers}
+    found: dict[str, frozenset[str]] = {role: frozenset() for role in policy.approvers}
     for each in approvals:
         said, subject = envelopes.predicate(each, APPROVAL, Approval)
-        if said.release != link.digest or subject != link.release.image or said.stage not in {"", stage}:
+        if not _about(said, subject, link) or said.deployment not in {"", deployment} or said.role not in found:
             continue
-        if said.role in found:
-            found[said.role] |= envelopes.signers(each, verify) & approvers[said.role]
+        found[said.role] |= _by(each, policy, policy.approvers[said.role], said.created, verify)
     return found
+
+
+def ran(link: Link, deployment: str, verifieds: Sequence[Envelope], policy: Policy, verify: Verify) -> bool:
+    """Whether somebody who may has signed that the release ran in a deployment, with its digest, and was ready."""
+    for each in verifieds:
+        said, subject = envelopes.predicate(each, VERIFIED, Verified)
+        if (
+            _about(said, subject, link)
+            and said.deployment == deployment
+            and _by(each, policy, policy.deployers, said.created, verify)
+        ):
+            return True
+    return False
+
+
+def _about(said: Approval | Verified, subject: str, link: Link) -> bool:
+    return said.release == link.digest and subject == link.release.image and said.created >= link.release.created
+
+
+def _by(each: Envelope, policy: Policy, may: Sequence[str], at: str, verify: Verify) -> frozenset[str]:
+    """Who of those who may has signed, with a key that was theirs at the time."""
+    return envelopes.signers(each, policy.known, at, verify) & frozenset(may)
 
 
 def missing(needed: Sequence[str], found: Mapping[str, frozenset[str]], *, apart: bool = True) -> tuple[str, ...]:

@@ -17,8 +17,8 @@ from payoff.release.image import canonical
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    # The signed bytes and a signature -> the principals whose keys made it, as the repository's list of signers says.
-    Verify = Callable[[bytes, bytes], frozenset[str]]
+    # The signed bytes, a signature, a list of who holds which key, a time -> the principals whose keys made it, as far as they held them then.
+    Verify = Callable[[bytes, bytes, str, str], frozenset[str]]
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -54,13 +54,13 @@ def seal(payload: bytes, sign: Callable[[bytes], tuple[bytes, str]]) -> Envelope
     )
 
 
-def signers(envelope: Envelope, verify: Verify) -> frozenset[str]:
-    """All whose signature on the envelope is good."""
+def signers(envelope: Envelope, known: str, at: str, verify: Verify) -> frozenset[str]:
+    """All whose signature on the envelope is good, by a list of who holds which key and at the time that the statement says it was made."""
     said = to_sign(payload(envelope), envelope.payload_type)
     found: set[str] = set()
     for each in envelope.signatures:
         try:
-            found |= verify(said, base64.b64decode(each.sig, validate=True))
+            found |= verify(said, base64.b64decode(each.sig, validate=True), known, at)
         except binascii.Error:
             continue
     return frozenset(found)

@@ -7,6 +7,7 @@ import dataclasses
 import ipaddress
 import signal
 import socket
+import ssl
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -192,16 +193,19 @@ def _refuse_open(spec: ServingSpec, host: str, *, token: bool, tls: bool) -> Non
 def _tls(spec: ServingSpec, root: Path) -> tuple[str, str] | None:
     if not spec.certificate and not spec.key:
         return None
-    pair = root / spec.certificate, root / spec.key
-    if not all(each.is_file() for each in pair):
+    pair = str(root / spec.certificate), str(root / spec.key)
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(*pair, password="")  # nobody is asked for a password
+    except (OSError, ValueError) as error:  # those of ssl are among them
+        why = error.strerror if isinstance(error, OSError) else str(error)
         raise UserError(
-            "the server's certificate and its key cannot be read",
+            f"the server's certificate and its key cannot be used: {why}"[:300],
             code="PO-J015",
-            expected="certificate and key: two files in PEM that this user may read",
+            expected="certificate and key: two files in PEM that this user may read, the key its own and without a password",
             remedy="correct [serving] in payoff.toml, then: payoff serve",
             where=Where("payoff.toml"),
-        )
-    return str(pair[0]), str(pair[1])
+        ) from None
+    return pair
 
 
 def _is_loopback(host: str) -> bool:

@@ -1,4 +1,4 @@
-"""The adapters of releases: registries and keys."""
+"""The adapters of releases: registries, keys, and what runs a deployment."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from payoff.wiring.assemble import DEFAULTS
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from payoff.ports.releasing.deployer import Deployer
     from payoff.ports.releasing.registry import Registry
     from payoff.ports.releasing.signer import Signer
     from payoff.records.project import Project
-    from payoff.records.release.settings import ReleaseSpec
+    from payoff.records.release.settings import DeploymentSpec, ReleaseSpec
 
 _CONFIG = "payoff.toml"
 
@@ -40,6 +41,14 @@ def signer(project: Project, release: ReleaseSpec) -> Signer:
     """The keys of the user, and those that the repository's list has."""
     section = {**release.signing, "signers": release.signers}
     made: Signer = _made("signers", DEFAULTS["signer"], section, project, title="[signing]", line=release.line)
+    return made
+
+
+def deployer(project: Project, deployment: DeploymentSpec) -> Deployer:
+    """What runs a deployment."""
+    section = {"kind": deployment.kind, **deployment.options}
+    title = f"[deployments.{deployment.name}]"
+    made: Deployer = _made("deployers", "", section, project, title=title, line=deployment.line)
     return made
 
 

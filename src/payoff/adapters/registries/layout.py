@@ -43,7 +43,7 @@ class Layout:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self.address = f"oci:{folder.absolute()}"
+        self.address = f"oci:{os.path.abspath(folder)}"
 
     def has(self, blob: Blob) -> bool:
         """Whether a file of that digest and size is there."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 import subprocess
 import tempfile
 from pathlib import Path
@@ -14,6 +15,7 @@ from payoff.base.errors import OutsideError, UserError
 CAPABILITIES: dict[str, Any] = {}
 # Signatures made for another purpose (a commit, a file) are none of ours, and ours are none of theirs.
 NAMESPACE = "payoff@payoff.dev"
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,38 +55,31 @@ class Ssh:
         named = self._keygen("-l", "-f", key).stdout.split()
         return done.stdout, os.fsdecode(named[1]) if len(named) > 1 else ""
 
-    def principals(self, said: bytes, signature: bytes) -> frozenset[str]:
-        """All principals of the list whose key it is, as far as they may sign at all (`valid-before`, `namespaces`)."""
-        if not self._signers.is_file():
+    def known(self) -> str:
+        """The file of allowed signers."""
+        try:
+            return self._signers.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError):
             raise UserError(
                 f"{self._options.signers} is not there: nobody is known to hold a key",
                 code="PO-A042",
                 expected="a line for each person: name@example.org ssh-ed25519 AAAA...",
                 remedy=f'mkdir -p deploy && echo "$(git config user.email) $(cat ~/.ssh/id_ed25519.pub)" >> {self._options.signers}',
-            )
-        with tempfile.NamedTemporaryFile(suffix=".sig") as file:
-            file.write(signature)
-            file.flush()
-            found = self._keygen("-Y", "find-principals", "-f", os.fspath(self._signers), "-s", file.name)
+            ) from None
+
+    def principals(self, said: bytes, signature: bytes, known: str, at: str) -> frozenset[str]:
+        """All principals of the list whose key it is, as far as they may sign at all (`valid-before`, `namespaces`)."""
+        if not _TIME.fullmatch(at):
+            return frozenset()
+        then = f"-Overify-time={re.sub('[^0-9]', '', at)[:14]}"
+        with tempfile.TemporaryDirectory() as folder:
+            signers, file = os.path.join(folder, "signers"), os.path.join(folder, "sig")
+            Path(signers).write_text(known, encoding="utf-8")
+            Path(file).write_bytes(signature)
+            found = self._keygen("-Y", "find-principals", then, "-f", signers, "-s", file)
             names = found.stdout.decode(errors="replace").splitlines() if not found.returncode else []
-            good = [
-                name
-                for name in names
-                if name
-                and not self._keygen(
-                    "-Y",
-                    "verify",
-                    "-f",
-                    os.fspath(self._signers),
-                    "-I",
-                    name,
-                    "-n",
-                    NAMESPACE,
-                    "-s",
-                    file.name,
-                    said=said,
-                ).returncode
-            ]
+            words = ("-Y", "verify", then, "-f", signers, "-n", NAMESPACE, "-s", file)
+            good = [name for name in names if name and not self._keygen(*words, "-I", name, said=said).returncode]
         return frozenset(good)
 
     def _key(self) -> str:
@@ -107,7 +102,13 @@ class Ssh:
     def _keygen(self, *words: str, said: bytes = b"") -> subprocess.CompletedProcess[bytes]:
         try:
             # A key with a passphrase must fail here, not ask: nobody may be sitting there.
-            quiet = {**os.environ, "LC_ALL": "C", "SSH_ASKPASS_REQUIRE": "force", "SSH_ASKPASS": "/bin/false"}
+            quiet = {
+                **os.environ,
+                "LC_ALL": "C",
+                "TZ": "UTC",
+                "SSH_ASKPASS_REQUIRE": "force",
+                "SSH_ASKPASS": "/bin/false",
+            }
             return subprocess.run(
                 ["ssh-keygen", *words],
                 input=said,

@@ -17,6 +17,7 @@ from payoff.base.hashing import Sha256, sha256
 from payoff.flows import watching
 from payoff.flows.releasing import book as books
 from payoff.flows.releasing import packing
+from payoff.flows.releasing.judged import judged
 from payoff.flows.show import find
 from payoff.project.past import folder as past
 from payoff.project.releasing import commits
@@ -56,14 +57,21 @@ def release(request: ReleaseRequest) -> Made:
         facts: dict[str, Any] = {"layers": tuple(made.layers), "packages": len(parts.packages), "sent": sent}
         if request.dry_run:
             return Made(release=parts.record(made, {}), digest="", seconds=stopwatch() - clock, dry_run=True, **facts)
-        if newest is not None and (newest.release.run, newest.release.image) == (record.run, made.digest):
+        rules = book.written
+        if newest is not None and (newest.release.run, newest.release.image, newest.release.policy) == (
+            record.run,
+            made.digest,
+            rules,
+        ):
             return Made(
                 release=newest.release, digest=newest.digest, already=True, seconds=stopwatch() - clock, **facts
             )
         said = parts.record(made, pushed)
         payload = envelopes.statement(said.name, made.digest, RELEASE, said)
         sealed = envelopes.seal(payload, book.signer.sign)
-        if not envelopes.signers(sealed, book.signer.principals) & frozenset(book.settings.releasers):
+        if not envelopes.signers(sealed, book.policy.known, said.created, book.signer.principals) & frozenset(
+            book.policy.releasers
+        ):
             raise _may_not(book)
         content = books.encoded(sealed)
         _attach(registry, made.blob, RELEASE, content, IN_TOTO)
@@ -203,7 +211,8 @@ class _Parts:
             provenance=pushed.get("provenance", ""),
             previous=links[-1].digest if links else "",
             version=__version__,
-            judged=books.judged(self.project),
+            judged=judged(self.project),
+            policy=self.book.written,
         )
 
 
@@ -281,6 +290,7 @@ def _may_not(book: books.Book) -> Refused:
     return Refused(
         "the key that signs is of nobody who may release",
         code="PO-A030",
-        expected=f"a key that {book.settings.signers} gives to one of [signing] releasers",
+        expected=f"a key that {book.settings.signers} gives to one of: {', '.join(book.policy.releasers)}"
+        + (f" (as release {len(book.links)} signed it; changes hold from the next release on)" if book.links else ""),
         remedy="git config user.signingkey KEY, or let somebody release who may",
     )

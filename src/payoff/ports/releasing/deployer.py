@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from payoff.ports.releasing.registry import Registry
 
 
@@ -36,6 +38,10 @@ class Running(msgspec.Struct, frozen=True, kw_only=True):
     why: str = ""
 
 
+def nowhere(_address: str) -> None:
+    """Nobody is to be told of a new address."""
+
+
 class Deployer(Protocol):
     """Deployments by their names. Not thread-safe: one caller. What it runs outlives the program that started it."""
 
@@ -43,10 +49,10 @@ class Deployer(Protocol):
         """What runs under a name now; None when nothing does."""
         ...
 
-    def apply(self, wanted: Wanted, images: Registry) -> Running:
+    def apply(self, wanted: Wanted, images: Registry, switch: Callable[[str], None] = nowhere) -> Running:
         """Run an image by its digest, taken from a registry, in the place of what runs under that name; answers when it is ready. Nothing is done where
-        that very image runs already and is as it should be. What ran before is let finish what it had taken. Raises `OutsideError` when the new
-        one does not get ready, and leaves running what ran before.
+        that very image runs already and is as it should be. `switch` is called with the new one's address when it is ready, and then what ran before
+        is let finish what it had taken, and ends. Raises `OutsideError` when the new one does not get ready, and leaves running what ran before.
         """
         ...
 

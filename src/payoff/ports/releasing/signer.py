@@ -12,6 +12,12 @@ class Signer(Protocol):
         """The signature of bytes, and the name of its key. Raises `UserError` when there is no key, or it cannot be used."""
         ...
 
-    def principals(self, said: bytes, signature: bytes) -> frozenset[str]:
-        """Whose signature of these bytes it is, as the repository's list of signers says; nobody's when it is not good."""
+    def known(self) -> str:
+        """The repository's list of who holds which key, as text. Raises `UserError` when there is none."""
+        ...
+
+    def principals(self, said: bytes, signature: bytes, known: str, at: str) -> frozenset[str]:
+        """Whose signature of these bytes it is, as a list says; nobody's when it is not good. `at` is the time (ISO 8601, UTC) that counts for keys which
+        the list limits in time: the machine's clock does not.
+        """
         ...

@@ -1,17 +1,21 @@
-"""`[release]` and `[signing]` in payoff.toml."""
+"""`[release]`, `[signing]`, `[approvers]` and `[deployments.NAME]` in payoff.toml."""
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
+from payoff.base import text
 from payoff.project.spec import Key, Section
-from payoff.records.release.settings import SIGNERS, ReleaseSpec
+from payoff.records.release.settings import SIGNERS, DeploymentSpec, ReleaseSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from payoff.project.files import Reading
     from payoff.project.toml import Document
 
+_NAME, _SAYS = r"[a-z0-9][a-z0-9-]{0,39}", "lower-case letters, digits and -, up to 40"
 SPECS = {
     "release": Section(
         {
@@ -41,27 +45,99 @@ SPECS = {
             "kind": Key("text", "which kind of keys: ssh (the default)"),
             "signers": Key("text", f"the file of who holds which key (default: {SIGNERS})"),
             "releasers": Key("texts", "who may release, by names in that file", required=True),
+            "deployers": Key("texts", "who may say that a deployment was verified (default: the releasers)"),
         },
         "who signs releases; further keys belong to the kind of keys",
         free=True,
     ),
+    "approvers": Section(
+        {},
+        "who may approve in which role",
+        other=Key("texts", "names in the file of who holds which key"),
+    ),
+    "deployments": Section(
+        {},
+        "where releases are deployed",
+        other=Section(
+            {
+                "kind": Key("text", "where it runs: process (on this machine) or container", required=True),
+                "after": Key("text", "the deployment in which a release must have been verified before"),
+                "approvals": Key("texts", "the roles that must have approved a release"),
+            },
+            "a deployment; further keys belong to its kind",
+            free=True,
+        ),
+    ),
 }
 
 
-def read(document: Document, plain: Callable[[Any], Any]) -> ReleaseSpec | None:
-    """What the sections say; None where there is no [release]."""
+def read(document: Document, reading: Reading, plain: Callable[[Any], Any]) -> ReleaseSpec | None:
+    """What the sections say; None where there is no [release]. Names that lead nowhere are findings."""
     table = document.table
     if "release" not in table:
         return None
     release, signing = plain(table["release"]), plain(table.get("signing", {}))
     base = release.pop("base")
+    python = release.pop("python", "python3")
+    approvers = {role: tuple(names) for role, names in plain(table.get("approvers", {})).items()}
+    deployments = tuple(_deployment(name, plain(each), document) for name, each in table.get("deployments", {}).items())
+    _check(document, reading, approvers, deployments)
+    releasers = tuple(signing.pop("releasers", ()))
     return ReleaseSpec(
-        python=release.pop("python", "python3"),
         registry=release,
         digest=base.pop("digest"),
         base=base,
+        python=python,
         signers=signing.pop("signers", SIGNERS),
-        releasers=tuple(signing.pop("releasers", ())),
+        releasers=releasers,
+        deployers=tuple(signing.pop("deployers", releasers)),
         signing=signing,
+        approvers=approvers,
+        deployments=deployments,
         line=document.line(("release",)),
     )
+
+
+def _deployment(name: str, options: dict[str, Any], document: Document) -> DeploymentSpec:
+    return DeploymentSpec(
+        name=name,
+        kind=options.pop("kind"),
+        after=options.pop("after", ""),
+        approvals=tuple(options.pop("approvals", ())),
+        options=options,
+        line=document.line(("deployments", name)),
+    )
+
+
+def _check(
+    document: Document, reading: Reading, approvers: dict[str, tuple[str, ...]], deployments: tuple[DeploymentSpec, ...]
+) -> None:
+    known: list[str] = []
+    for each in deployments:
+        path = ("deployments", each.name)
+        if not re.fullmatch(_NAME, each.name):
+            reading.error(
+                "PO-P120",
+                f"a deployment cannot be named {each.name!r}",
+                document.place(path),
+                expected=_SAYS,
+                remedy=f"rename it in payoff.toml:{each.line}, then: payoff check",
+            )
+        if each.after and each.after not in known:
+            reading.error(
+                "PO-P121",
+                f"the deployment {each.name} comes after {each.after!r}, which does not stand before it",
+                document.place(path),
+                expected=text.did_you_mean(each.after, known),
+                remedy=f"correct after in payoff.toml:{each.line}, then: payoff check",
+            )
+        for role in each.approvals:
+            if not approvers.get(role):
+                reading.error(
+                    "PO-P122",
+                    f"the deployment {each.name} asks for the approval of {role!r}, a role in which nobody may approve",
+                    document.place(path),
+                    expected=text.did_you_mean(role, approvers),
+                    remedy=f'add {role} = ["name@example.org"] to [approvers] in payoff.toml, then: payoff check',
+                )
+        known.append(each.name)

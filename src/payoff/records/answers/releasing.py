@@ -1,4 +1,4 @@
-"""What `payoff release` is asked for and answers."""
+"""What release, approve, promote, deploy and rollback are asked for and answer."""
 
 from __future__ import annotations
 
@@ -27,3 +27,79 @@ class Made(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float = 0.0
     already: bool = False
     dry_run: bool = False
+
+
+class ApproveRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """What `payoff approve` was asked for. An empty `deployment` means every one; `says` is a sentence that is signed along."""
+
+    release: str
+    role: str
+    deployment: str = ""
+    says: str = ""
+    project: str | None = None
+
+
+class PromoteRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """What `payoff promote` was asked for. `branch`: a new one that the commit is made on."""
+
+    release: str
+    deployment: str
+    branch: str = ""
+    project: str | None = None
+
+
+class RollbackRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """What `payoff rollback` was asked for. `to`: a release that ran there before; empty means the one before."""
+
+    deployment: str
+    to: str = ""
+    project: str | None = None
+
+
+class DeployRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """What `payoff deploy` was asked for. `every`: seconds between two looks when it follows; `push`: what it signs goes to the branch's remote."""
+
+    deployment: str
+    project: str | None = None
+    dry_run: bool = False
+    every: float = 15.0
+    push: bool = False
+
+
+class Approved(msgspec.Struct, frozen=True, kw_only=True):
+    """An approval that was signed, or (`already`) was there; `by` is whose key it was. `missing` are roles that a deployment still waits for, by
+    deployment.
+    """
+
+    release: Release
+    role: str
+    deployment: str
+    by: tuple[str, ...]
+    missing: dict[str, tuple[str, ...]] = {}
+    already: bool = False
+
+
+class Promoted(msgspec.Struct, frozen=True, kw_only=True):
+    """A deployment that should run a release from now on; `commit` says so on `branch` (empty: the branch we are on). `back`: it is one that ran there before."""
+
+    release: Release
+    deployment: str
+    commit: str
+    branch: str = ""
+    already: bool = False
+    back: bool = False
+
+
+class Deployed(msgspec.Struct, frozen=True, kw_only=True):
+    """What a deployment runs. `did`: `nothing`, `started`, `replaced` another release, or `put back` what had drifted. `verified`: it is signed that
+    the release runs there, or else `unsigned` says why not. `shown` is what a dry run would have done.
+    """
+
+    deployment: str
+    release: Release
+    address: str = ""
+    did: str = ""
+    verified: bool = False
+    unsigned: str = ""
+    shown: str = ""
+    seconds: float = 0.0

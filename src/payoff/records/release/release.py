@@ -12,8 +12,30 @@ STATEMENT = "https://in-toto.io/Statement/v1"
 IN_TOTO = "application/vnd.in-toto+json"
 RELEASE = "https://payoff.dev/release/v1"
 APPROVAL = "https://payoff.dev/approval/v1"
+VERIFIED = "https://payoff.dev/verified/v1"
 PROVENANCE = "https://slsa.dev/provenance/v1"
 SBOM = "application/vnd.cyclonedx+json"
+
+
+class Stage(msgspec.Struct, frozen=True, kw_only=True):
+    """What must be before a release runs in a deployment: verified in the deployment `after`, approved by somebody in each role of `approvals`."""
+
+    after: str = ""
+    approvals: tuple[str, ...] = ()
+
+
+class Policy(msgspec.Struct, frozen=True, kw_only=True):
+    """Who may do what, as a release signed it: `known` is the text of the list of who holds which key, the other names are principals in it.
+
+    It holds from this release on, and only somebody whom the policy before it lets release could sign it: who can write to the repository cannot
+    thereby name himself.
+    """
+
+    known: str
+    releasers: tuple[str, ...]
+    deployers: tuple[str, ...] = ()
+    approvers: dict[str, tuple[str, ...]] = {}
+    deployments: dict[str, Stage] = {}
 
 
 class Release(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,7 +45,7 @@ class Release(msgspec.Struct, frozen=True, kw_only=True):
     `base` are digests of manifests; `model` is the model's content (`artifact id`, `sha256` of its file), `data` maps tables to the snapshots that
     the run read, `environments` names to the digests of their locks. `sbom` and `provenance` are the SHA-256 of the documents attached
     to the image. `gain` is the model's gain a year with its interval, as the run's record has it. `judged` is the digest of the charter
-    and the contracts that its verdicts were given by.
+    and the contracts that its verdicts were given by, `policy` who may release, approve and deploy from here on.
     """
 
     number: int
@@ -48,21 +70,32 @@ class Release(msgspec.Struct, frozen=True, kw_only=True):
     previous: str = ""
     version: str = ""
     judged: str = ""
+    policy: Policy = Policy(known="", releasers=())
 
 
 class Approval(msgspec.Struct, frozen=True, kw_only=True):
-    """The predicate of an approval's statement: somebody says, in a role, that a release (by its statement's SHA-256) may go to a stage.
+    """The predicate of an approval's statement: somebody says, in a role, that a release (by its statement's SHA-256) may run in a deployment.
 
-    An empty `stage` means every stage.
+    An empty `deployment` means every one.
     """
 
     release: str
     number: int
     project: str
     role: str
-    stage: str = ""
+    deployment: str = ""
     created: str = ""
     says: str = ""
+
+
+class Verified(msgspec.Struct, frozen=True, kw_only=True):
+    """The predicate of a statement that a release (by its statement's SHA-256) ran in a deployment, with its image's digest, and answered."""
+
+    release: str
+    number: int
+    project: str
+    deployment: str
+    created: str = ""
 
 
 class Signature(msgspec.Struct, frozen=True, kw_only=True):

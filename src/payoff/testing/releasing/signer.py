@@ -31,6 +31,11 @@ def connect(adapter: str, root: Path, options: dict[str, Any]) -> Signer:
     return made
 
 
+def whose(signer: Signer, said: bytes, signature: bytes, at: str = "2026-06-01T12:00:00.000Z") -> frozenset[str]:
+    """Whose signature it is by the list as it is now."""
+    return signer.principals(said, signature, signer.known(), at)
+
+
 class SignerSuite:
     """What every signer promises."""
 
@@ -52,7 +57,7 @@ class SignerSuite:
         for name in known:
             signature, key = signers[name].sign(b"said")
             assert key
-            assert {other: signers[other].principals(b"said", signature) for other in known} == dict.fromkeys(
+            assert {other: whose(signers[other], b"said", signature) for other in known} == dict.fromkeys(
                 known, frozenset({name})
             )
 
@@ -61,12 +66,25 @@ class SignerSuite:
         signer = next(iter(signers.values()))
         signature, _ = signer.sign(b"said")
         for other in (b"saie", b"", b"said ", b"said\n"):
-            assert signer.principals(other, signature) == frozenset()
+            assert whose(signer, other, signature) == frozenset()
 
     def test_a_stranger_is_nobody(self, signers: dict[str, Signer]) -> None:
         """A good signature with a key that nobody is known to hold."""
         signature, _ = signers["stranger"].sign(b"said")
-        assert signers["stranger"].principals(b"said", signature) == frozenset()
+        assert whose(signers["stranger"], b"said", signature) == frozenset()
+
+    def test_by_another_list_it_is_nobodys(self, signers: dict[str, Signer]) -> None:
+        """The list that is handed in decides, not the one that lies about."""
+        signer = next(iter(signers.values()))
+        signature, _ = signer.sign(b"said")
+        assert signer.principals(b"said", signature, "", "2026-06-01T12:00:00.000Z") == frozenset()
+
+    def test_at_no_time_it_is_nobodys(self, signers: dict[str, Signer]) -> None:
+        """A statement that does not say when it was made."""
+        signer = next(iter(signers.values()))
+        signature, _ = signer.sign(b"said")
+        for at in ("", "yesterday", "2026-06-01", "-Oprint-pubkey"):
+            assert whose(signer, b"said", signature, at) == frozenset()
 
     @pytest.mark.parametrize(
         "junk",
@@ -79,4 +97,4 @@ class SignerSuite:
     )
     def test_junk_is_nobodys(self, signers: dict[str, Signer], junk: bytes) -> None:
         """No error either: it is what others wrote."""
-        assert next(iter(signers.values())).principals(b"said", junk) == frozenset()
+        assert whose(next(iter(signers.values())), b"said", junk) == frozenset()

@@ -1,0 +1,1 @@
+"""What runs a release: a file for each kind of place."""

@@ -1,0 +1,73 @@
+"""`payoff deploy DEPLOYMENT`: make a deployment run what git says."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from payoff.base.errors import PayoffError
+from payoff.cli.arguments import Parser
+from payoff.cli.main import VERBS
+from payoff.cli.render import screen
+
+if TYPE_CHECKING:
+    from payoff.records.answers.releasing import Deployed
+
+
+def main(argv: list[str]) -> int:
+    """Deploy once, or until it is told to end."""
+    parser = Parser("deploy", VERBS["deploy"])
+    parser.add_argument("deployment", metavar="DEPLOYMENT", help="one of [deployments] in payoff.toml")
+    parser.add_argument("--dry-run", action="store_true", help="show what would be done, and do nothing")
+    parser.add_argument(
+        "--follow",
+        action="store_true",
+        help="go on: take over what is pushed, put back what drifts, until it is stopped",
+    )
+    parser.add_argument(
+        "--every", metavar="S", type=_seconds, default=15.0, help="seconds between two looks (default: 15)"
+    )
+    parser.add_argument(
+        "--push", action="store_true", help="when following: push what is signed, to the branch's remote"
+    )
+    options = parser.read(argv)
+
+    from payoff.cli.render.releasing import steps
+    from payoff.flows.releasing.deploy import deploy, follow
+    from payoff.records.answers.releasing import DeployRequest
+
+    request = DeployRequest(
+        deployment=options.deployment,
+        project=options.project,
+        dry_run=options.dry_run,
+        every=options.every,
+        push=options.push,
+    )
+
+    def tell(answer: Deployed | PayoffError) -> None:
+        if options.json:
+            screen.out(steps.line(answer))
+        elif isinstance(answer, PayoffError):
+            screen.err(str(answer))
+        else:
+            screen.out(steps.deployed(answer))
+
+    if options.follow:
+        follow(request, tell)
+        return 0
+    answer = deploy(request)
+    if options.json:
+        screen.document(steps.document(answer))
+    else:
+        screen.result(steps.deployed(answer))
+    return 0
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 1 <= value <= 86400:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds from 1 to 86400")
+    return value
