@@ -20,6 +20,7 @@ from payoff.ports.ledger import Ledger, Readout
 from payoff.ports.observer import Observer, silent
 from payoff.ports.pushdown import Database
 from payoff.ports.releasing.deployer import Deployer, Running, Wanted, nowhere
+from payoff.ports.releasing.front import Front, Routes, Target
 from payoff.ports.releasing.registry import Registry
 from payoff.ports.releasing.signer import Signer
 from payoff.ports.sink import Sink, check_mode, json_rows, refuse_unjson, taken, unfit
@@ -67,6 +68,7 @@ from payoff.records.joins.as_of import AsOf, Join
 from payoff.records.label import Label, LabelSpec, Lowering, Zone
 from payoff.records.placement import Dialect, Location, Placement, Relation
 from payoff.records.project import Environment, Git, Input, Project, SinkSpec, SourceSpec, Step, Tracking
+from payoff.records.release.canary import Arm, Seen, Sum
 from payoff.records.release.image import Base, Blob, Layer, Member, Start
 from payoff.records.run import Entry, EnvironmentUsed, RunRecord, Summary
 from payoff.records.state import Remembered, State
@@ -76,6 +78,7 @@ from payoff.records.task import Failure, Task, TaskInput, TaskResult
 __all__ = [
     "Accept",
     "AdbcSource",
+    "Arm",
     "Arrival",
     "Artifact",
     "AsOf",
@@ -112,6 +115,7 @@ __all__ = [
     "Field",
     "Finding",
     "Format",
+    "Front",
     "Gain",
     "GateSpec",
     "Git",
@@ -158,8 +162,10 @@ __all__ = [
     "Registry",
     "Relation",
     "Remembered",
+    "Routes",
     "RunRecord",
     "Running",
+    "Seen",
     "SegmentSpec",
     "Signed",
     "Signer",
@@ -177,8 +183,10 @@ __all__ = [
     "Store",
     "Stream",
     "StreamOptions",
+    "Sum",
     "Summary",
     "TableCheck",
+    "Target",
     "Task",
     "TaskInput",
     "TaskResult",

@@ -7,7 +7,9 @@ nothing but pyarrow, and no tracking: what a whole run costs there is Payoff's o
 from __future__ import annotations
 
 import fcntl
+import importlib.util
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -18,7 +20,7 @@ import pytest
 import uv
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 PAYOFF = str(Path(sys.executable).with_name("payoff"))
 SECRET = "geheim"  # part of every value of the personal column, and of the wrong values that tests put elsewhere
@@ -58,9 +60,19 @@ def model(train: pa.Table, rates: pa.Table, *, slope: float = 0.35):
 '''
 
 
-def payoff(*words: str, at: Path, code: int | None = 0) -> subprocess.CompletedProcess[str]:
-    """A command as a user types it, in the project's folder."""
-    done = subprocess.run([PAYOFF, *words], cwd=at, capture_output=True, text=True, timeout=240, check=False)
+_spec = importlib.util.spec_from_file_location("flows_warm", Path(__file__).with_name("warm.py"))
+assert _spec is not None
+assert _spec.loader is not None
+warm = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(warm)
+
+
+def payoff(*words: str, at: Path, code: int | None = 0, fresh: bool = False) -> subprocess.CompletedProcess[str]:
+    """A command as a user types it, in the project's folder; `fresh`: by an interpreter of its own (see `warm`)."""
+    if fresh:
+        done = subprocess.run([PAYOFF, *words], cwd=at, capture_output=True, text=True, timeout=240, check=False)
+    else:
+        done = warm.payoff([PAYOFF, *words], at, 240)
     assert code is None or done.returncode == code, done.stdout + done.stderr
     return done
 
@@ -76,7 +88,7 @@ def once(tmp_path_factory: pytest.TempPathFactory, worker: str, name: str, make:
         if not (folder / ".payoff/first.json").exists():
             shutil.rmtree(folder, ignore_errors=True)
             make(folder)
-            answer = json.loads(payoff("run", "--json", at=folder).stdout)
+            answer = json.loads(payoff("run", "--json", at=folder, fresh=True).stdout)
             assert answer["status"] == "passed", answer
             (folder / ".payoff/first.json").write_text(json.dumps(answer))
     return folder
@@ -86,7 +98,16 @@ def copy(made: Path, to: Path) -> Path:
     """A copy of a project; the installed environments, thousands of files that nobody writes to, are shared."""
     away = {made / ENVIRONMENTS, made / ".venv"}
     ignore = lambda folder, names: [name for name in names if Path(folder, name) in away]  # noqa: E731
-    copied = Path(shutil.copytree(made, to, symlinks=True, ignore=ignore))
+    # Blobs of images are never written to, but replaced: copies have the same ones.
+    blobs = {str(made / ".payoff" / each / "blobs") for each in ("images", "base")}
+
+    def one(source: str, target: str) -> None:
+        if any(source.startswith(each) for each in blobs):
+            os.link(source, target)
+        else:
+            shutil.copy2(source, target)
+
+    copied = Path(shutil.copytree(made, to, symlinks=True, ignore=ignore, copy_function=one))
     (copied / ENVIRONMENTS).symlink_to(made / ENVIRONMENTS)
     return copied
 
@@ -125,6 +146,36 @@ def made_twice(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path
 def twice(made_twice: Path, tmp_path: Path) -> Light:
     """A copy of it; `first` is what its second run answered."""
     return Light(copy(made_twice, tmp_path / "zwei Läufe"))
+
+
+@pytest.fixture(scope="session")
+def made_released(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """The light project with people, keys, three deployments in a row and two releases of different models."""
+    return once(tmp_path_factory, worker_id, "veröffentlicht", make_released)
+
+
+@pytest.fixture
+def released(made_released: Path, tmp_path: Path) -> Iterator[Released]:
+    """A copy of it; nothing is deployed in it, and nothing that was is left running."""
+    found = Released(copy(made_released, tmp_path / "zur Auslieferung"))
+    yield found
+    found.end()
+    shutil.rmtree(found.root)  # what was unpacked in it is large
+
+
+@pytest.fixture(scope="session")
+def made_promoted(made_released: Path, tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """The released project with its first release promoted as far as prod, verified everywhere; nothing runs."""
+    return once(tmp_path_factory, worker_id, "befördert", lambda folder: promote(copy(made_released, folder)))
+
+
+@pytest.fixture
+def promoted(made_promoted: Path, tmp_path: Path) -> Iterator[Released]:
+    """A copy of it."""
+    found = Released(copy(made_promoted, tmp_path / "in Betrieb"))
+    yield found
+    found.end()
+    shutil.rmtree(found.root)
 
 
 @pytest.fixture
@@ -166,6 +217,71 @@ def make_twice(folder: Path) -> None:
     cost = next(line for line in text.splitlines() if line.startswith("run_per_year"))
     replace(folder / "charter.toml", cost, "run_per_year = 5000")
     Light(folder).more_customers()
+
+
+RELEASING = """
+[release]
+python = "{python}"
+[release.base]
+path = ".payoff/base"
+digest = "{digest}"
+[signing]
+releasers = ["ann@example.org"]
+deployers = ["ann@example.org", "dora@example.org"]
+[approvers]
+owner = ["olga@example.org"]
+engineer = ["ann@example.org", "olga@example.org"]
+[deployments.dev]
+kind = "process"
+python = "{here}"
+drain = 5
+[deployments.test]
+kind = "process"
+python = "{here}"
+drain = 5
+after = "dev"
+[deployments.prod]
+kind = "process"
+python = "{here}"
+drain = 5
+after = "test"
+approvals = ["owner", "engineer"]
+"""
+PEOPLE = ("ann", "olga", "dora", "eve")  # eve's key is on no list
+
+
+def make_released(folder: Path) -> None:
+    from payoff.adapters.registries import layout
+    from payoff.testing.releasing import foundation
+
+    make_light(folder)
+    keys = folder / ".payoff/keys"
+    keys.mkdir(parents=True)
+    for name in PEOPLE:
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", str(keys / name)], check=True)
+    (folder / "deploy").mkdir()
+    known = [f"{name}@example.org {(keys / f'{name}.pub').read_text()}" for name in PEOPLE[:-1]]
+    (folder / "deploy/allowed_signers").write_text("".join(known))
+    _, digest = foundation.put_base(layout.connect(folder, layout.Options(".payoff/base")))
+    with open(folder / "payoff.toml", "a", encoding="utf-8") as stream:
+        stream.write(RELEASING.format(python=foundation.PYTHON, digest=digest, here=sys.executable))
+    git(folder, "add", "--all")
+    git(folder, "commit", "--quiet", "--message", "Who may do what")
+    git(folder, "config", "user.signingkey", ".payoff/keys/ann")
+    for slope in ("0.35", "0.36"):
+        payoff("run", "-p", f"slope={slope}", at=folder)
+        payoff("release", at=folder)
+
+
+def promote(folder: Path) -> None:
+    made = Released(folder)
+    made.to("prod")
+    made.end()
+    shutil.rmtree(folder / ".payoff/deployments")
+
+
+def git(folder: Path, *words: str) -> str:
+    return subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, check=True).stdout
 
 
 def replace(path: Path, old: str, new: str) -> None:
@@ -312,3 +428,53 @@ class Light:
         assert answer["per_year"]["model"]["mean"] == pytest.approx(self.first["per_year"]["model"]["mean"])
         self.keeps_secrets()
         return answer
+
+
+class Released(Light):
+    """A project whose releases go from dev to prod."""
+
+    def sign_as(self, name: str) -> None:
+        git(self.root, "config", "user.signingkey", f".payoff/keys/{name}")
+
+    def git(self, *words: str) -> str:
+        return git(self.root, *words)
+
+    def commit(self, says: str = "a change") -> None:
+        git(self.root, "add", "--all", "--force", "deploy", "payoff.toml", "charter.toml", "contracts")
+        git(self.root, "commit", "--quiet", "--all", "--message", says)
+
+    def answer(self, *words: str, code: int | None = 0) -> dict[str, Any]:
+        answer: dict[str, Any] = json.loads(self.payoff(*words, "--json", code=code))
+        return answer
+
+    def refused(self, *words: str, code: int = 1) -> str:
+        """The code of the error."""
+        answer = self.answer(*words, code=code)
+        return str(answer["errors"][0]["code"])
+
+    def to(self, deployment: str, release: int = 1) -> dict[str, Any]:
+        """All that it takes."""
+        for each in ("dev", "test", "prod")[: ("dev", "test", "prod").index(deployment) + 1]:
+            if each == "prod":
+                self.approve(release)
+            self.answer("promote", str(release), each)
+            answer = self.answer("deploy", each)
+        return answer
+
+    def approve(self, release: int) -> None:
+        self.sign_as("olga")
+        self.answer("approve", str(release), "--as", "owner")
+        self.sign_as("ann")
+        self.answer("approve", str(release), "--as", "engineer")
+
+    def end(self) -> None:
+        """End what was deployed; by its number and only if it is still the one that was started."""
+        from payoff.adapters.deployers import process
+        from payoff.adapters.fronts.proxy import front
+
+        before = front.connect(self.root, front.Options())
+        for file in (self.root / ".payoff/deployments").glob("*.front"):
+            before.stop(file.stem)
+        made = process.connect(self.root, process.Options(drain=5.0))
+        for file in (self.root / ".payoff/deployments").glob("*.process"):
+            made.stop(file.stem)

@@ -29,7 +29,7 @@ def suite_of(adapter: str) -> str:
     """`payoff.ledgers:sqlite` -> `payoff.testing.ledger.LedgerSuite`."""
     ports = adapter.partition(":")[0].removeprefix("payoff.")
     port = f"{ports[:-3]}y" if ports.endswith("ies") else ports.removesuffix("s")
-    folder = "releasing." if port in {"registry", "signer", "deployer"} else ""
+    folder = "releasing." if port in {"registry", "signer", "deployer", "front"} else ""
     return f"payoff.testing.{folder}{port}.{port.title()}Suite"
 
 

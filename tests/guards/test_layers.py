@@ -73,6 +73,8 @@ ALLOWED: dict[str, set[str]] = {
     "adapters/stores/local": set(),
     "adapters/registries/distribution": {"urllib3"},
     "adapters/deployers/container": {"urllib3"},
+    "adapters/fronts/proxy": {"httptools", "msgspec"},
+    "adapters/deployers/kubernetes": {"urllib3", "yaml"},
     "adapters/deployers/process": {"urllib3", "msgspec"},
     "adapters/mixers/locks": {"uv"},
     "adapters/executors/local": {"msgspec", "uv"},

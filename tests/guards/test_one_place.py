@@ -37,7 +37,7 @@ RULES = {
     "identifiers": Rule(("uuid", "secrets", "os.urandom"), ("base/ids.py", "base/files.py")),
     "other programs": Rule(
         ("subprocess", "multiprocessing", "os.system", "os.popen", "os.fork", "os.posix_spawn", "os.posix_spawnp", "os.execv"),
-        ("adapters/executors/", "adapters/signers/", "adapters/deployers/", "adapters/mixers/", "project/git.py", "project/worktree.py", "project/releasing/", "flows/init.py"),
+        ("adapters/executors/", "adapters/signers/", "adapters/deployers/", "adapters/fronts/", "adapters/mixers/", "project/git.py", "project/worktree.py", "project/releasing/", "flows/init.py"),
     ),
     "printing": Rule(("print", "input", "sys.stdout.write", "sys.stderr.write", "sys.stdout.buffer", "rich"), ("cli/",)),
     "unpickling": Rule(("pickle.load", "pickle.loads", "pickle.Unpickler", "cloudpickle", "joblib", "marshal", "shelve"), ()),
@@ -63,6 +63,8 @@ EXCEPTIONS = {
     ("printing", "adapters/trackers/mlflow/failures.py"): "tracking is a process of its own; tracebacks go to its log",
     ("unpickling", "adapters/trackers/mlflow/loader.py"): "runs in the process of an MLflow client that asked for the model",
     ("ending the process", "adapters/trackers/mlflow/process.py"): "a process of its own",
+    ("reading project files", "adapters/deployers/kubernetes/access.py"): "a kubeconfig is YAML",
+    ("reading project files", "adapters/deployers/kubernetes/deployer.py"): "manifests are written as YAML",
     ("reading project files", "flows/opening.py"): "finds the ledger of a project that does not load",
     ("reading project files", "adapters/trackers/mlflow/model.py"): "writes MLflow's own MLmodel file",
 }  # fmt: skip
@@ -221,6 +223,7 @@ NAMED = {
     ("wiring/assemble.py", "locks"): "what mixes environments",
     ("wiring/assemble.py", "layout"): "the registry of a project that names none",
     ("wiring/assemble.py", "ssh"): "the keys of a project that names none",
+    ("wiring/assemble.py", "proxy"): "the front of a deployment that names none",
     ("wiring/assemble.py", "files"): "the source that an interview looks into",
     ("records/project.py", "mlflow"): "the tracker of a project that names none",
     ("cli/main.py", "gateway"): "the verb that serves what the adapter reads",
@@ -229,6 +232,10 @@ NAMED = {
     ("gateway/reading.py", "gateway"): "how the audit says that something was read through one",
     ("serving/protocols/openapi.py", "http"): "how OpenAPI calls a token in a header",
     ("release/documents.py", "container"): "CycloneDX's word for an image",
+    ("wiring/assemble.py", "kubernetes"): "what writes manifests for clusters",
+    ("records/answers/exporting.py", "mlflow"): "the format",
+    ("flows/exporting/export.py", "mlflow"): "the format",
+    ("cli/render/releasing/exported.py", "mlflow"): "the format",
     ("base/text.py", "duckdb"): "the dialect of SQL, which has the engine's name",
 }
 

@@ -24,7 +24,7 @@ EXTEND = {
     "Cluster", "Database", "Dialect", "Location", "Placement", "Relation",  # of databases that run queries
     "SegmentSpec", "Signed", "SplitSpec", "SqlSource", "State", "Step", "StepOutcome", "Stop", "Store", "Summary", "TableCheck", "Task", "TaskInput", "TaskResult",
     "Keeper", "Kept", "Inspection", "Limits",  # of environments
-    "Registry", "Deployer", "Running", "Wanted", "nowhere", "Mixer", "Erasing", "Expiring", "Signer", "Blob", "Base", "Layer", "Member", "Start",  # of releases
+    "Registry", "Deployer", "Running", "Wanted", "nowhere", "Front", "Routes", "Target", "Arm", "Seen", "Sum", "Mixer", "Erasing", "Expiring", "Signer", "Blob", "Base", "Layer", "Member", "Start",  # of releases
     "Emitter", "Emission", "Dataset", "Job", "Parent",
     "Tracker", "Tracking", "UserError", "Valuation", "Verdict", "Where", "Zone", "silent", "AsOf", "Join", "Sink", "SinkSpec", "Written", "taken", "unfit", "check_mode", "json_rows", "refuse_unjson",
     "Arrival", "Batch", "Format", "Unreadable", "Ingested", "Landing", "LandingState", "Lost", "Poison", "Positioned", "Labelling", "Stream", "StreamOptions",
@@ -52,8 +52,11 @@ INNER = {
     "payoff.records.answers.environments": "what payoff environments answers",
     "payoff.records.hybrids.attribution": "what payoff why is made of",
     "payoff.records.release.release": "what payoff release signs",
+    "payoff.records.release.canary.CanarySpec": "what payoff.toml says of canaries",
+    "payoff.records.release.canary.Judgement": "what payoff deploy --judge answers",
     "payoff.records.release.settings": "what payoff release reads in payoff.toml",
     "payoff.records.answers.releasing": "what payoff release answers",
+    "payoff.records.answers.exporting": "what payoff export answers",
     "payoff.records.wire": "how records are written",
 }
 # Python asks for these names, or tests say in theirs what they are about.

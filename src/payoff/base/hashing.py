@@ -56,6 +56,12 @@ class Sha256:
         return f"sha256:{self._hash.hexdigest()}"
 
 
+def sha256_of(path: str | os.PathLike[str]) -> str:
+    """The SHA-256 of a file's content as OCI writes it."""
+    with open(path, "rb") as stream:
+        return f"sha256:{hashlib.file_digest(stream, 'sha256').hexdigest()}"
+
+
 def sha256(data: bytes) -> str:
     """The SHA-256 of bytes as OCI writes it.
 

@@ -32,6 +32,7 @@ VERBS = {
     "promote": "commit that a deployment should run a release: verified before, approved, its gates as they are now",
     "deploy": "make a deployment run what git says, and sign that it does; --follow goes on",
     "rollback": "what a deployment ran before, by a commit that reverts its promotion, and deployed",
+    "export": "a run that passed, or a release, for other platforms: a Containerfile, KServe, MLflow, Kubeflow Pipelines",
     "worth": "what a model could be worth before there is one, or what a run's worth hangs on",
 }
 
@@ -45,6 +46,7 @@ _FOLDERS = {
     "score": "serving",
     "sandbox": "environments",
     "release": "releasing",
+    "export": "releasing",
     "approve": "releasing",
     "promote": "releasing",
     "deploy": "releasing",

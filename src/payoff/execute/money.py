@@ -49,9 +49,9 @@ def value(
     found = None if scored.trial is None else _calibration(charter, step, scored.trial)
     chance = {name: each.to_numpy() for name, each in given.items()}
     if found is not None and found.applied:
-        from payoff.value import calibration
+        from payoff.value.correction import corrected
 
-        chance = calibration.corrected(found, chance)
+        chance = corrected(found, chance)
     made = rows_of(charter, rows, chance)
     valued = valuation.value_holdout(charter, made, looked=looked, holdout=holdout)
     groups = fairness.by_group(
@@ -69,7 +69,7 @@ def _calibration(charter: Charter, step: Step, trial: Trial) -> Calibration:
     """How far the model's probabilities can be trusted, from its second fit's on what was set aside of train."""
     if trial.scores is None:
         return Calibration(reason=trial.reason)
-    from payoff.value import calibration  # brings scipy
+    from payoff.value import calibration
 
     try:
         given = predictions.probabilities(charter, step, trial.scores, trial.classes, rows=trial.outcomes.num_rows)

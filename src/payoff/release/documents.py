@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import quote
 
 import msgspec
 
@@ -11,6 +12,8 @@ from payoff.release.image import canonical
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from payoff.release.contents import Contents, Package
 
 BUILD = "https://payoff.dev/build/image/v1"
 _OURS = uuid.UUID("6c8c7a6e-1f0c-5b52-9c3c-6f0a8f1f9a41")
@@ -24,39 +27,67 @@ class Distribution(msgspec.Struct, frozen=True, kw_only=True):
     licence: str = ""
 
 
+class Named(NamedTuple):
+    """An image: what it is called, and its manifest's digest."""
+
+    name: str
+    digest: str
+
+
 def bill(
-    name: str, run: str, image: str, model: Mapping[str, str], packages: Sequence[Distribution], *, version: str
+    run: str, made: Named, model: str, packages: Sequence[Distribution], system: Contents, *, version: str
 ) -> bytes:
-    """The bill of materials of an image, as a CycloneDX document: the model and every Python package. What is in the base image is the base's to say."""
+    """The bill of materials of an image, as a CycloneDX document: the model (`sha256:...`), every Python package, and the packages that the base image
+    lists as its own.
+    """
     components: list[dict[str, Any]] = [
         {
             "type": "machine-learning-model",
-            "bom-ref": f"model:{model['sha256']}",
-            "name": name,
+            "bom-ref": f"model:{model}",
+            "name": made.name,
             "version": run,
-            "hashes": [{"alg": "SHA-256", "content": model["sha256"].partition(":")[2]}],
+            "hashes": [{"alg": "SHA-256", "content": model.partition(":")[2]}],
         }
     ]
-    for each in sorted(packages, key=lambda one: one.name):
-        purl = f"pkg:pypi/{each.name}@{each.version}"
+    # The environment and Payoff beside it may have the same package.
+    for each in sorted(
+        {(one.name, one.version): one for one in packages}.values(), key=lambda one: (one.name, one.version)
+    ):
+        purl = f"pkg:pypi/{each.name}@{quote(each.version, safe='')}"
         licence = {"licenses": [{"license": {"name": each.licence}}]} if each.licence else {}
         components.append(
             {"type": "library", "bom-ref": purl, "name": each.name, "version": each.version, "purl": purl} | licence
+        )
+    for package in system.packages:
+        purl = _system(package, system)
+        components.append(
+            {"type": "library", "bom-ref": purl, "name": package.name, "version": package.version, "purl": purl}
+        )
+    if system.packages:
+        components.append(
+            {"type": "operating-system", "bom-ref": "system", "name": system.system, "version": system.release}
         )
     return canonical(
         {
             "bomFormat": "CycloneDX",
             "specVersion": "1.5",
-            "serialNumber": f"urn:uuid:{uuid.uuid5(_OURS, image)}",
+            "serialNumber": f"urn:uuid:{uuid.uuid5(_OURS, made.digest)}",
             "version": 1,
             "metadata": {
                 "tools": {"components": [{"type": "application", "name": "payoff", "version": version}]},
-                "component": {"type": "container", "bom-ref": image, "name": name, "version": image},
+                "component": {"type": "container", "bom-ref": made.digest, "name": made.name, "version": made.digest},
             },
             "components": components,
-            "dependencies": [{"ref": image, "dependsOn": [each["bom-ref"] for each in components]}],
+            "dependencies": [{"ref": made.digest, "dependsOn": [each["bom-ref"] for each in components]}],
         }
     )
+
+
+def _system(package: Package, system: Contents) -> str:
+    """A package's URL (purl-spec, types deb and its like)."""
+    arch = f"arch={package.architecture}&" if package.architecture else ""
+    distro = f"distro={system.system}-{system.release}" if system.release else f"distro={system.system}"
+    return f"pkg:deb/{system.system}/{quote(package.name, safe='')}@{quote(package.version, safe='')}?{arch}{distro}"
 
 
 def provenance(run: str, commit: str, materials: Mapping[str, str], *, version: str) -> dict[str, Any]:

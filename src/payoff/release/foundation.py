@@ -50,11 +50,15 @@ def base(digest: str, manifest: bytes, config: bytes) -> Base:
         raise unfit("its layers and its configuration do not fit") from None
 
 
-def unfit(why: str) -> UserError:
+def unfit(
+    why: str,
+    expected: str = "the digest of one platform's image manifest",
+    remedy: str = "skopeo inspect --raw docker://NAME, and write that manifest's digest as digest in [release.base]",
+) -> UserError:
     """A base image that none of ours can stand on."""
     return UserError(
         f"the base image cannot be used: {why}",
         code="PO-A070",
-        expected="the digest of one platform's image manifest",
-        remedy="skopeo inspect --raw docker://NAME, and write that manifest's digest as digest in [release.base]",
+        expected=expected,
+        remedy=remedy,
     )

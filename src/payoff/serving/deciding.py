@@ -96,7 +96,7 @@ class Decider:
         chances = {name: each.to_numpy() for name, each in found.items()}
         calibration = self._served.calibration
         if calibration is not None and calibration.applied:
-            from payoff.value.calibration import corrected
+            from payoff.value.correction import corrected
 
             chances = corrected(calibration, chances)
         computed = self._computed(rows)

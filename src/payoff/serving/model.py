@@ -20,7 +20,7 @@ from payoff.base.errors import OutsideError, UserError, Where
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from payoff.flows.serve import Offer
+    from payoff.flows.serve.offered import Offer
 
 ASK, ANSWER, WRONG, READY = 1, 2, 3, 4
 _HEADER = struct.Struct("<IIQ")

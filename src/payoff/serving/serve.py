@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import ipaddress
+import os
 import signal
 import socket
 import ssl
@@ -15,7 +16,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import uvicorn
 
 from payoff.base.errors import OutsideError, UserError, Where
-from payoff.flows.serve import offer as offered
 from payoff.serving.app import App
 from payoff.serving.service import Limits, Service
 from payoff.serving.wire import LOOP, Server, Wire, most_connections
@@ -24,6 +24,7 @@ from payoff.wiring import options
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from payoff.flows.serve.offered import Offer
     from payoff.records.project import ServingSpec
     from payoff.records.serving.served import Served
 
@@ -47,7 +48,9 @@ class Addresses(NamedTuple):
 
 
 class Request(NamedTuple):
-    """What `payoff serve` is asked for; `grpc` is the port of gRPC, where that is wanted."""
+    """What `payoff serve` is asked for; `grpc` is the port of gRPC, where that is wanted. `released` is the folder of a released model, which is served
+    in place of a run's: there the container's own variables say whether everybody may ask.
+    """
 
     run: str
     project: str | None = None
@@ -57,18 +60,29 @@ class Request(NamedTuple):
     grpc: int | None = None
     log: bool = True
     anyway: bool = False
+    released: str = ""
 
 
 def serve(request: Request, ready: Callable[[Addresses, Served], None], tell: Callable[[str], None]) -> None:
     """Serve until SIGTERM or SIGINT; `ready` is told the address once questions are answered, `tell` what happens."""
-    offer = offered(request.project, request.run, tell, anyway=request.anyway)
+    offer = _offer(request, tell)
     token = _token(offer.settings)
     tls = _tls(offer.settings, offer.home)
-    if not _is_loopback(request.host):
+    if not _is_loopback(request.host) and not request.released:
         _refuse_open(offer.settings, request.host, token=bool(token), tls=tls is not None)
     service = Service(offer, request.limits, tell, log=request.log)
     with asyncio.Runner(loop_factory=LOOP) as runner:
         runner.run(_serve(request, service, token, tls, ready))
+
+
+def _offer(request: Request, tell: Callable[[str], None]) -> Offer:
+    if request.released:
+        from payoff.flows.serve.released import opened
+
+        return opened(request.released, os.environ)
+    from payoff.flows.serve.offer import offer  # brings all that reads projects, which a container has no time for
+
+    return offer(request.project, request.run, tell, anyway=request.anyway)
 
 
 async def _serve(

@@ -22,7 +22,7 @@ from payoff.serving.rows import Checker
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from payoff.flows.serve import Offer
+    from payoff.flows.serve.offered import Offer
     from payoff.serving.rows import Values
 
 FIRST = 60.0  # seconds that a model's first answer may take

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import optimize, special
 
 from payoff.records.evidence import Calibration
 
@@ -21,6 +21,12 @@ LEVEL = 0.01  # of the test that nothing needs correction
 _MOST = 200_000  # rows; more say the same
 _LOWEST, _HIGHEST = 1e-9, 1e-3
 _STEEPEST, _FARTHEST = 50.0, 50.0
+_STEPS = 500
+_NEAR, _FLAT = (
+    1e-9,
+    1e-14,
+)  # how far a step along the slope still leads, and what a step still brings, when the search ends
+_LEAST, _GREATEST = 1e-12, 1e12  # of the damping
 
 
 def examine(chances: Mapping[str, Floats], outcomes: Codes) -> Calibration:
@@ -43,25 +49,12 @@ def examine(chances: Mapping[str, Floats], outcomes: Codes) -> Calibration:
     positive = given[given > 0]
     floor = float(np.clip(positive.min() / 2, _LOWEST, _HIGHEST)) if positive.size else _HIGHEST
     logs = np.log(np.maximum(given, floor))
-    came = np.eye(k)[outcomes]
-
-    def loss(parameters: Floats) -> tuple[float, Floats]:
-        weights, intercepts = parameters[:k], np.append(parameters[k:], 0.0)
-        log = logs * weights + intercepts
-        log -= log.max(axis=1, keepdims=True)
-        chance = np.exp(log)
-        total = chance.sum(axis=1, keepdims=True)
-        value = float((np.log(total[:, 0]) - (log * came).sum(axis=1)).mean())
-        far = (chance / total - came) / n
-        return value, np.concatenate([(far * logs).sum(axis=0), far.sum(axis=0)[:-1]])
-
-    start = np.concatenate([np.ones(k), np.zeros(k - 1)])
-    bounds = [(0.0, _STEEPEST)] * k + [(-_FARTHEST, _FARTHEST)] * (k - 1)
-    found = optimize.minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 500})
-    before, after = loss(start)[0], float(found.fun)
-    statistic = max(0.0, 2 * n * (before - after))
-    p_value = float(special.gammaincc((2 * k - 1) / 2, statistic / 2))
-    weights, intercepts = found.x[:k].tolist(), [*found.x[k:].tolist(), 0.0]
+    fit = _Fit(logs, np.eye(k)[outcomes])
+    before = fit.loss(fit.identity)
+    found = fit.best()
+    after = fit.loss(found)
+    p_value = _above((2 * k - 1) / 2, max(0.0, n * (before - after)))
+    weights, intercepts = found[:k].tolist(), [*found[k:].tolist(), 0.0]
     return Calibration(
         rows=n,
         applied=p_value < LEVEL,
@@ -74,18 +67,78 @@ def examine(chances: Mapping[str, Floats], outcomes: Codes) -> Calibration:
     )
 
 
-def corrected(calibration: Calibration, chances: Mapping[str, Floats]) -> dict[str, Floats]:
-    """Probabilities, per outcome (n,), after the correction.
+class _Fit:
+    """Multinomial logistic regression on `logs` (n, k), one weight and (but for the last outcome) one intercept each, towards `came` (n, k).
 
-    >>> halved = Calibration(weights={"yes": 1.0, "no": 1.0}, intercepts={"yes": float(np.log(0.25)), "no": 0.0}, floor=1e-9)
-    >>> corrected(halved, {"yes": np.array([0.8]), "no": np.array([0.2])})["yes"].round(3).tolist()
-    [0.5]
+    The loss is convex. Found by Newton's method with damping (Levenberg 1944, Marquardt 1963), each step projected into the bounds: where a
+    step gains nothing, more damping makes it shorter and turns it to the projected gradient, which gains until there is nothing to gain.
     """
-    logs = {
-        name: calibration.weights[name] * np.log(np.maximum(chance, calibration.floor)) + calibration.intercepts[name]
-        for name, chance in chances.items()
-    }
-    highest = np.max(list(logs.values()), axis=0)
-    odds = {name: np.exp(log - highest) for name, log in logs.items()}
-    total = np.sum(list(odds.values()), axis=0)
-    return {name: each / total for name, each in odds.items()}
+
+    def __init__(self, logs: Floats, came: Floats) -> None:
+        self.logs, self.came = logs, came
+        self.n, self.k = logs.shape
+        self.identity = np.concatenate([np.ones(self.k), np.zeros(self.k - 1)])
+        self.low = np.concatenate([np.zeros(self.k), np.full(self.k - 1, -_FARTHEST)])
+        self.high = np.concatenate([np.full(self.k, _STEEPEST), np.full(self.k - 1, _FARTHEST)])
+
+    def loss(self, at: Floats) -> float:
+        """The mean log loss."""
+        log = self._log_odds(at)
+        return float((np.log(np.exp(log).sum(axis=1)) - (log * self.came).sum(axis=1)).mean())
+
+    def best(self) -> Floats:
+        """The parameters (2 k - 1,) of the least loss."""
+        at, loss, damping = self.identity, self.loss(self.identity), 1e-6
+        for _ in range(_STEPS):
+            slope, curve = self._slopes(at)
+            if np.abs(at - np.clip(at - slope, self.low, self.high)).max() < _NEAR:
+                break
+            held = ((at <= self.low) & (slope > 0)) | ((at >= self.high) & (slope < 0))
+            curve[held, :] = curve[:, held] = 0.0
+            gained = 0.0
+            while damping <= _GREATEST:
+                step = np.linalg.solve(curve + damping * np.eye(len(at)), np.where(held, 0.0, slope))
+                there = np.clip(at - step, self.low, self.high)
+                then = self.loss(there)
+                if loss - then >= 1e-4 * float(slope @ (at - there)) > 0:
+                    gained, at, loss = loss - then, there, then
+                    damping = max(_LEAST, damping / 10)
+                    break
+                damping *= 10
+            if gained <= _FLAT:
+                break
+        return at
+
+    def _log_odds(self, at: Floats) -> Floats:
+        log: Floats = self.logs * at[: self.k] + np.append(at[self.k :], 0.0)
+        log -= log.max(axis=1, keepdims=True)
+        return log
+
+    def _slopes(self, at: Floats) -> tuple[Floats, Floats]:
+        """The first (m,) and second (m, m) derivatives of the loss."""
+        chance = np.exp(self._log_odds(at))
+        chance /= chance.sum(axis=1, keepdims=True)
+        far, both = chance - self.came, np.concatenate([chance * self.logs, chance[:, :-1]], axis=1)
+        slope = np.concatenate([(far * self.logs).sum(axis=0), far.sum(axis=0)[:-1]]) / self.n
+        curve = -(both.T @ both) / self.n
+        k, within = self.k, range(self.k - 1)
+        curve[range(k), range(k)] += (both[:, :k] * self.logs).sum(axis=0) / self.n
+        mixed = both[:, : k - 1].sum(axis=0) / self.n
+        curve[within, range(k, 2 * k - 1)] += mixed
+        curve[range(k, 2 * k - 1), within] += mixed
+        curve[range(k, 2 * k - 1), range(k, 2 * k - 1)] += chance[:, :-1].sum(axis=0) / self.n
+        return slope, curve
+
+
+def _above(a: float, x: float) -> float:
+    """The regularised upper incomplete gamma function Q(a, x) for a = 1/2, 3/2, ...; chi-squared with 2 a degrees of freedom is above 2 x so often.
+
+    Q(1/2, x) = erfc(sqrt x), Q(a + 1, x) = Q(a, x) + x^a e^-x / Gamma(a + 1) (Abramowitz and Stegun 1964, 6.5.17 and 6.5.21).
+
+    >>> round(_above(1.5, 3.907), 3)
+    0.05
+    """
+    if x <= 0:
+        return 1.0
+    terms = (math.exp(b * math.log(x) - x - math.lgamma(b + 1)) for b in (i + 0.5 for i in range(int(a))))
+    return math.erfc(math.sqrt(x)) + math.fsum(terms)

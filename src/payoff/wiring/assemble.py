@@ -15,6 +15,7 @@ from payoff.wiring import entry_points, options, streams
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from payoff.ports.engine import Engine
     from payoff.ports.environments.mixer import Mixer
     from payoff.ports.executor import Executor
     from payoff.ports.ledger import Ledger
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from payoff.ports.store import Store
     from payoff.records.contract import Contract
     from payoff.records.project import Project, SinkSpec
+    from payoff.records.run import RunRecord
 
 CONFIG = "payoff.toml"
 SOURCES = "payoff.sources"
@@ -38,6 +40,8 @@ DEFAULTS = {
     "mixer": "locks",
     "registry": "layout",
     "signer": "ssh",
+    "front": "proxy",
+    "service": "kubernetes",
 }
 
 
@@ -45,7 +49,7 @@ def assemble(project: Project) -> Kit:
     """The adapters that the project names. Nothing is opened, and no adapter's library imported, before it is used."""
     root = Path(project.root)
     sections: dict[str, Mapping[str, Any]] = {
-        "engine": {} if _elsewhere(project) else project.engine,
+        "engine": engine_section(project),
         "store": project.store,
         "executor": {},
         "ledger": project.ledger,
@@ -81,6 +85,17 @@ def _elsewhere(project: Project) -> bool:
     """True when `[engine]` is on other machines; DuckDB looks at tables here all the same."""
     kind = str(project.engine.get("kind", DEFAULTS["engine"]))
     return entry_points.group_of(kind, ("payoff.engines", "payoff.clusters")) == "payoff.clusters"
+
+
+def engine_section(project: Project) -> dict[str, Any]:
+    """What says which engine looks at tables here."""
+    return {} if _elsewhere(project) else dict(project.engine)
+
+
+def engine(section: Mapping[str, Any], root: Path) -> Engine:
+    """An engine alone, for a program that has no project; what does not fit into memory goes under `root`."""
+    made: Engine = _connect("engine", dict(section), root)
+    return made
 
 
 def only_ledger(root: Path, section: Mapping[str, Any]) -> Kit:
@@ -123,7 +138,7 @@ def again(project: Project, home: Path, store: Store, variables: Mapping[str, st
     root = Path(project.root)
     executor = {"folder": str(home / ".payoff" / "environments"), "variables": dict(variables)}
     return {
-        "engine": functools.partial(_connect, "engine", {} if _elsewhere(project) else dict(project.engine), root),
+        "engine": functools.partial(_connect, "engine", engine_section(project), root),
         "executor": functools.partial(_connect, "executor", executor, root),
         "store": lambda: store,
         "tracker": lambda: None,
@@ -211,6 +226,13 @@ def _emitter(project: Project, root: Path) -> Any:
     section = dict(project.lineage)
     connect, made = _options("emitters", section.pop("kind"), section, "[lineage]")
     return connect(root, made)
+
+
+def model_writer(project: Project) -> Callable[[Path, RunRecord, Mapping[str, str]], None]:
+    """What writes a run's model as the tracker keeps it: folder, record, files as for `Tracker.track`."""
+    module = entry_points.load("payoff.trackers", project.tracking.kind, Where(CONFIG))
+    found: Callable[[Path, RunRecord, Mapping[str, str]], None] = entry_points.attribute(module, "write")
+    return found
 
 
 def _tracker(project: Project, root: Path) -> Any:

@@ -10,12 +10,13 @@ from payoff.wiring import entry_points, options
 from payoff.wiring.assemble import DEFAULTS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from payoff.ports.releasing.deployer import Deployer
+    from payoff.ports.releasing.front import Front
     from payoff.ports.releasing.registry import Registry
     from payoff.ports.releasing.signer import Signer
-    from payoff.records.project import Project
+    from payoff.records.project import Environment, Project
     from payoff.records.release.settings import DeploymentSpec, ReleaseSpec
 
 _CONFIG = "payoff.toml"
@@ -50,6 +51,37 @@ def deployer(project: Project, deployment: DeploymentSpec) -> Deployer:
     title = f"[deployments.{deployment.name}]"
     made: Deployer = _made("deployers", "", section, project, title=title, line=deployment.line)
     return made
+
+
+def front(project: Project, deployment: DeploymentSpec) -> Front | None:
+    """What stands before a deployment; None when clients ask the release itself."""
+    if deployment.front is None:
+        return None
+    title = f"[deployments.{deployment.name}.front]"
+    made: Front = _made("fronts", DEFAULTS["front"], deployment.front, project, title=title, line=deployment.line)
+    return made
+
+
+def compile_modules(listed: Sequence[tuple[str, str, str]], python: Path) -> None:
+    """Compile modules (source, path that they will have, file to write) with the interpreter of an environment on this machine."""
+    module = entry_points.load("payoff.executors", DEFAULTS["executor"])
+    entry_points.attribute(module, "compile_modules")(listed, python)
+
+
+def model_service(project: Project, deployment: DeploymentSpec | None) -> Deployer:
+    """What writes the manifests of a model server for clusters that have a controller for those; a deployment's section says how, where it is of that kind."""
+    kind = DEFAULTS["service"]
+    given = deployment.options if deployment is not None and deployment.kind == kind else {}
+    title = f"[deployments.{deployment.name}]" if deployment is not None else "payoff export"
+    line = deployment.line if deployment is not None else 0
+    made: Deployer = _made("deployers", kind, {**given, "kserve": True}, project, title=title, line=line)
+    return made
+
+
+def requirements(environment: Environment, root: Path) -> str:
+    """What a lock says, as pip takes it, with the hashes of all files that it may install."""
+    module = entry_points.load("payoff.executors", DEFAULTS["executor"])
+    return str(entry_points.attribute(module, "requirements")(environment, root))
 
 
 def _made(group: str, default: str, section: Mapping[str, Any], project: Project, *, title: str, line: int) -> Any:

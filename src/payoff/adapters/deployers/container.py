@@ -107,7 +107,8 @@ class Container:
             _SETTINGS: self._settings(wanted),
             _ADDRESS: address,
         }
-        variables = dict(wanted.variables)
+        # Without a token it answers whoever reaches it: those on this machine.
+        variables = {**wanted.variables, **({} if options.token else {"PAYOFF_OPEN": "1"})}
         if options.network == "host":
             variables |= {"PAYOFF_HOST": "127.0.0.1", "PAYOFF_PORT": port}
             placed = ["--network=host"]

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -34,13 +35,18 @@ else:
     urllib3 = lazy.Module("urllib3")
 
 CAPABILITIES: dict[str, Any] = {"remote": False}
+_BASE = {"PATH", "HOME", "PYTHONHOME", "LD_LIBRARY_PATH"}  # where things are in the base, which is not here
+_HOME, _VERSION = (
+    re.compile(rb"^home *=.*$", re.MULTILINE),
+    re.compile(rb"^version(?:_info)? *= *(\d+\.\d+)", re.MULTILINE),
+)
 _OURS = ("opt", "srv")  # folders of an image that a release fills
 _WORDS = 2000  # bytes of a process's own words, when it does not get ready
 
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """`python`: the interpreter, of the image's version (default: the one that the image names, looked up on the PATH). `token`: what clients must bring,
+    """`python`: the interpreter, of the image's version (default: one of the name that it has in the image, looked up on the PATH). `token`: what clients must bring,
     as `${TOKEN}`. `folder`: where images are unpacked. `wait`: seconds for a release to get ready; `drain`: seconds for the one before to finish.
     """
 
@@ -154,9 +160,19 @@ class Process:
                 continue  # ours are not compressed: what is, is of the base
             with tarfile.open(fileobj=cast("IO[bytes]", _Stream(images.read(layer))), mode="r|") as archive:
                 for member in archive:
-                    if member.name.split("/")[0] in _OURS and member.isfile():
-                        kept.add(member.name)
-                        _put(place / member.name, cast("IO[bytes]", archive.extractfile(member)), member.mode & 0o755)
+                    parts = member.name.split("/")
+                    if parts[0] not in _OURS or member.isdir():
+                        continue
+                    kept.add(member.name)
+                    if member.issym():
+                        # The one link of an environment leads to an interpreter of the base, whose place ours takes.
+                        _link(place / member.name, self._python(member.linkname))
+                    elif member.isfile():
+                        content = cast("IO[bytes]", archive.extractfile(member)).read()
+                        if parts[-1] == "pyvenv.cfg":
+                            python = self._python(f"python{_VERSION.findall(content)[0].decode()}")
+                            content = _HOME.sub(os.fsencode(f"home = {os.path.dirname(python)}"), content)
+                        _put(place / member.name, content, member.mode & 0o755)
         for folder, folders, files in os.walk(place, topdown=False):
             for each in files:
                 path = Path(folder, each)
@@ -168,7 +184,7 @@ class Process:
         return config
 
     def _command(self, wanted: Wanted, config: dict[str, Any], port: str) -> tuple[list[str], dict[str, str]]:
-        place = os.fspath(self._place(wanted))
+        place = os.fspath(self._place(wanted).absolute())
 
         def moved(said: str) -> str:
             """A path inside the image, or several, as they are here."""
@@ -178,28 +194,34 @@ class Process:
             )
 
         words = [*(config.get("Entrypoint") or ()), *(config.get("Cmd") or ())]
-        python = self._options.python or words[0]
-        found = shutil.which(python)
-        if found is None:
-            raise UserError(
-                f"there is no {python} here to run the release with",
-                code="PO-A116",
-                expected="the interpreter that the image names, or python in the deployment's section",
-                remedy=f"install {words[0]}, or use a deployment of kind container, which brings its own",
-            )
-        variables = {key: moved(value) for key, _, value in (each.partition("=") for each in config.get("Env") or ())}
+        said = [each.partition("=") for each in config.get("Env") or ()]
+        variables = {key: moved(value) for key, _, value in said if key not in _BASE}
         variables |= {
             **wanted.variables,
             "PAYOFF_HOST": "127.0.0.1",
             "PAYOFF_PORT": port,
             "PATH": os.environ.get("PATH", ""),
         }
-        if self._options.token:
-            variables["PAYOFF_TOKEN"] = self._options.token
+        variables["PAYOFF_HOME"] = os.fspath(self._folder.absolute() / f"{wanted.name}.home")
+        # Without a token it answers whoever reaches it: those on this machine.
+        variables |= {"PAYOFF_TOKEN": self._options.token} if self._options.token else {"PAYOFF_OPEN": "1"}
         for each in ("HOME", "TMPDIR", "LANG"):
             if each in os.environ:
                 variables.setdefault(each, os.environ[each])
-        return [found, *(moved(each) for each in words[1:])], variables
+        return [moved(words[0]) if "/" in words[0] else self._python(words[0]), *map(moved, words[1:])], variables
+
+    def _python(self, named: str) -> str:
+        """The interpreter of this machine that takes the place of one of the base."""
+        python = self._options.python or os.path.basename(named)
+        found = shutil.which(python)
+        if found is None:
+            raise UserError(
+                f"there is no {python} here to run the release with",
+                code="PO-A116",
+                expected="the interpreter that the image names, or python in the deployment's section",
+                remedy=f"install {os.path.basename(named)}, or use a deployment of kind container, which brings its own",
+            )
+        return os.path.realpath(found)  # of a virtual environment's, the one below: it must not bring packages along
 
     def _start(self, wanted: Wanted, config: dict[str, Any]) -> tuple[Started, subprocess.Popen[bytes], Path]:
         port = _free_port()
@@ -260,8 +282,15 @@ class _Stream:
         return found
 
 
-def _put(path: Path, content: IO[bytes], mode: int) -> None:
-    data = content.read()
+def _link(path: Path, to: str) -> None:
+    if path.is_symlink() and os.readlink(path) == to:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    path.symlink_to(to)
+
+
+def _put(path: Path, data: bytes, mode: int) -> None:
     with contextlib.suppress(OSError):
         if not path.is_symlink() and path.stat().st_mode & 0o777 == mode and path.read_bytes() == data:
             return

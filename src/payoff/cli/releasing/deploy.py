@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import signal
 from typing import TYPE_CHECKING
 
 from payoff.base.errors import PayoffError
@@ -17,7 +19,12 @@ if TYPE_CHECKING:
 def main(argv: list[str]) -> int:
     """Deploy once, or until it is told to end."""
     parser = Parser("deploy", VERBS["deploy"])
-    parser.add_argument("deployment", metavar="DEPLOYMENT", help="one of [deployments] in payoff.toml")
+    parser.add_argument(
+        "deployment",
+        metavar="DEPLOYMENT",
+        nargs="?",
+        help="one of [deployments] in payoff.toml (default: show them all)",
+    )
     parser.add_argument("--dry-run", action="store_true", help="show what would be done, and do nothing")
     parser.add_argument(
         "--follow",
@@ -28,6 +35,11 @@ def main(argv: list[str]) -> int:
         "--every", metavar="S", type=_seconds, default=15.0, help="seconds between two looks (default: 15)"
     )
     parser.add_argument(
+        "--judge",
+        action="store_true",
+        help="a release that is tried goes on or back, by what was seen of it; the step is committed",
+    )
+    parser.add_argument(
         "--push", action="store_true", help="when following: push what is signed, to the branch's remote"
     )
     options = parser.read(argv)
@@ -36,12 +48,19 @@ def main(argv: list[str]) -> int:
     from payoff.flows.releasing.deploy import deploy, follow
     from payoff.records.answers.releasing import DeployRequest
 
+    if options.deployment is None:
+        from payoff.flows.releasing.standing import standing
+
+        found = standing(options.project)
+        screen.document(steps.document(found)) if options.json else screen.result(steps.standing(found))
+        return 0
     request = DeployRequest(
         deployment=options.deployment,
         project=options.project,
         dry_run=options.dry_run,
         every=options.every,
         push=options.push,
+        judge=options.judge,
     )
 
     def tell(answer: Deployed | PayoffError) -> None:
@@ -53,7 +72,10 @@ def main(argv: list[str]) -> int:
             screen.out(steps.deployed(answer))
 
     if options.follow:
-        follow(request, tell)
+        for ending in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(ending, signal.default_int_handler)
+        with contextlib.suppress(KeyboardInterrupt):  # that is how it ends; what it deployed runs on
+            follow(request, tell)
         return 0
     answer = deploy(request)
     if options.json:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+
 from payoff.cli.arguments import Parser
 from payoff.cli.main import VERBS
 from payoff.cli.render import screen
@@ -18,6 +20,13 @@ def main(argv: list[str]) -> int:
         default="",
         help="commit to a new branch, for a pull request (default: where we are)",
     )
+    tried = parser.add_mutually_exclusive_group()
+    tried.add_argument(
+        "--canary", metavar="SHARE", type=_share, help="try it beside what runs, on a share of the requests: 0.1"
+    )
+    tried.add_argument(
+        "--shadow", metavar="SHARE", type=_share, help="the same with copies of requests, whose answers nobody hears"
+    )
     options = parser.read(argv)
 
     from payoff.cli.render.releasing import steps
@@ -26,7 +35,12 @@ def main(argv: list[str]) -> int:
 
     answer = promote(
         PromoteRequest(
-            release=options.release, deployment=options.deployment, branch=options.branch, project=options.project
+            release=options.release,
+            deployment=options.deployment,
+            branch=options.branch,
+            share=options.canary or options.shadow or 0.0,
+            mode="shadow" if options.shadow else "canary",
+            project=options.project,
         )
     )
     if options.json:
@@ -34,3 +48,13 @@ def main(argv: list[str]) -> int:
     else:
         screen.result(steps.promoted(answer))
     return 0
+
+
+def _share(text: str) -> float:
+    try:
+        value = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no share: a number above 0 and up to 1, or 10%")
+    return value

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import json
+import os
 import re
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -22,12 +24,18 @@ _UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**
 def main(argv: list[str]) -> int:
     """Serve until it is told to stop."""
     parser = Parser("serve", VERBS["serve"])
+    environ = os.environ if any(each.startswith("--released") for each in argv) else {}  # a container's say where
     parser.add_argument(
         "run", metavar="RUN", nargs="?", default="latest", help="a run's id or its beginning (default: the latest run)"
     )
-    parser.add_argument("--host", default="127.0.0.1", help="the address to listen at (default: 127.0.0.1)")
-    parser.add_argument("--port", metavar="N", type=_port, default=8080, help="the port (default: 8080; 0: any)")
-    parser.add_argument("--grpc-port", metavar="N", type=_port, help="answer by gRPC as well, at this port (0: any)")
+    parser.add_argument(
+        "--host", default=environ.get("PAYOFF_HOST", "127.0.0.1"), help="the address to listen at (default: 127.0.0.1)"
+    )
+    port, remote = environ.get("PAYOFF_PORT", "8080"), environ.get("PAYOFF_GRPC_PORT")
+    parser.add_argument("--port", metavar="N", type=_port, default=port, help="the port (default: 8080; 0: any)")
+    parser.add_argument(
+        "--grpc-port", metavar="N", type=_port, default=remote, help="answer by gRPC as well, at this port (0: any)"
+    )
     parser.add_argument("--workers", metavar="N", type=_count, default=1, help="processes of the model (default: 1)")
     parser.add_argument(
         "--timeout", metavar="S", type=_seconds, default=10.0, help="seconds that an answer may take (default: 10)"
@@ -40,6 +48,7 @@ def main(argv: list[str]) -> int:
     )
     parser.add_argument("--no-log", action="store_true", help="write no log of predictions")
     parser.add_argument("--anyway", action="store_true", help="serve a run that its gates refused")
+    parser.add_argument("--released", metavar="FOLDER", help="serve a released model: what an image starts")
     options = parser.read(argv)
 
     from payoff.serving.serve import Request, serve
@@ -53,19 +62,6 @@ def main(argv: list[str]) -> int:
         workers=options.workers,
     )
 
-    def ready(at: Addresses, served: Served) -> None:
-        if options.json:
-            told = {"address": at.web, "model": served.name, "version": served.version}
-            screen.document(json.dumps({**told, **({"grpc": at.grpc} if at.grpc else {})}, ensure_ascii=False))
-            return
-        screen.out(f"serving {served.name}, run {served.run}; Ctrl-C stops it")
-        screen.out(f"  {at.web}/v2/models/{quote(served.name)}/infer   predictions (Open Inference Protocol)")
-        if at.grpc:
-            screen.out(f"  {at.grpc}   the same by gRPC")
-        screen.out(f"  {at.web}/invocations   predictions (as MLflow's servers)")
-        if not served.silent:
-            screen.out(f"  {at.web}/decide   actions with what they should bring, in {served.charter.currency}")
-
     request = Request(
         run=options.run,
         project=options.project,
@@ -75,9 +71,24 @@ def main(argv: list[str]) -> int:
         limits=limits,
         log=not options.no_log,
         anyway=options.anyway,
+        released=options.released or "",
     )
-    serve(request, ready, screen.err)
+    serve(request, functools.partial(_ready, options.json), screen.err)
     return 0
+
+
+def _ready(document: bool, at: Addresses, served: Served) -> None:
+    if document:
+        told = {"address": at.web, "model": served.name, "version": served.version}
+        screen.document(json.dumps({**told, **({"grpc": at.grpc} if at.grpc else {})}, ensure_ascii=False))
+        return
+    screen.out(f"serving {served.name}, run {served.run}; Ctrl-C stops it")
+    screen.out(f"  {at.web}/v2/models/{quote(served.name)}/infer   predictions (Open Inference Protocol)")
+    if at.grpc:
+        screen.out(f"  {at.grpc}   the same by gRPC")
+    screen.out(f"  {at.web}/invocations   predictions (as MLflow's servers)")
+    if not served.silent:
+        screen.out(f"  {at.web}/decide   actions with what they should bring, in {served.charter.currency}")
 
 
 def _port(text: str) -> int:

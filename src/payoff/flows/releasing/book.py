@@ -154,8 +154,10 @@ class Book(NamedTuple):
         said = commits.files(self.root, self.head, path).get(path)
         return None if said is None else pins.read(path, said)
 
-    def wanted(self, deployment: str) -> Link:
-        """The release that git says a deployment should run, if it may. Refused when it is none of the chain, or may not."""
+    def wanted(self, deployment: str) -> tuple[Link, Link | None, pins.Pinned]:
+        """The release that git says a deployment should run, the one that is tried beside it, and the file that says so. Refused when one is none of the
+        chain, or may not run there.
+        """
         pin = self.pinned(deployment)
         if pin is None:
             raise UserError(
@@ -164,15 +166,20 @@ class Book(NamedTuple):
                 expected=f"a committed deploy/{deployment}.toml",
                 remedy=f"payoff promote RELEASE {deployment}",
             )
+        tried = self.named(deployment, pin.canary) if pin.canary else None
+        return self.named(deployment, pin), tried, pin
+
+    def named(self, deployment: str, pin: pins.Pinned | pins.Trial) -> Link:
+        """The release that a file names, if it may run there."""
         link = self.links[pin.release - 1] if 0 < pin.release <= len(self.links) else None
         if link is None or (pin.statement, pin.image) != (link.digest, link.release.image):
+            wrong = (
+                f"there is no number {pin.release}"
+                if link is None
+                else f"release {pin.release} has another statement or image"
+            )
             raise Refused(
-                f"deploy/{deployment}.toml names no release of this project: "
-                + (
-                    f"there is no number {pin.release}"
-                    if link is None
-                    else f"release {pin.release} has another statement or image"
-                ),
+                f"deploy/{deployment}.toml names no release of this project: {wrong}",
                 code="PO-A104",
                 expected="the number, the statement and the image of one release, as payoff promote writes them",
                 remedy=f"git log -p -- deploy/{deployment}.toml, then payoff promote RELEASE {deployment}",

@@ -5,13 +5,16 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from payoff.base.clock import now, stopwatch
 from payoff.base.errors import OutsideError, PayoffError
 from payoff.base.hashing import sha256
 from payoff.flows.opening import root_of
 from payoff.flows.releasing import book as books
-from payoff.flows.releasing import log
+from payoff.flows.releasing import log, trying
 from payoff.ports.releasing.deployer import Wanted
+from payoff.ports.releasing.front import Routes, Target
 from payoff.project.releasing import commits
 from payoff.records.answers.releasing import Deployed
 from payoff.records.release.release import VERIFIED, Verified
@@ -23,7 +26,9 @@ if TYPE_CHECKING:
 
     from payoff.flows.releasing.book import Book
     from payoff.ports.releasing.deployer import Running
+    from payoff.project.releasing.pins import Pinned
     from payoff.records.answers.releasing import DeployRequest
+    from payoff.records.release.settings import DeploymentSpec
     from payoff.release.chain import Link
 
 
@@ -32,17 +37,22 @@ def deploy(request: DeployRequest) -> Deployed:
     clock = stopwatch()
     book = books.opened(request.project)
     spec = book.deployment(request.deployment)
-    link = book.wanted(request.deployment)
-    deployer = releasing.deployer(book.project, spec)
-    registry = releasing.registry(book.project, book.settings)
-    wanted = _wanted(book, link, request.deployment)
+    link, tried, pin = book.wanted(request.deployment)
+    place = _Place(book, spec)
+    wanted = place.wanted(link)
     if request.dry_run:
-        return Deployed(
-            deployment=request.deployment, release=link.release, did="nothing", shown=deployer.shown(wanted, registry)
-        )
-    before = deployer.state(wanted.name)
-    running = deployer.apply(wanted, registry)
-    _refuse_other(running, link, request.deployment)
+        beside = [place.wanted(tried, "-canary")] if tried else []
+        shown = "\n".join(place.deployer.shown(each, place.registry) for each in (wanted, *beside))
+        return Deployed(deployment=request.deployment, release=link.release, did="nothing", shown=shown)
+    stepped: trying.Step | None = None
+    if request.judge and tried is not None and pin.canary is not None and place.front is not None:
+        stepped = trying.step(book, spec, pin, place.front.seen(wanted.name))
+        if stepped.commit:
+            book = books.opened(request.project)
+            link, tried, pin = book.wanted(request.deployment)
+            place, wanted = _Place(book, spec), place.wanted(link)
+    before = place.deployer.state(wanted.name)
+    running, address = place.run(link, tried, pin)
     did = _did(before, running, log.last(book.root, request.deployment) == link.digest)
     if did != "nothing":
         log.add(book.root, request.deployment, did=did, release=link, before=before.image if before else "")
@@ -50,12 +60,84 @@ def deploy(request: DeployRequest) -> Deployed:
     return Deployed(
         deployment=request.deployment,
         release=link.release,
-        address=running.address,
+        address=address,
         did=did,
         verified=signed,
         unsigned=why,
+        canary=tried.release if tried else None,
+        share=pin.canary.share if pin.canary else 0.0,
+        mode=pin.canary.mode if pin.canary else "",
+        seen=place.front.seen(wanted.name) if place.front and tried else None,
+        judgement=stepped.judgement if stepped else None,
+        stepped=stepped.commit if stepped else "",
         seconds=stopwatch() - clock,
     )
+
+
+class _Place:
+    """Where a deployment runs, and what stands before it."""
+
+    def __init__(self, book: Book, spec: DeploymentSpec) -> None:
+        self.name = spec.name
+        self.book = book
+        self.deployer = releasing.deployer(book.project, spec)
+        self.registry = releasing.registry(book.project, book.settings)
+        self.front = releasing.front(book.project, spec)
+
+    def wanted(self, link: Link, beside: str = "") -> Wanted:
+        """A release as the deployer is to run it."""
+        said = link.release
+        return Wanted(
+            name=f"{self.book.project.id}-{self.name}{beside}",
+            image=said.image,
+            release=said.number,
+            project=said.name,
+            variables={
+                "PAYOFF_IMAGE": said.image,
+                "PAYOFF_MODEL": said.model["sha256"],
+                "PAYOFF_RELEASE": str(said.number),
+                "PAYOFF_DEPLOYMENT": f"{self.name}{beside}",
+            },
+        )
+
+    def run(self, link: Link, tried: Link | None, pin: Pinned) -> tuple[Running, str]:
+        """Run the one, and the other beside it; answers the first as it runs, and where clients find it. A release that is tried and does not start
+        takes nothing from the one that runs.
+        """
+        wanted, beside = self.wanted(link), self.wanted(link, "-canary")
+
+        def switch(address: str) -> None:
+            """Requests go to the new one before the old one ends. What is compared stays compared."""
+            if self.front is not None:
+                now = self.front.routes(wanted.name)
+                images = (now.stable.image, now.canary.image) if now and now.canary else ()
+                routes = Routes(stable=_target(address, link))
+                if now and tried and images == (link.release.image, tried.release.image):
+                    routes = msgspec.structs.replace(now, stable=routes.stable)
+                self.front.route(wanted.name, routes)
+
+        running = self.deployer.apply(wanted, self.registry, switch)
+        _refuse_other(running, link, self.name)
+        if self.front is None:
+            return running, running.address
+        stable = _target(running.address, link)
+        if tried is None or pin.canary is None:
+            address = self.front.route(wanted.name, Routes(stable=stable))
+            self.deployer.stop(beside.name)
+            return running, address
+        try:
+            other = self.deployer.apply(self.wanted(tried, "-canary"), self.registry)
+            _refuse_other(other, tried, f"{self.name}-canary")
+        except OutsideError:
+            self.front.route(wanted.name, Routes(stable=stable))
+            raise
+        canary = _target(other.address, tried)
+        routes = Routes(stable=stable, canary=canary, share=pin.canary.share, mode=pin.canary.mode)
+        return running, self.front.route(wanted.name, routes)
+
+
+def _target(address: str, link: Link) -> Target:
+    return Target(address=address, release=link.release.number, image=link.release.image)
 
 
 def follow(request: DeployRequest, tell: Callable[[Deployed | PayoffError], None]) -> None:
@@ -76,23 +158,12 @@ def follow(request: DeployRequest, tell: Callable[[Deployed | PayoffError], None
         said = (
             f"{answer.code} {answer.what}"
             if isinstance(answer, PayoffError)
-            else f"{answer.release.image} {answer.did}"
+            else f"{answer.release.image} {answer.share}"
         )
         if said != last or not (isinstance(answer, PayoffError) or answer.did == "nothing"):
             tell(answer)
         last = said
         time.sleep(request.every)
-
-
-def _wanted(book: Book, link: Link, deployment: str) -> Wanted:
-    said = link.release
-    return Wanted(
-        name=f"{book.project.id}-{deployment}",
-        image=said.image,
-        release=said.number,
-        project=said.name,
-        variables={"PAYOFF_IMAGE": said.image, "PAYOFF_RELEASE": str(said.number), "PAYOFF_DEPLOYMENT": deployment},
-    )
 
 
 def _refuse_other(running: Running, link: Link, deployment: str) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from payoff.base.errors import OutsideError
+import msgspec
+
+from payoff.base.errors import OutsideError, UserError
 from payoff.flows.releasing import book as books
 from payoff.project.releasing import commits, pins
 from payoff.records.answers.releasing import Promoted
@@ -27,22 +29,59 @@ def promote(request: PromoteRequest) -> Promoted:
     book.refuse(link, request.deployment)
     refuse_absent(book, link)
     pinned = book.pinned(request.deployment)
-    if pinned is not None and pinned.statement == link.digest:
+    pin = _tried(book, link, pinned, request) if request.share else _pin(link)
+    if pinned == pin:
         return Promoted(release=link.release, deployment=request.deployment, commit=book.head, already=True)
     said = link.release
     before = f" (before: release {pinned.release})" if pinned else ""
+    as_ = f" as a {request.mode} of {request.share:.0%}" if request.share else ""
     commit = commits.commit(
         book.root,
-        {
-            f"deploy/{request.deployment}.toml": pins.write(
-                pins.Pinned(release=said.number, statement=link.digest, image=said.image)
-            )
-        },
-        f"Promote release {said.number} to {request.deployment}{before}\n\nRun {said.run}, image {said.image}",
+        {f"deploy/{request.deployment}.toml": pins.write(pin)},
+        f"Promote release {said.number} to {request.deployment}{as_}{before}\n\nRun {said.run}, image {said.image}",
         book.head,
         branch=request.branch,
     )
-    return Promoted(release=said, deployment=request.deployment, commit=commit, branch=request.branch)
+    return Promoted(
+        release=said, deployment=request.deployment, commit=commit, branch=request.branch, share=request.share
+    )
+
+
+def _pin(link: Link) -> pins.Pinned:
+    return pins.Pinned(release=link.release.number, statement=link.digest, image=link.release.image)
+
+
+def _tried(book: Book, link: Link, pinned: pins.Pinned | None, request: PromoteRequest) -> pins.Pinned:
+    """What runs stays, and the release is tried beside it."""
+    if pinned is None:
+        raise UserError(
+            f"nothing runs in {request.deployment} that a release could be tried beside",
+            code="PO-A103",
+            expected="a release that was promoted there before",
+            remedy=f"payoff promote {link.release.number} {request.deployment}",
+        )
+    if book.deployment(request.deployment).front is None:
+        raise UserError(
+            f"nothing stands before {request.deployment} that could share requests out",
+            code="PO-A123",
+            expected=f"[deployments.{request.deployment}.front] in payoff.toml",
+            remedy="add it with a port, commit, payoff deploy, then the same command again",
+        )
+    if pinned.statement == link.digest:
+        raise UserError(
+            f"release {link.release.number} is what runs in {request.deployment}: it cannot be tried beside itself",
+            code="PO-A124",
+            expected="another release",
+            remedy="ls deploy/releases, and name another",
+        )
+    trial = pins.Trial(
+        release=link.release.number,
+        statement=link.digest,
+        image=link.release.image,
+        share=request.share,
+        mode=request.mode,
+    )
+    return msgspec.structs.replace(pinned, canary=trial)
 
 
 def refuse_absent(book: Book, link: Link) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from payoff.base.errors import Refused, UserError
 from payoff.flows.releasing import book as books
 from payoff.flows.releasing.promote import refuse_absent
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
     from payoff.flows.releasing.book import Book
     from payoff.records.answers.releasing import RollbackRequest
 
+_REVERTS = "This reverts commit"  # git's own words
+
 
 def rollback(request: RollbackRequest) -> Promoted:
     """Commit that a deployment should run what it ran before, as `git revert` of its last promotion would; once more, and it goes back further.
@@ -23,40 +27,39 @@ def rollback(request: RollbackRequest) -> Promoted:
     book = books.opened(request.project)
     book.deployment(request.deployment)
     path = f"deploy/{request.deployment}.toml"
-    undone, content = _before(book, path, request.to)
-    pin = pins.read(path, content)
-    link = next((each for each in book.links if each.digest == pin.statement), None)
-    if link is None or (pin.release, pin.image) != (link.release.number, link.release.image):
-        raise Refused(
-            f"{path} named no release of this project before",
-            code="PO-A104",
-            expected="a commit of payoff promote to go back to",
-            remedy=f"git log -p -- {path}, and payoff promote the release that should run",
-        )
-    book.refuse(link, request.deployment)
+    undone, pin = _before(book, request.deployment, path, request.to)
+    link = book.named(request.deployment, pin)
     refuse_absent(book, link)
     said = link.release
     commit = commits.commit(
         book.root,
-        {path: content},
-        f"Roll {request.deployment} back to release {said.number}\n\nThis reverts commit {undone}.",
+        {path: pins.write(pin)},
+        f"Roll {request.deployment} back to release {said.number}\n\n{_REVERTS} {undone}.",
         book.head,
     )
     return Promoted(release=said, deployment=request.deployment, commit=commit, back=True)
 
 
-def _before(book: Book, path: str, to: str) -> tuple[str, bytes]:
-    """The commit to take back, and what the file was before it. A rollback takes its promotion from the pile, so that two go back two.
-
-    With `to`, promotions are taken from the pile until that release is on top.
+def _before(book: Book, deployment: str, path: str, to: str) -> tuple[str, pins.Pinned]:
+    """The commit to take back, and what the file is to say. A release that is only tried is no longer. Otherwise promotions lie on a pile, from which
+    a rollback takes the last: two go back two. With `to`, they are taken from the pile until that release is on top.
     """
-    pile: list[tuple[str, bytes]] = []
-    for commit, content in commits.history(book.root, book.head, path):
-        if len(pile) > 1 and content is not None and any(content == each for _, each in pile[:-1]):
-            while pile[-1][1] != content:
+    now = book.pinned(deployment)
+    pile: list[tuple[str, pins.Pinned]] = []
+    newest = ""
+    for commit, content, says in commits.history(book.root, book.head, path):
+        newest = commit
+        try:
+            pin = msgspec.structs.replace(pins.read(path, content or b""), canary=None)
+        except Refused:
+            continue  # edited by hand, and corrected since
+        if _REVERTS in says and any(pin == each for _, each in pile):
+            while pile[-1][1] != pin:
                 pile.pop()
-        elif content is not None and (not pile or pile[-1][1] != content):
-            pile.append((commit, content))
+        elif not pile or pile[-1][1] != pin:
+            pile.append((commit, pin))
+    if now is not None and now.canary is not None and not to:
+        return newest, msgspec.structs.replace(now, canary=None)
     if len(pile) < 2:
         raise UserError(
             f"there is nothing to go back to: {path} named {'one release' if pile else 'none'} only",
@@ -68,11 +71,11 @@ def _before(book: Book, path: str, to: str) -> tuple[str, bytes]:
         return pile[-1][0], pile[-2][1]
     wanted = book.link(to)
     for at in range(len(pile) - 2, -1, -1):
-        if pins.read(path, pile[at][1]).statement == wanted.digest:
+        if pile[at][1].statement == wanted.digest:
             return pile[at + 1][0], pile[at][1]
     raise UserError(
         f"release {wanted.release.number} did not run there before the one that does",
         code="PO-A107",
         expected="a release that the deployment ran before",
-        remedy=f"git log -p -- {path}; or payoff promote {wanted.release.number}",
+        remedy=f"git log -p -- {path}; or payoff promote {wanted.release.number} {deployment}",
     )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from payoff.data import expressions
 from payoff.data.names import column
-from payoff.execute import governing, money
+from payoff.execute import governing
 from payoff.flows.serve.columns import holdout
 from payoff.records.serving.served import Bar
 from payoff.value import capacity
@@ -22,6 +22,8 @@ def bar(past: Past, project: Project, record: RunRecord) -> Bar | None:
     charter, predictions = record.charter, record.predictions
     if charter is None or charter.capacity is None or predictions is None:
         return None
+    from payoff.execute import money  # brings scipy
+
     rows = holdout(record)
     files = {"holdout": past.kit.store.path(rows), "predictions": past.kit.store.path(predictions)}
     contracts = governing.of_record(project, record)

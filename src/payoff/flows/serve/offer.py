@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -16,12 +16,12 @@ from payoff.base.files import place_folder
 from payoff.execute.tables import first_rows, schema_message
 from payoff.flows.opening import Opened, open_past
 from payoff.flows.serve import capacity, columns
+from payoff.flows.serve.offered import Offer
 from payoff.flows.show import find
 from payoff.plan import graph
 from payoff.ports.kit import Kit
 from payoff.project.past import folder as past_folder
 from payoff.records.artifact import Field
-from payoff.records.project import ServingSpec
 from payoff.records.serving.served import InputColumn, Served
 from payoff.reproduction.factors import switches as switched
 from payoff.wiring import assemble
@@ -38,23 +38,6 @@ if TYPE_CHECKING:
 _FEW = 32  # rows that a model must say the same of as in its run before it is served
 
 
-class Offer(NamedTuple):
-    """`root` is the folder of the code, `home` the project's own, `python` the interpreter of the model's environment, `model` the pickle's file.
-    `known` are a few rows of the holdout (the model's columns) and what the run's model said of them. `kit` has the engine that computes payoffs; `variables` are set for the model's process (an empty one is not).
-    """
-
-    served: Served
-    root: Path
-    home: Path
-    python: Path
-    model: Path
-    environment: Environment
-    variables: dict[str, str]
-    kit: Kit
-    known: tuple[Any, Any]
-    settings: ServingSpec = ServingSpec()
-
-
 def offer(folder: str | None, run: str, tell: Callable[[str], None], *, anyway: bool = False) -> Offer:
     """The model of a run, checked against its record. `anyway`: one that its gates refused, too.
 
@@ -63,8 +46,11 @@ def offer(folder: str | None, run: str, tell: Callable[[str], None], *, anyway: 
     past = open_past(folder)
     record, _ = find(past, run)
     _refuse(record, anyway=anyway)
-    root = _code(past, record)
-    project = projects.load(root, record.git)
+    return of(past, record, projects.load(_code(past, record), record.git), tell)
+
+
+def of(past: Past, record: RunRecord, project: Project, tell: Callable[[str], None]) -> Offer:
+    """The model of a run; `project` are its files as they were then, in a folder of their own."""
     step = _step(project, record)
     score = next(stage for stage in record.stages if stage.name == "score")
     environment = _environment(project, step)
@@ -82,7 +68,7 @@ def offer(folder: str | None, run: str, tell: Callable[[str], None], *, anyway: 
     served = _served(past, project, record, step, score, model)
     return Offer(
         served=served,
-        root=root,
+        root=Path(project.root),
         home=past.root,
         python=place / "bin" / "python",
         model=model,
@@ -91,6 +77,7 @@ def offer(folder: str | None, run: str, tell: Callable[[str], None], *, anyway: 
         kit=kit,
         known=_known(past, record, served, score),
         settings=past.project.served if isinstance(past, Opened) else project.served,
+        engine=assemble.engine_section(project),
     )
 
 
@@ -207,8 +194,3 @@ def _file(past: Past, record: RunRecord) -> Path:
             remedy="restore .payoff/store from a backup, or payoff run --force and serve that run",
         )
     return path
-
-
-def decoded(data: bytes) -> Served:
-    """What `msgspec.json.encode` made of a `Served`."""
-    return msgspec.json.decode(data, type=Served)

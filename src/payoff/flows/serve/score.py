@@ -12,12 +12,13 @@ from payoff.base import hashing
 from payoff.base.errors import UserError
 from payoff.base.files import place_durably, write_atomically
 from payoff.flows.serve import columns
-from payoff.flows.serve.offer import Offer, offer
+from payoff.flows.serve.offer import offer
 from payoff.wiring import assemble
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from payoff.flows.serve.offered import Offer
     from payoff.ports.source import Source
 
 ENDING = ".parquet"

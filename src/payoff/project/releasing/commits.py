@@ -118,10 +118,11 @@ def files(root: Path, commit_: str, folder: str) -> dict[str, bytes]:
     return {path: _blob(root, blob) for path, blob in _listed(root, commit_, folder).items()}
 
 
-def history(root: Path, commit_: str, path: str) -> list[tuple[str, bytes | None]]:
-    """The commits that changed a file on the way to a commit, the oldest first, each with what the file was from there on."""
-    changed = _git(root, "log", "--first-parent", "-m", "--reverse", "--format=%H", commit_, "--", path).split()
-    return [(each, files(root, each, path).get(path)) for each in dict.fromkeys(changed)]
+def history(root: Path, commit_: str, path: str) -> list[tuple[str, bytes | None, str]]:
+    """The commits that changed a file on the way to a commit, the oldest first, each with what the file was from there on and what its message says."""
+    said = _git(root, "log", "--first-parent", "-m", "--reverse", "-z", "--format=%H%x1f%B", commit_, "--", path)
+    changed = [each.partition("\x1f") for each in said.split("\0") if each.strip()]
+    return [(each.strip(), files(root, each.strip(), path).get(path), message) for each, _, message in changed]
 
 
 def refuse_rewritten(root: Path, commit_: str, folder: str) -> None:

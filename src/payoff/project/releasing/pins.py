@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 import tomllib
+from typing import Annotated, Literal
 
 import msgspec
 
 from payoff.base.errors import Refused
 
 
-class Pinned(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A release by its number, the SHA-256 of its statement, and its image."""
+class Trial(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A release that is tried beside: as a canary, which answers a share of the requests, or as a shadow, which gets a copy of them."""
 
     release: int
     statement: str
     image: str
+    share: Annotated[float, msgspec.Meta(gt=0, le=1)]
+    mode: Literal["canary", "shadow"] = "canary"
+
+
+class Pinned(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A release by its number, the SHA-256 of its statement, and its image; and the one that is tried beside it."""
+
+    release: int
+    statement: str
+    image: str
+    canary: Trial | None = None
 
 
 def read(path: str, content: bytes) -> Pinned:
@@ -32,7 +44,14 @@ def read(path: str, content: bytes) -> Pinned:
 
 def write(pinned: Pinned) -> bytes:
     """The content of the file."""
-    return (
+    lines = (
         "# What this deployment runs. Written by payoff promote and payoff rollback; payoff deploy makes it so.\n"
         f'release = {pinned.release}\nstatement = "{pinned.statement}"\nimage = "{pinned.image}"\n'
-    ).encode()
+    )
+    tried = pinned.canary
+    if tried is not None:
+        lines += (
+            f'\n[canary]\nrelease = {tried.release}\nstatement = "{tried.statement}"\nimage = "{tried.image}"\n'
+            f'share = {tried.share!r}\nmode = "{tried.mode}"\n'
+        )
+    return lines.encode()

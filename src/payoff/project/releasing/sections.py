@@ -5,8 +5,11 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from payoff.base import text
 from payoff.project.spec import Key, Section
+from payoff.records.release.canary import CanarySpec
 from payoff.records.release.settings import SIGNERS, DeploymentSpec, ReleaseSpec
 
 if TYPE_CHECKING:
@@ -63,6 +66,34 @@ SPECS = {
                 "kind": Key("text", "where it runs: process (on this machine) or container", required=True),
                 "after": Key("text", "the deployment in which a release must have been verified before"),
                 "approvals": Key("texts", "the roles that must have approved a release"),
+                "front": Section(
+                    {"kind": Key("text", "which kind of front: proxy (the default)")},
+                    "one address for clients, whichever release runs; further keys belong to the kind",
+                    free=True,
+                ),
+                "canary": Section(
+                    {
+                        "steps": Key("numbers", "shares that a canary goes through (default: [0.1, 0.5])"),
+                        "decisions": Key("integer", "decisions of each before it goes on (default: 500)", low=0),
+                        "tolerance": Key(
+                            "number",
+                            "what it may lose per decision, in the charter's currency (default: 0)",
+                            low=0,
+                            closed=True,
+                        ),
+                        "confidence": Key("number", "of its bounds (default: 0.95)", low=0.5, high=1),
+                        "errors": Key(
+                            "number",
+                            "the share of answers that may fail beyond the other's (default: 0.01)",
+                            low=0,
+                            high=1,
+                            closed=True,
+                        ),
+                        "slower": Key("number", "how many times the other's 99th percentile (default: 2)", low=1),
+                        "requests": Key("integer", "answers of each before it goes on (default: 200)", low=0),
+                    },
+                    "when a release that is tried goes on or back",
+                ),
             },
             "a deployment; further keys belong to its kind",
             free=True,
@@ -104,6 +135,8 @@ def _deployment(name: str, options: dict[str, Any], document: Document) -> Deplo
         kind=options.pop("kind"),
         after=options.pop("after", ""),
         approvals=tuple(options.pop("approvals", ())),
+        front=options.pop("front", None),
+        canary=msgspec.convert(options.pop("canary", {}), CanarySpec),
         options=options,
         line=document.line(("deployments", name)),
     )
@@ -140,4 +173,12 @@ def _check(
                     expected=text.did_you_mean(role, approvers),
                     remedy=f'add {role} = ["name@example.org"] to [approvers] in payoff.toml, then: payoff check',
                 )
+        if not all(0 < share < 1 for share in each.canary.steps):
+            reading.error(
+                "PO-P123",
+                f"the canary of {each.name} has a step that is no share",
+                document.place((*path, "canary")),
+                expected="numbers between 0 and 1, as [0.1, 0.5]",
+                remedy=f"correct steps in payoff.toml:{each.line}, then: payoff check",
+            )
         known.append(each.name)

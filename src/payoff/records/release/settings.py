@@ -6,16 +6,23 @@ from typing import Any
 
 import msgspec
 
+from payoff.records.release.canary import CanarySpec
+
 SIGNERS = "deploy/allowed_signers"
 
 
 class DeploymentSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """A `[deployments.NAME]` section. `after`: the deployment in which a release must have been verified before; `approvals`: the roles that must have approved it."""
+    """A `[deployments.NAME]` section. `after`: the deployment in which a release must have been verified before; `approvals`: the roles that must have approved it.
+
+    `front` is the section of what stands before it (None: nothing does, clients ask the release itself), `canary` the rules of a release that is tried.
+    """
 
     name: str
     kind: str
     after: str = ""
     approvals: tuple[str, ...] = ()
+    front: dict[str, Any] | None = None
+    canary: CanarySpec = CanarySpec()
     options: dict[str, Any] = {}
     line: int = 0
 

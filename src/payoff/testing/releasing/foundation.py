@@ -32,6 +32,9 @@ _LEFT_OUT = {
     "ensurepip",
     "__pycache__",
 }
+_EXPECTED = {
+    "libstdc++.so.6", "libgcc_s.so.1", "librt.so.1", "libdl.so.2", "libpthread.so.0", "libutil.so.1", "libresolv.so.2", "libm.so.6",
+}  # fmt: skip
 _MACHINES = {"x86_64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
 
 
@@ -79,9 +82,14 @@ def _members() -> Iterator[Member]:
 
 
 def _libraries(files: list[Path]) -> set[Path]:
-    said = subprocess.run(["ldd", *map(os.fspath, files)], capture_output=True, text=True, check=False).stdout
+    """What Python loads, and what compiled packages expect of every system (PEP 600)."""
+    known = subprocess.run(["/sbin/ldconfig", "-p"], capture_output=True, text=True, check=False).stdout
+    kept = [line.rpartition(" => ")[2] for line in known.splitlines() if line.split() and line.split()[0] in _EXPECTED]
+    expected = {Path(each) for each in kept if Path(each).parent.name == f"{platform.machine()}-linux-gnu"}
+    asked = ["ldd", *map(os.fspath, [*files, *expected])]
+    said = subprocess.run(asked, capture_output=True, text=True, check=False).stdout
     words = (word for line in said.splitlines() for word in line.split() if word.startswith("/"))
-    return {Path(word) for word in words if not word.endswith(":")}
+    return expected | {Path(word) for word in words if not word.endswith(":")}
 
 
 def _file(path: Path, name: str) -> Member:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import ndtr, ndtri
 
+from payoff.base import lazy
 from payoff.records.answers.worth import BreakEven, Quality
 from payoff.value.worth.breakeven import least
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
     Codes = NDArray[np.int64]
 
+special = lazy.Module("scipy.special")  # half a second, for charters whose action is a quantity
 GRID = (0.0, 0.3, 0.5, 0.6, 0.7, 0.8, 0.87, 0.92, 0.96, 0.98, 0.99)
 BEST = 0.9995  # beyond it nobody should plan
 MOST = 20_000_000  # amounts: rows times quantities times outcomes
@@ -95,19 +96,19 @@ class _Forecast:
         self.sample, self.per_year = sample, per_year
         self.outcomes, self.known = outcomes[sample.chosen], known[sample.chosen]
         self.common = float(common[sample.chosen].mean())
-        self.z = ndtri(place[sample.chosen])
+        self.z = special.ndtri(place[sample.chosen])
         self.noise = rng.normal(size=len(sample.chosen))
         self.sorted = np.sort(outcomes)
         with np.errstate(divide="ignore"):
-            self.edges = ndtri(sample.edges)
+            self.edges = special.ndtri(sample.edges)
 
     def quality(self, r: float) -> Quality:
         middle = r * (r * self.z + np.sqrt(1 - r * r) * self.noise)
-        below = ndtr((self.edges[None, :] - middle[:, None]) / np.sqrt(1 - r * r))
+        below = special.ndtr((self.edges[None, :] - middle[:, None]) / np.sqrt(1 - r * r))
         weights = np.diff(below, axis=1)
         actions = np.einsum("nam,nm->na", self.sample.payoffs, weights).argmax(axis=1)
         mean = float(self.known[np.arange(len(actions)), actions].mean())
-        said = np.quantile(self.sorted, ndtr(middle))
+        said = np.quantile(self.sorted, special.ndtr(middle))
         error = float(np.abs(said - self.outcomes).mean())
         whole = float(np.abs(self.outcomes).mean())
         usual = int(np.bincount(actions).argmax())

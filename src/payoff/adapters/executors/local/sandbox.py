@@ -98,13 +98,35 @@ def _sync(environment: Environment, root: Path, place: Path, tell: Callable[[str
     tell(f"installed in {time.monotonic() - began:.1f} s")
 
 
+def requirements(environment: Environment, root: Path) -> str:
+    """The lock as a requirements.txt with hashes (`pip install --require-hashes`)."""
+    words = [
+        "export",
+        "--quiet",
+        "--frozen",
+        "--no-emit-project",
+        "--no-header",
+        "--no-annotate",
+        "--format",
+        "requirements-txt",
+    ]
+    words += ["--project", str(root / environment.folder), *_chosen(environment)]
+    done = run_uv(words, root, {})
+    if done.returncode != 0:
+        _raise(environment, done.stderr)
+    return done.stdout
+
+
 def sync_words(environment: Environment, root: Path) -> list[str]:
     """What uv is told to install exactly the lock; the variable UV_PROJECT_ENVIRONMENT says where."""
     words = ["sync", "--frozen", "--no-install-project", "--project", str(root / environment.folder)]
-    words += ["--no-default-groups"]
     if "UV_LINK_MODE" not in os.environ:  # one copy of a file for all environments, where the cache is on the same disk
         words += ["--link-mode", "hardlink"]
-    words += [word for group in environment.groups for word in ("--group", group)]
+    return words + _chosen(environment)
+
+
+def _chosen(environment: Environment) -> list[str]:
+    words = ["--no-default-groups", *(word for group in environment.groups for word in ("--group", group))]
     return words + [word for extra in environment.extras for word in ("--extra", extra)]
 
 

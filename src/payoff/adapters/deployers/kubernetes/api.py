@@ -1,0 +1,179 @@
+"""The cluster's API: get, server-side apply, delete. https://kubernetes.io/docs/reference/using-api/server-side-apply/."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlencode
+
+from payoff.base import lazy
+from payoff.base.errors import OutsideError, UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import urllib3
+
+    from payoff.adapters.deployers.kubernetes.access import Access
+else:
+    urllib3 = lazy.Module("urllib3")
+
+# Who owns the fields that we set. Never changes: fields of another owner would stay as they are.
+MANAGER = "payoff"
+PLURALS = {
+    "Deployment": "deployments",
+    "Service": "services",
+    "NetworkPolicy": "networkpolicies",
+    "HorizontalPodAutoscaler": "horizontalpodautoscalers",
+    "PodDisruptionBudget": "poddisruptionbudgets",
+    "InferenceService": "inferenceservices",
+    "Pod": "pods",
+}
+VERSIONS = {
+    "Deployment": "apps/v1",
+    "Service": "v1",
+    "NetworkPolicy": "networking.k8s.io/v1",
+    "HorizontalPodAutoscaler": "autoscaling/v2",
+    "PodDisruptionBudget": "policy/v1",
+    "InferenceService": "serving.kserve.io/v1beta1",
+    "Pod": "v1",
+}
+_TRIES, _AGAIN = 4, {429, 500, 502, 503, 504}
+_LONGEST = 300  # letters of what a cluster says
+
+
+class Api:
+    """One namespace of a cluster. What goes through the network is tried again: every request here may come twice."""
+
+    def __init__(self, found: Callable[[], Access]) -> None:
+        self._found = found
+        self._access: Access | None = None
+        self._pool: Any = None
+
+    @property
+    def namespace(self) -> str:
+        """Ours."""
+        return self._reached().namespace
+
+    def get(self, kind: str, name: str) -> dict[str, Any] | None:
+        """An object as the cluster has it; None when there is none, or no such kind."""
+        return self._asked("GET", self._path(kind, name), absent=True)
+
+    def apply(self, manifest: dict[str, Any], *, dry: bool = False) -> dict[str, Any]:
+        """Server-side apply: our fields become as they are here, those of others stay; fields that we had and that are not here go. `dry`: what it would be."""
+        query = {"fieldManager": MANAGER, "force": "true", "fieldValidation": "Strict"}
+        if dry:
+            query["dryRun"] = "All"
+        path = f"{self._path(manifest['kind'], manifest['metadata']['name'])}?{urlencode(query)}"
+        # JSON is YAML: the media type takes both.
+        answer = self._asked("PATCH", path, json.dumps(manifest).encode(), "application/apply-patch+yaml")
+        assert answer is not None  # noqa: S101 - only GET and DELETE take a 404 for an answer
+        return answer
+
+    def delete(self, kind: str, name: str) -> None:
+        """Remove an object and what it owns; idempotent."""
+        options = json.dumps({"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Foreground"})
+        self._asked("DELETE", self._path(kind, name), options.encode(), "application/json", absent=True)
+
+    def pods(self, selector: str) -> list[dict[str, Any]]:
+        """Those that labels select."""
+        found = self._asked("GET", f"{self._path('Pod')}?{urlencode({'labelSelector': selector})}")
+        return list((found or {}).get("items") or [])
+
+    def log(self, pod: str, container: str, lines: int) -> str:
+        """The last lines of a container, of its run before when that is all there is; empty when the cluster does not say."""
+        for before in ("true", "false"):
+            query = urlencode({"container": container, "tailLines": lines, "previous": before})
+            try:
+                answer = self._sent("GET", f"{self._path('Pod', pod)}/log?{query}", None, "")
+            except OutsideError:
+                return ""
+            if answer.status == 200 and answer.data.strip():
+                return str(answer.data.decode(errors="replace")).strip()
+        return ""
+
+    def _path(self, kind: str, name: str = "") -> str:
+        version = VERSIONS[kind]
+        start = f"/apis/{version}" if "/" in version else f"/api/{version}"
+        path = f"{start}/namespaces/{quote(self.namespace, safe='')}/{PLURALS[kind]}"
+        return f"{path}/{quote(name, safe='')}" if name else path
+
+    def _asked(
+        self, method: str, path: str, body: bytes | None = None, kind: str = "", *, absent: bool = False
+    ) -> dict[str, Any] | None:
+        answer = self._sent(method, path, body, kind)
+        if answer.status in {200, 201, 202}:
+            try:
+                return dict(json.loads(answer.data))
+            except ValueError:
+                raise self._failed("it answers with something that is no JSON") from None
+        if answer.status == 404 and absent:
+            return None
+        raise self._refused(answer, method, path)
+
+    def _sent(self, method: str, path: str, body: bytes | None, kind: str) -> Any:
+        told = False
+        for attempt in range(_TRIES):
+            last = attempt == _TRIES - 1
+            found = self._reached()
+            headers = {"Accept": "application/json", **({"Content-Type": kind} if kind else {}), **found.headers}
+            try:
+                answer = self._pool.request(method, found.server + path, body=body, headers=headers, redirect=False)
+            except urllib3.exceptions.HTTPError as error:
+                if last:
+                    raise self._failed(f"it cannot be reached ({type(error).__name__})") from None
+                time.sleep(0.2 * 2**attempt)
+                continue
+            if answer.status == 401 and not told:
+                told, self._access = True, None  # what a cloud gave us to say who we are holds for an hour
+                continue
+            if answer.status in _AGAIN and not last:
+                time.sleep(0.2 * 2**attempt)
+                continue
+            return answer
+        return answer
+
+    def _reached(self) -> Access:
+        if self._access is None:
+            self._access = found = self._found()
+            timeout = urllib3.Timeout(connect=10, read=60)
+            words: dict[str, Any] = {"timeout": timeout, "retries": False}
+            if found.tls is not None:
+                words["ssl_context"] = found.tls
+                if found.server_name:
+                    words |= {"server_hostname": found.server_name, "assert_hostname": found.server_name}
+            self._pool = urllib3.ProxyManager(found.proxy, **words) if found.proxy else urllib3.PoolManager(**words)
+        return self._access
+
+    def _refused(self, answer: Any, method: str, path: str) -> UserError | OutsideError:
+        try:
+            said = json.loads(answer.data)
+            words = str(said.get("message") or said.get("reason") or "")
+        except (ValueError, AttributeError):
+            words = ""
+        words = words[:_LONGEST] or f"it answers with status {answer.status}"
+        if answer.status in {401, 403}:
+            return UserError(
+                f"the cluster does not let us: {words}",
+                code="PO-A144",
+                expected="an account that may get, patch and delete what a deployment is made of, in its namespace (docs/kubernetes.md)",
+                remedy=f"kubectl auth can-i --list --namespace {self.namespace}",
+            )
+        if answer.status in {400, 404, 415, 422}:
+            return UserError(
+                f"the cluster does not take it: {words}",
+                code="PO-A145",
+                expected="a namespace that is there, values as Kubernetes takes them, and KServe where kserve = true",
+                remedy="payoff deploy --dry-run shows what is applied; correct the deployment's section",
+            )
+        return self._failed(f"{method} {path.partition('?')[0]}: {words}")
+
+    def _failed(self, why: str) -> OutsideError:
+        server = self._access.server if self._access else "the cluster"
+        return OutsideError(
+            f"{server} fails: {why}",
+            code="PO-A146",
+            expected="a Kubernetes API server that answers",
+            remedy="kubectl get --raw /readyz, then the same command again",
+        )

@@ -1,0 +1,1 @@
+"""What stands before deployments: a folder for each kind."""

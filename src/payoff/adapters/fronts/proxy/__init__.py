@@ -1,0 +1,1 @@
+"""A front of our own: a process that hands requests on."""

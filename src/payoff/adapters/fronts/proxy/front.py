@@ -1,0 +1,166 @@
+"""Starts the process, tells it where to send requests, reads what it saw."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import ipaddress
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from payoff.base import hashing
+from payoff.base.errors import OutsideError, UserError
+from payoff.base.files import write_atomically
+from payoff.ports.releasing.front import Routes
+from payoff.records.release.canary import Seen
+
+CAPABILITIES: dict[str, Any] = {"remote": False}
+_WAIT = 20.0  # seconds to start, or to take over new routes
+_DRAIN = 35.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """`port`: where clients ask (0: any free one). `host`: an address of this machine only; what encrypts stands before it."""
+
+    port: int = 0
+    host: str = "127.0.0.1"
+    folder: str = ".payoff/deployments"
+
+
+def connect(root: Path, options: Options) -> Proxy:
+    """Fronts of this machine; nothing is started."""
+    return Proxy(root / options.folder, options)
+
+
+class Proxy:
+    """Each is a process of its own, and three files: `.routes` is ours, `.front` and `.seen` are its."""
+
+    def __init__(self, folder: Path, options: Options) -> None:
+        self._folder = folder
+        self._options = options
+
+    def routes(self, name: str) -> Routes | None:
+        """What the file says, if the process is there."""
+        if self._runs(name) is None:
+            return None
+        return msgspec.json.decode(self._file(name, "routes").read_bytes(), type=Routes)
+
+    def route(self, name: str, routes: Routes) -> str:
+        """Write it down, and wait until the process says that it has it."""
+        _refuse_open(self._options.host)
+        content = msgspec.json.encode(routes)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        runs = self._runs(name)
+        if runs is not None and runs["options"] != self._said():
+            self.stop(name)
+            runs = None
+        if runs is not None and runs["applied"] == hashing.of_bytes(content):
+            return str(runs["address"])
+        write_atomically(self._file(name, "routes"), content)
+        process = self._start(name) if runs is None else None
+        until = time.monotonic() + _WAIT
+        while time.monotonic() < until and (process is None or process.poll() is None):
+            found = self._runs(name)
+            if found is not None and found["applied"] == hashing.of_bytes(content):
+                if process is not None:
+                    process.returncode = 0  # it outlives us, and nobody here is to wait for its end
+                return str(found["address"])
+            time.sleep(0.02)
+        words = self._file(name, "front-log").read_bytes()[-1000:].decode(errors="replace").strip().splitlines()
+        raise OutsideError(
+            f"the front of {name} does not {'start' if process else 'take over new routes'}"
+            + (f": {words[-1]}" if words else ""),
+            code="PO-A120",
+            expected=f"a free port {self._options.port or ''} at {self._options.host}".replace("  ", " "),
+            remedy=f"ss -ltnp shows who has the port; its log is {self._file(name, 'front-log')}",
+        )
+
+    def seen(self, name: str) -> Seen | None:
+        """What the process wrote, at most a second ago."""
+        try:
+            return msgspec.json.decode(self._file(name, "seen").read_bytes(), type=Seen)
+        except (OSError, msgspec.DecodeError):
+            return None
+
+    def stop(self, name: str) -> None:
+        """Ask it to end, and wait until what is under way is answered."""
+        runs = self._runs(name)
+        if runs is not None:
+            os.kill(runs["pid"], signal.SIGTERM)
+            until = time.monotonic() + _DRAIN
+            while self._runs(name) is not None and time.monotonic() < until:
+                time.sleep(0.02)
+        for each in ("front", "routes", "seen"):
+            self._file(name, each).unlink(missing_ok=True)
+
+    def _file(self, name: str, ending: str) -> Path:
+        return self._folder / f"{name}.{ending}"
+
+    def _said(self) -> dict[str, Any]:
+        return {"host": self._options.host, "port": self._options.port}
+
+    def _runs(self, name: str) -> dict[str, Any] | None:
+        """What the process wrote of itself, if it is there."""
+        try:
+            found: dict[str, Any] = json.loads(self._file(name, "front").read_bytes())
+        except (OSError, ValueError):
+            return None
+        return found if _alive(int(found["pid"]), f"{self._folder / name}") else None
+
+    def _start(self, name: str) -> subprocess.Popen[bytes]:
+        if importlib.util.find_spec("httptools") is None:
+            raise UserError(
+                "a front needs the extra serve, which is not installed",
+                code="PO-A121",
+                expected="payoff[serve]",
+                remedy="uv pip install 'payoff[serve]', or no front in the deployment's section",
+            )
+        options = self._options
+        place = os.fspath(self._folder / name)
+        program = [sys.executable, "-P", "-m", "payoff.adapters.fronts.proxy.server"]
+        with self._file(name, "front-log").open("wb") as out:
+            return subprocess.Popen(
+                [*program, place, options.host, str(options.port)],
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                start_new_session=True,
+            )
+
+
+def _alive(pid: int, place: str) -> bool:
+    """Whether that process is there and is a front of that name."""
+    try:
+        said = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        if Path("/proc/self").exists():
+            return False
+        try:
+            os.kill(pid, 0)
+        except OSError:
+            return False
+        return True
+    return place.encode() in said
+
+
+def _refuse_open(host: str) -> None:
+    try:
+        loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        loopback = False
+    if not loopback:
+        raise UserError(
+            f"a front listens on this machine only, and not at {host}",
+            code="PO-A122",
+            expected="host = 127.0.0.1 or ::1",
+            remedy="let what encrypts for your network (nginx, Caddy, an ingress) pass requests to the front's port",
+        )

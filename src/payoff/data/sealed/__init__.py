@@ -1,0 +1,1 @@
+"""Tables as bytes, for what is packed and signed."""

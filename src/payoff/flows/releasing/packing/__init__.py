@@ -1,0 +1,1 @@
+"""From what lies on this machine to the layers of an image."""

@@ -1,0 +1,57 @@
+"""A release that is tried beside the one that runs: judged by what was seen, and the next step committed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+from payoff.project.releasing import commits, pins
+from payoff.records.release.canary import Judgement
+from payoff.release import canary
+
+if TYPE_CHECKING:
+    from payoff.flows.releasing.book import Book
+    from payoff.records.release.canary import Seen
+    from payoff.records.release.settings import DeploymentSpec
+
+
+class Step(NamedTuple):
+    """`commit` is empty when everything stays as it is."""
+
+    judgement: Judgement
+    commit: str = ""
+
+
+def step(book: Book, spec: DeploymentSpec, pin: pins.Pinned, seen: Seen | None) -> Step:
+    """Judge, and commit what follows: the next share, all of it, or nothing any more."""
+    tried = pin.canary
+    if tried is None or seen is None or (seen.stable.image, seen.canary.image) != (pin.image, tried.image):
+        return Step(Judgement(verdict="wait", because=("nothing was seen of it yet",)))
+    found = canary.judge(seen, spec.canary)
+    if found.verdict == "wait":
+        return Step(found)
+    if found.verdict == "back":
+        after, says = msgspec.structs.replace(pin, canary=None), f"Take release {tried.release} back from {spec.name}"
+    elif tried.mode == "shadow" or (share := canary.next_share(tried.share, spec.canary)) >= 1:
+        after = pins.Pinned(release=tried.release, statement=tried.statement, image=tried.image)
+        says = f"Release {tried.release} gets all of {spec.name}"
+    else:
+        after = msgspec.structs.replace(pin, canary=msgspec.structs.replace(tried, share=share))
+        says = f"Release {tried.release} gets {share:.0%} of {spec.name}"
+    commit = commits.commit(
+        book.root,
+        {f"deploy/{spec.name}.toml": pins.write(after)},
+        f"{says}\n\n{'; '.join(found.because)}\n{_facts(seen)}",
+        book.head,
+    )
+    return Step(found, commit)
+
+
+def _facts(seen: Seen) -> str:
+    lines = [f"Seen since {seen.since} ({seen.mode}):"]
+    lines += [
+        f"release {each.release}: {each.requests} answers, {each.errors} failed, {each.payoff.count} decisions that should bring {each.payoff.mean:.4g} each"
+        for each in (seen.stable, seen.canary)
+    ]
+    return "\n".join(lines)

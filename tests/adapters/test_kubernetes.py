@@ -1,0 +1,367 @@
+"""The deployer's conversation with a cluster: what it applies, leaves alone, puts back; what it says when things go wrong.
+
+The other side is tests/adapters/cluster.py; where there is a real cluster, tests/contracts/test_deployers_kubernetes.py tries the same there.
+"""
+
+from __future__ import annotations
+
+import base64
+import importlib.util
+import json
+import ssl
+import stat
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from payoff.adapters.deployers.kubernetes import Autoscale, Options, access, connect, deployer, owned
+from payoff.base.errors import OutsideError, UserError
+from payoff.ports.releasing.deployer import Wanted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_spec = importlib.util.spec_from_file_location("a_cluster", Path(__file__).with_name("cluster.py"))
+assert _spec and _spec.loader
+clusters = importlib.util.module_from_spec(_spec)
+sys.modules["a_cluster"] = clusters
+_spec.loader.exec_module(clusters)
+
+ONE, TWO, THREE = ("sha256:" + each * 32 for each in ("1a", "2b", "3c"))
+DEPLOYMENT = ("deployments", "churn-prod")
+
+
+class Images:
+    address = "docker://registry.example.org/team/churn"
+
+
+@pytest.fixture
+def cluster() -> Iterator[Any]:
+    made = clusters.Cluster()
+    yield made
+    made.close()
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deployer, "_EVERY", 0.01)
+
+
+@pytest.fixture
+def at(cluster: Any, tmp_path: Path) -> Any:
+    def made(**options: Any) -> Any:
+        config = {
+            "current-context": "here",
+            "contexts": [{"name": "here", "context": {"cluster": "c", "user": "u", "namespace": "ml"}}],
+            "clusters": [{"name": "c", "cluster": {"server": cluster.url}}],
+            "users": [{"name": "u", "user": {"token": "right"}}],
+        }
+        (tmp_path / "config").write_text(yaml.safe_dump(config))
+        return connect(tmp_path, Options(kubeconfig="config", **{"wait": 5.0, **options}))
+
+    return made
+
+
+def wanted(image: str = ONE, release: int = 1, **variables: str) -> Wanted:
+    return Wanted(name="churn-prod", image=image, release=release, project="churn", variables={"PAYOFF_RELEASE": str(release), **variables})
+
+
+def writes(cluster: Any) -> list[str]:
+    return [path for method, path in cluster.requests if method != "GET" and "dryRun" not in path]
+
+
+def test_one_life(cluster: Any, at: Any) -> None:
+    """Started, left alone, replaced, put back when it drifted, stopped."""
+    made = at()
+    assert made.state("churn-prod") is None
+    first = made.apply(wanted(), Images())
+    assert (first.image, first.ready, first.release, first.address) == (ONE, True, 1, "http://churn-prod.ml.svc")
+    assert sorted(kind for kind, _ in cluster.objects) == ["deployments", "networkpolicies", "poddisruptionbudgets", "services"]
+
+    cluster.requests.clear()
+    assert made.apply(wanted(), Images()) == first == at().state("churn-prod")
+    assert writes(cluster) == [], "nothing is written where nothing differs"
+
+    told: list[str] = []
+    second = made.apply(wanted(TWO, 2), Images(), told.append)
+    assert (second.image, second.release, told) == (TWO, 2, [second.address])
+
+    made.stop("churn-prod")
+    assert made.state("churn-prod") is None
+    assert cluster.objects == {}
+    made.stop("churn-prod")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda live: live["spec"].update(replicas=0),
+        lambda live: live["spec"]["template"]["spec"]["containers"][0].update(image=f"evil.example.org/x@{THREE}"),
+        lambda live: live["spec"]["template"]["spec"]["containers"][0]["securityContext"].update(readOnlyRootFilesystem=False),
+        lambda live: live["spec"]["template"]["spec"]["containers"][0]["env"][0].update(value="9"),
+        lambda live: live["metadata"]["annotations"].update({"payoff.dev/image": THREE}),
+    ],
+)
+def test_what_drifted_is_put_back(cluster: Any, at: Any, change: Any) -> None:
+    made = at()
+    made.apply(wanted(), Images())
+    before = owned.applied(cluster.objects[DEPLOYMENT], "payoff")
+    cluster.edit(DEPLOYMENT, change)
+    assert owned.applied(cluster.objects[DEPLOYMENT], "payoff") != before
+    assert made.apply(wanted(), Images()).image == ONE
+    assert owned.applied(cluster.objects[DEPLOYMENT], "payoff") == before
+
+
+def test_what_runs_is_what_the_pods_say(cluster: Any, at: Any) -> None:
+    """Somebody swaps the image, and leaves our annotation as it was."""
+    made = at()
+    made.apply(wanted(), Images())
+    cluster.edit(DEPLOYMENT, lambda live: live["spec"]["template"]["spec"]["containers"][0].update(image=f"evil.example.org/x@{THREE}"))
+    assert made.state("churn-prod").image == THREE
+
+
+def test_a_field_of_somebody_else_stays(cluster: Any, at: Any) -> None:
+    made = at()
+    made.apply(wanted(), Images())
+    cluster.edit(DEPLOYMENT, lambda live: live["spec"]["template"]["spec"].update(priorityClassName="high"))
+    cluster.requests.clear()
+    made.apply(wanted(), Images())
+    assert writes(cluster) == []
+    made.apply(wanted(TWO, 2), Images())
+    assert cluster.objects[DEPLOYMENT]["spec"]["template"]["spec"]["priorityClassName"] == "high"
+
+
+def test_one_that_does_not_start_leaves_the_one_before(cluster: Any, at: Any) -> None:
+    made = at()
+    made.apply(wanted(), Images())
+    before = {key: owned.applied(live, "payoff") for key, live in cluster.objects.items()}
+    cluster.broken.add(TWO)
+    with pytest.raises(OutsideError) as caught:
+        made.apply(wanted(TWO, 2, NEW="x"), Images())
+    assert caught.value.code == "PO-A111"
+    assert "exit code 1 (Error)" in caught.value.what
+    assert "the model cannot be opened" in caught.value.what
+    assert {key: owned.applied(live, "payoff") for key, live in cluster.objects.items()} == before
+    assert (made.state("churn-prod").image, made.state("churn-prod").ready) == (ONE, True)
+
+
+def test_a_first_one_that_does_not_start_leaves_nothing(cluster: Any, at: Any) -> None:
+    cluster.broken.add(ONE)
+    with pytest.raises(OutsideError, match="does not get ready"):
+        at().apply(wanted(), Images())
+    assert cluster.objects == {}
+
+
+def test_what_is_not_wanted_any_more_goes(cluster: Any, at: Any) -> None:
+    at(autoscale=Autoscale(min=2, max=4)).apply(wanted(), Images())
+    assert ("horizontalpodautoscalers", "churn-prod") in cluster.objects
+    assert "replicas" not in owned.applied(cluster.objects[DEPLOYMENT], "payoff")["spec"]
+    at(replicas=1).apply(wanted(), Images())
+    assert sorted(kind for kind, _ in cluster.objects) == ["deployments", "networkpolicies", "services"]
+
+
+def test_kserve(cluster: Any, at: Any) -> None:
+    made = at(kserve=True)
+    running = made.apply(wanted(), Images())
+    assert (running.image, running.address, running.ready) == (ONE, "http://churn.example.org", True)
+    assert [kind for kind, _ in cluster.objects] == ["inferenceservices"]
+    cluster.broken.add(TWO)
+    with pytest.raises(OutsideError, match="exit code 1"):
+        made.apply(wanted(TWO, 2), Images())
+    assert made.state("churn-prod").image == ONE
+
+
+def test_a_cluster_without_kserve(cluster: Any, at: Any) -> None:
+    cluster.known.discard("inferenceservices")
+    with pytest.raises(UserError, match="could not find the requested resource") as caught:
+        at(kserve=True).apply(wanted(), Images())
+    assert caught.value.code == "PO-A145"
+    assert at().apply(wanted(), Images()).ready, "who does not use it does not need it"
+
+
+def test_a_cluster_says_why_it_takes_nothing(cluster: Any, at: Any) -> None:
+    with pytest.raises(UserError, match="strict decoding error") as caught:
+        at(service_port="http").apply(wanted(), Images())
+    assert caught.value.code == "PO-A145"
+    cluster.token = "another"
+    with pytest.raises(UserError, match="Unauthorized") as caught:
+        at().state("churn-prod")
+    assert caught.value.code == "PO-A144"
+
+
+def test_a_cluster_that_hiccups(cluster: Any, at: Any) -> None:
+    cluster.faults = [(503, "starting"), (429, "slow down")]
+    assert at().apply(wanted(), Images()).ready
+    cluster.faults = [(500, "etcd is gone")] * 9
+    with pytest.raises(OutsideError, match="etcd is gone") as caught:
+        at().state("churn-prod")
+    assert caught.value.code == "PO-A146"
+
+
+def test_nobody_there(cluster: Any, at: Any) -> None:
+    made = at()
+    cluster.close()
+    with pytest.raises(OutsideError, match="cannot be reached"):
+        made.state("churn-prod")
+    cluster.__init__()  # for the fixture to close
+
+
+def test_a_program_gives_the_credentials_and_again_when_they_are_over(cluster: Any, tmp_path: Path) -> None:
+    program = tmp_path / "cloud-login"
+    program.write_text(
+        '#!/bin/sh\necho x >> "$0.calls"\n[ "$WHO" = ann ] || exit 1\n'
+        'printf \'{"kind":"ExecCredential","status":{"token":"%s"}}\' "$(cat "$0.token")"\n'
+    )
+    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    user = {"exec": {"apiVersion": "client.authentication.k8s.io/v1", "command": str(program), "env": [{"name": "WHO", "value": "ann"}]}}
+    config = {
+        "current-context": "a",
+        "contexts": [{"name": "a", "context": {"cluster": "c", "user": "u"}}],
+        "clusters": [{"name": "c", "cluster": {"server": cluster.url}}],
+        "users": [{"name": "u", "user": user}],
+    }
+    (tmp_path / "config").write_text(yaml.safe_dump(config))
+    (tmp_path / "cloud-login.token").write_text("right")
+    made = connect(tmp_path, Options(kubeconfig="config"))
+    assert made.state("x") is None
+    assert made.state("y") is None
+    assert (tmp_path / "cloud-login.calls").read_text().count("x") == 1
+    cluster.token = "newer"
+    (tmp_path / "cloud-login.token").write_text("newer")
+    assert made.state("x") is None
+    user["exec"]["env"] = []
+    (tmp_path / "config").write_text(yaml.safe_dump(config))
+    with pytest.raises(OutsideError, match="gives no credentials"):
+        connect(tmp_path, Options(kubeconfig="config")).state("x")
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        (lambda said: said.update({"current-context": "other"}), "has no context 'other'"),
+        (lambda said: said["contexts"][0]["context"].update(cluster="gone"), "names no cluster"),
+        (lambda said: said["clusters"][0]["cluster"].update({"certificate-authority-data": "###"}), "is not base64"),
+        (lambda said: said["clusters"][0]["cluster"].update({"certificate-authority": "gone.pem"}), "cannot be read"),
+        (lambda said: said["clusters"][0]["cluster"].update({"certificate-authority-data": base64.b64encode(b"x").decode()}), "damaged"),
+        (lambda said: said["clusters"][0]["cluster"].update({"insecure-skip-tls-verify": True}), "does not check"),
+        (lambda said: said["users"][0]["user"].update(tokenFile="gone"), "cannot be read"),
+    ],
+)
+def test_a_kubeconfig_that_leads_nowhere(tmp_path: Path, change: Any, match: str) -> None:
+    config: dict[str, Any] = {
+        "current-context": "a",
+        "contexts": [{"name": "a", "context": {"cluster": "c", "user": "u"}}],
+        "clusters": [{"name": "c", "cluster": {"server": "https://127.0.0.1:1"}}],
+        "users": [{"name": "u", "user": {}}],
+    }
+    change(config)
+    (tmp_path / "config").write_text(yaml.safe_dump(config))
+    with pytest.raises(UserError, match=match) as caught:
+        access.access(tmp_path, Options(kubeconfig="config"))
+    assert caught.value.code == "PO-A142"
+
+
+def test_no_kubeconfig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("KUBECONFIG", raising=False)
+    with pytest.raises(UserError, match="there is no kubeconfig"):
+        access.access(tmp_path, Options())
+
+
+def test_kubeconfigs_are_joined_as_kubectl_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "token").write_text("abc\n")
+    first = {"current-context": "a", "contexts": [{"name": "a", "context": {"cluster": "c", "user": "u", "namespace": "ml"}}]}
+    second = {
+        "current-context": "z", "clusters": [{"name": "c", "cluster": {"server": "http://one/"}}],
+        "users": [{"name": "u", "user": {"tokenFile": "token"}}],
+        "contexts": [{"name": "a", "context": {"cluster": "none"}}],
+    }  # fmt: skip
+    (tmp_path / "one").write_text(yaml.safe_dump(first))
+    (tmp_path / "deep" / "two").write_text(yaml.safe_dump(second))
+    monkeypatch.setenv("KUBECONFIG", f"{tmp_path}/one:{tmp_path}/gone:{tmp_path}/deep/two")
+    found = access.access(tmp_path, Options())
+    assert (found.server, found.namespace, found.headers) == ("http://one", "ml", {"Authorization": "Bearer abc"})
+
+
+def certificate() -> tuple[bytes, bytes]:
+    """A certificate of this machine that signs itself, and its key."""
+    import datetime
+    import ipaddress
+
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "ann")])
+    start = datetime.datetime(2020, 1, 1)
+    built = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key()).serial_number(1)
+    built = built.not_valid_before(start).not_valid_after(start + datetime.timedelta(days=20000))
+    built = built.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+    built = built.add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+    signed = built.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+    plain = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    return signed, key.private_bytes(*plain)
+
+
+def test_certificates_on_both_sides(cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The cluster's is checked, ours presented; the file that it takes is gone at once. A cluster with another certificate is none of ours."""
+    pem, key = certificate()
+    (tmp_path / "server.pem").write_bytes(pem + key)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(tmp_path / "server.pem")
+    tls.load_verify_locations(cadata=pem.decode())
+    tls.verify_mode = ssl.CERT_REQUIRED
+    cluster.server.socket = tls.wrap_socket(cluster.server.socket, server_side=True)
+    (tmp_path / "scratch").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "scratch"))
+
+    def state(authority: bytes, **user: Any) -> Any:
+        coded = {name: base64.b64encode(value).decode() if name.endswith("-data") else value for name, value in user.items()}
+        config = {
+            "current-context": "a",
+            "contexts": [{"name": "a", "context": {"cluster": "c", "user": "u"}}],
+            "clusters": [{"name": "c", "cluster": {"server": cluster.url.replace("http", "https"), "certificate-authority-data": base64.b64encode(authority).decode()}}],
+            "users": [{"name": "u", "user": {"token": "right", **coded}}],
+        }
+        (tmp_path / "config").write_text(yaml.safe_dump(config))
+        return connect(tmp_path, Options(kubeconfig="config")).state("churn-prod")
+
+    assert state(pem, **{"client-certificate-data": pem, "client-key-data": key}) is None
+    assert list((tmp_path / "scratch").iterdir()) == []
+    with pytest.raises(OutsideError, match="cannot be reached"):
+        state(pem)
+    with pytest.raises(OutsideError, match="cannot be reached"):
+        state(certificate()[0], **{"client-certificate-data": pem, "client-key-data": key})
+
+
+def test_what_is_ours_of_an_object() -> None:
+    """The record of a real cluster's documentation: fields, elements by key, elements of a set, and an empty thing."""
+    live = {
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {"name": "a", "namespace": "b", "labels": {"x": "1", "y": "2"}, "finalizers": ["one", "two"], "uid": "7"},
+        "spec": {"containers": [{"name": "m", "image": "i", "tty": True}, {"name": "n", "image": "j"}], "volumes": [{"name": "tmp", "emptyDir": {}}]},
+    }  # fmt: skip
+    fields = {
+        "f:metadata": {"f:labels": {".": {}, "f:x": {}}, "f:finalizers": {'v:"two"': {}}},
+        "f:spec": {
+            "f:containers": {'k:{"name":"m"}': {".": {}, "f:name": {}, "f:image": {}}},
+            "f:volumes": {'k:{"name":"tmp"}': {".": {}, "f:name": {}, "f:emptyDir": {}}},
+        },
+    }
+    live["metadata"]["managedFields"] = [  # type: ignore[index]
+        {"manager": "payoff", "operation": "Update", "fieldsV1": {"f:spec": {}}},
+        {"manager": "payoff", "operation": "Apply", "subresource": "status", "fieldsV1": {}},
+        {"manager": "payoff", "operation": "Apply", "fieldsV1": fields},
+    ]
+    assert owned.applied(live, "payoff") == {
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {"name": "a", "namespace": "b", "labels": {"x": "1"}, "finalizers": ["two"]},
+        "spec": {"containers": [{"name": "m", "image": "i"}], "volumes": [{"name": "tmp", "emptyDir": {}}]},
+    }  # fmt: skip
+    assert owned.applied(live, "kubectl") is None
+    assert "token" not in json.dumps(fields)
