@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
 
+import jsonschema
 import pyarrow as pa
 
 if TYPE_CHECKING:
@@ -44,16 +45,38 @@ class Serving:
         self.host = self.address.partition("//")[2]
         self.grpc = said.get("grpc", "")
         self.folder = folder
+        self.described: dict[str, Any] = {}
 
-    def ask(self, path: str, body: Any = None, headers: dict[str, str] | None = None, method: str = "") -> Reply:
+    def ask(self, path: str, body: Any = None, headers: dict[str, str] | None = None, method: str = "", *, keeps: bool = True) -> Reply:
         connection = http.client.HTTPConnection(self.host, timeout=30)
         try:
             data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
             connection.request(method or ("GET" if body is None else "POST"), path, data, headers or (JSON if body is not None else {}))
             answer = connection.getresponse()
-            return Reply(answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read())
+            reply = Reply(answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read())
+            if keeps:
+                self.keeps(path, reply, method or ("GET" if body is None else "POST"))
+            return reply
         finally:
             connection.close()
+
+    def keeps(self, path: str, reply: Reply, method: str) -> None:
+        """Every answer that a test gets is one that the server's own description names, and has the form that it says."""
+        if not self.described:
+            found = self.ask("/openapi.json", keeps=False)
+            self.described = found.json if found.status == 200 else {"paths": {}}  # with a token it is not for everybody
+        model = f"/v2/models/{quote(self.model)}"
+        path = path.replace(model, "/v2/models/{name}").replace(f"/versions/{self.version}", "/versions/{version}")
+        known = self.described["paths"].get(path, {}).get(method.lower())
+        if known is None or len(reply.body) > 200_000:
+            return
+        assert str(reply.status) in known["responses"], (path, reply)
+        content = known["responses"][str(reply.status)].get("content", {})
+        kind = reply.headers["content-type"].partition(";")[0]
+        assert not content or kind in content, (path, reply)
+        if kind == "application/json" and content:
+            schema = {**content[kind]["schema"], "components": self.described["components"]}
+            jsonschema.validate(reply.json, schema, jsonschema.Draft202012Validator)
 
     def metric(self, name: str) -> float:
         lines = self.ask("/metrics").body.decode().splitlines()

@@ -91,3 +91,45 @@ def test_changes_that_are_not_committed_are_not_touched(clean: Any) -> None:
     clean.change("pipeline.py", SLOPE, "return Fitted(1.0)")
     assert judge(clean, "HEAD", code=2) == ""
     assert "Fitted(1.0)" in (clean.root / "pipeline.py").read_text()
+
+
+# -- on merge
+
+
+def release(released: Any, code: int = 0, **environ: str) -> str:
+    """What CI runs after a merge."""
+    every = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", **environ}
+    done = subprocess.run(["bash", "ci/release.sh"], cwd=released.root, env=every, capture_output=True, text=True, timeout=300)
+    assert done.returncode == code, done.stdout + done.stderr
+    assert "PRIVATE KEY" not in done.stdout + done.stderr
+    return done.stdout
+
+
+def test_a_merge_is_released_and_pushed(released: Any, tmp_path: Path) -> None:
+    """By the key that the host keeps, whatever git is set to here; a commit of deploy/ alone is none to release."""
+    subprocess.run(["git", "init", "--quiet", "--bare", str(tmp_path / "host.git")], check=True)
+    released.git("remote", "add", "origin", str(tmp_path / "host.git"))
+    released.sign_as("eve")
+    assert "nothing new to release" in release(released)
+    released.change("pipeline.py", SLOPE, "return Fitted(slope + 0.01)")
+    released.commit("a merge")
+    key = (released.root / ".payoff/keys/ann").read_text()
+    said = release(released, PAYOFF_SIGNING_KEY=key, PAYOFF_PUSH="origin HEAD:main")
+    assert said.startswith("release 3 ")
+    assert released.git("log", "-1", "--format=%s").startswith("Release 3 of ")
+    assert released.git("ls-remote", "origin", "main").split()[0] == released.git("rev-parse", "HEAD").strip()
+    assert "nothing new to release" in release(released, PAYOFF_SIGNING_KEY=key)
+    assert released.git("status", "--porcelain") == ""
+    assert released.git("config", "user.signingkey").strip().endswith("eve"), "nothing was written to git's settings"
+
+
+def test_a_merge_that_loses_is_not_released(released: Any) -> None:
+    released.change("pipeline.py", SLOPE, "return Fitted(-1.5)")
+    released.commit("a merge that should not have been")
+    head = released.git("rev-parse", "HEAD")
+    release(released, code=1, PAYOFF_SIGNING_KEY=(released.root / ".payoff/keys/ann").read_text())
+    assert released.git("rev-parse", "HEAD") == head
+
+
+def test_where_nothing_is_released(clean: Any) -> None:
+    assert "no [release]" in release(clean)

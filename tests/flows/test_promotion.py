@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
 import time
 import urllib.request
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
+PAYOFF = str(Path(sys.executable).with_name("payoff"))
 ROW = {"customer_id": 1, "tenure": 10, "calls_to_support": 3, "late_payments": 1, "lifetime_value": 200.0, "name": "geheim1"}
 
 
@@ -284,3 +287,66 @@ def test_what_runs_where_at_a_glance(released: Any) -> None:
     assert places["dev"]["waits"] == "", "release 2 may go there"
     assert "was not verified in dev" in places["test"]["waits"]
     assert "release 1, not verified yet" in released.payoff("deploy")
+
+
+def test_two_promotions_at_once(released: Any) -> None:
+    """One is committed; the other is told so, or that it is no news, or is committed after it: never half of each, and nothing is lost."""
+    words = [[PAYOFF, "promote", str(number), "dev", "--json"] for number in (1, 2, 1, 2)]
+    running = [subprocess.Popen(each, cwd=released.root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for each in words]
+    said = [process.communicate(timeout=120) + (process.returncode,) for process in running]
+    assert all(code == 0 or json.loads(out)["errors"][0]["code"] in {"PO-A081", "PO-A082"} for out, _, code in said), said
+    done = [json.loads(out) for out, _, code in said if code == 0]
+    assert done
+    assert released.git("fsck", "--strict", "--no-dangling") == ""
+    log = released.git("log", "--format=%H", "--", "deploy/dev.toml").split()
+    assert sorted(log) == sorted(each["commit"] for each in done if not each["already"])
+    assert released.git("status", "--porcelain") == ""
+    assert released.answer("deploy", "dev")["release"]["number"] in {1, 2}
+
+
+def test_follow_takes_over_and_puts_back(released: Any, tmp_path: Path) -> None:
+    """A machine that only follows: what is pushed elsewhere is deployed, what dies is started again, and what cannot be is told once."""
+    host = tmp_path / "host.git"
+    subprocess.run(["git", "init", "--quiet", "--bare", "--initial-branch=main", str(host)], check=True)
+    branch = released.git("symbolic-ref", "--short", "HEAD").strip()
+    released.answer("promote", "1", "dev")
+    released.git("remote", "add", "origin", str(host))
+    released.git("push", "--quiet", "--set-upstream", "origin", f"{branch}:main")
+    released.git("branch", "--quiet", "--set-upstream-to=origin/main")
+    other = type(released)(tmp_path / "anderswo")
+    subprocess.run(["git", "clone", "--quiet", str(host), str(other.root)], check=True)
+    for name in ("images", "keys", "base"):
+        (other.root / ".payoff").mkdir(exist_ok=True)
+        (other.root / ".payoff" / name).symlink_to(released.root / ".payoff" / name)
+    for name, value in (("user.name", "Ann"), ("user.email", "ann@example.org"), ("user.signingkey", ".payoff/keys/ann")):
+        other.git("config", name, value)
+    with subprocess.Popen(
+        [PAYOFF, "deploy", "dev", "--follow", "--every", "1", "--push", "--json"], cwd=released.root, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        try:
+            first = json.loads(process.stdout.readline())
+            assert (first["did"], first["release"]["number"], first["verified"]) == ("started", 1, True)
+            time.sleep(2)
+            assert "Release 1 runs in dev" in subprocess.run(["git", "log", "--format=%s", "main"], cwd=host, capture_output=True, text=True, check=True).stdout
+            other.git("pull", "--quiet", "--rebase")
+            other.answer("promote", "2", "dev")
+            other.git("push", "--quiet", "origin", "HEAD:main")
+            second = json.loads(process.stdout.readline())
+            assert (second["did"], second["release"]["number"]) == ("replaced", 2)
+            pid = json.loads(next((released.root / ".payoff/deployments").glob("*-dev.process")).read_text())["pid"]
+            os.kill(pid, signal.SIGKILL)
+            third = json.loads(process.stdout.readline())
+            assert (third["did"], third["release"]["number"]) == ("put back", 2)
+            assert serves(third)
+            other.git("pull", "--quiet", "--rebase")
+            other.write("deploy/dev.toml", 'release = 7\nstatement = "sha256:0"\nimage = "sha256:0"\n')
+            other.git("commit", "--quiet", "--all", "--message", "by hand")
+            other.git("push", "--quiet", "origin", "HEAD:main")
+            told = json.loads(process.stdout.readline())
+            assert told["error"]["code"] == "PO-A104"
+            assert serves(third), "what runs, runs on"
+        finally:
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(20) == 0
+    assert serves(third), "what runs outlives the program that started it"

@@ -230,6 +230,7 @@ NAMED = {
     ("cli/gateway.py", "gateway"): "the verb",
     ("project/places.py", "gateway"): "the section of what the verb serves",
     ("gateway/reading.py", "gateway"): "how the audit says that something was read through one",
+    ("serving/protocols/openapi.py", "http"): "how OpenAPI calls a token in a header",
     ("release/documents.py", "container"): "CycloneDX's word for an image",
     ("wiring/assemble.py", "kubernetes"): "what writes manifests for clusters",
     ("project/releasing/origin.py", "ssh"): "the scheme of an address",

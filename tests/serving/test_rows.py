@@ -17,7 +17,8 @@ from payoff.records.serving.served import InputColumn
 from payoff.serving.faults import Wrong
 from payoff.serving.rows import Checked
 
-NUMBERS = st.one_of(st.none(), st.integers(-5, 5), st.integers(), st.floats(), st.booleans(), st.text(max_size=3))
+LARGEST = int(1.7976931348623157e308)
+NUMBERS = st.one_of(st.none(), st.integers(-5, 5), st.integers(), st.integers(-(10**400), 10**400), st.floats(), st.booleans(), st.text(max_size=3))
 TEXTS = st.one_of(st.none(), st.text("abc", max_size=5), st.integers(0, 3))
 
 
@@ -51,9 +52,18 @@ def test_numbers(values: list[Any], required: bool) -> None:
     def good(value: Any) -> bool:
         if value is None or (type(value) is float and math.isnan(value)):
             return not required
-        return type(value) in (int, float) and abs(value) < 1e308 and math.isfinite(value) and value <= 100
+        return type(value) in (int, float) and abs(value) < LARGEST and math.isfinite(value) and value <= 100
 
-    assert wrong_rows(check, values) == {row for row, each in enumerate(values) if not good(each) and not (type(each) is int and abs(each) > 1e308)}
+    assert wrong_rows(check, values) == {row for row, each in enumerate(values) if not good(each)}
+
+
+@pytest.mark.parametrize(("value", "good"), [(2**60 + 1, True), (-(10**300), True), (10**400, False), (-(10**400), False)])
+def test_large_whole_numbers_are_numbers_as_far_as_a_double_goes(value: int, good: bool) -> None:
+    check = checked(pa.float64())
+    values, faults, _ = check.check([1, value, None])
+    assert [fault.rule for fault in faults] == ([] if good else ["is a finite number"])
+    if good:
+        assert pa.array(values, pa.float64()).to_pylist() == [1.0, float(value), None]
 
 
 @given(st.lists(TEXTS, min_size=1, max_size=20))

@@ -158,7 +158,7 @@ def _write_over(folder: Path, files: dict[str, str]) -> list[str]:
 
 def _write_ci(folder: Path, hosts: tuple[str, ...]) -> list[str]:
     """What judges pull requests by their money, on the hosts that are asked for."""
-    wanted = {"ci/payoff.sh": "payoff.sh"} if hosts else {}
+    wanted = {f"ci/{each}": each for each in ("payoff.sh", "release.sh")} if hosts else {}
     wanted |= {_CI[host]: f"{host}.yml" for host in hosts}
     for name, source in wanted.items():
         text = _folder().joinpath("_ci", source).read_text(encoding="utf-8").replace("{{version}}", __version__)

@@ -13,7 +13,7 @@ from payoff.base import hashing
 from payoff.base.clock import stopwatch
 from payoff.base.ids import new_request_id
 from payoff.serving.faults import Wrong
-from payoff.serving.protocols import described, tables, tensors
+from payoff.serving.protocols import described, openapi, tables, tensors
 from payoff.serving.service import ACTION, PAYOFF
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 JSON, TEXT, BINARY = b"application/json", b"text/plain; version=0.0.4; charset=utf-8", b"application/octet-stream"
 LENGTH = b"inference-header-content-length"
 _OPEN = ("health", "ping")  # who watches whether we are there needs no token
+_WORDS = ("invocations", "decide", "version", "metrics", "health", "ping")
 _json = msgspec.json.Encoder()
 
 
@@ -47,6 +48,15 @@ class Call(NamedTuple):
     request: str
 
 
+class NotBy(Wrong):
+    """The address is there, and asked by another method."""
+
+    def __init__(self, wanted: str) -> None:
+        said = f"this address is asked by {wanted}"
+        super().__init__(said, code="PO-J026", remedy=f"send it by {wanted}", status=405)
+        self.allowed = b"POST" if wanted == "POST" else b"GET, HEAD"
+
+
 class App:
     """The ASGI application. `token`: what clients must have (empty: nothing)."""
 
@@ -60,6 +70,7 @@ class App:
             "invocations": self._invocations,
             "decide": self._decide,
         }
+        self._described = _document(openapi.document(served, token=bool(token)))
         self._gets: dict[str, Callable[[], Reply]] = {
             "health": lambda: Reply(200, b'{"live":true}'),
             "ready": self._ready,
@@ -68,6 +79,7 @@ class App:
             "model": lambda: _document(described.model(service.served)),
             "ping": lambda: Reply(200, b"\n"),
             "version": lambda: Reply(200, __version__.encode(), b"text/plain"),
+            "openapi": lambda: self._described,
             "metrics": lambda: Reply(200, service.metrics.text(service.gauges()), TEXT),
         }
 
@@ -108,7 +120,7 @@ class App:
         method = scope["method"]
         wanted = "POST" if route in self._posts else "GET"
         if method != wanted and not (wanted == "GET" and method == "HEAD"):
-            raise Wrong(f"this address is asked by {wanted}", code="PO-J026", remedy=f"send it by {wanted}", status=405)
+            raise NotBy(wanted)
         if self._token and route not in (*_OPEN, "ready"):
             self._know(headers)
         if wanted == "GET":
@@ -122,9 +134,7 @@ class App:
         parts = [unquote(part) for part in path.strip("/").split("/")]
         if parts[0] != "v2":
             word = "/".join(parts)
-            return {"health": "health", "ping": "ping"}.get(word) or (
-                word if word in ("invocations", "decide", "version", "metrics") else ""
-            )
+            return {"openapi.json": "openapi"}.get(word) or (word if word in _WORDS else "")
         match parts[1:]:
             case []:
                 return "server"
@@ -267,6 +277,8 @@ class App:
                 "message": document["error"],
             }
         headers: list[tuple[bytes, bytes]] = []
+        if isinstance(wrong, NotBy):
+            headers.append((b"allow", wrong.allowed))
         if wrong.retry is not None:
             headers.append((b"retry-after", str(max(1, round(wrong.retry))).encode()))
         if wrong.status == 401:

@@ -69,6 +69,8 @@ class Checked:
             if self.required:
                 faults += [Fault(row, self.name, "is required") for row, each in enumerate(values) if _absent(each)]
             values, missing = [None if _absent(each) else each for each in values], True
+        if int in types and pa.types.is_floating(self.kind) and any(map(_inexact, values)):
+            values = [float(each) if _inexact(each) and _all_finite([each]) else each for each in values]
         there = [each for each in values if each is not None] if missing or faults else values
         for rule in self.rules if there else ():
             if not rule.keeps(there):
@@ -194,6 +196,11 @@ def _absent(value: Any) -> bool:
     return type(value) is float and math.isnan(value)
 
 
+def _inexact(value: Any) -> bool:
+    """Whether a whole number is larger than those that a double has exactly: JSON writes it as it writes others, Arrow does not take it as one."""
+    return type(value) is int and abs(value) > _EXACT
+
+
 def _decimal(value: Any) -> Decimal | None:
     if type(value) not in {int, float, str}:
         return None
@@ -234,14 +241,15 @@ def _type_rules(kind: pa.DataType) -> list[Rule]:
         high = 2 ** (kind.bit_width - signed) - 1
         return [_between(low, high, f"is between {low} and {high}")]
     if pa.types.is_floating(kind):
-        return [
-            Rule(
-                "is a finite number",
-                lambda values: all(map(math.isfinite, values)),
-                lambda each: not math.isfinite(each),
-            )
-        ]
+        return [Rule("is a finite number", _all_finite, lambda each: not _all_finite([each]))]
     return []
+
+
+def _all_finite(values: Values) -> bool:
+    try:
+        return all(map(math.isfinite, values))
+    except OverflowError:  # a whole number beyond what a double can be
+        return False
 
 
 def _between(low: Any, high: Any, says: str) -> Rule:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import grpc
+from google.protobuf.message import DecodeError
 
 from payoff.base import hashing
 from payoff.base.clock import stopwatch
@@ -53,10 +54,7 @@ class Rpc:
     def __init__(self, service: Service, token: str) -> None:
         self._service, self._token = service, token
         self._served = service.served
-
-    def calls(self) -> dict[str, Callable[[Any, Any], Awaitable[Any]]]:
-        """Name -> what answers it."""
-        return {
+        self._calls: dict[str, Callable[[Any, Any], Awaitable[Any]]] = {
             "ServerLive": self._live,
             "ServerReady": self._ready,
             "ModelReady": self._model_ready,
@@ -65,15 +63,20 @@ class Rpc:
             "ModelInfer": self._infer,
         }
 
-    async def answer(self, name: str, request: Any, context: Any) -> Any:
-        """One call; what the client did wrong ends it with a status and one line of text."""
+    @property
+    def calls(self) -> tuple[str, ...]:
+        """Their names."""
+        return tuple(self._calls)
+
+    async def answer(self, name: str, body: bytes, context: Any) -> Any:
+        """One call, its message still in bytes; what the client did wrong ends it with a status and one line of text."""
         began = stopwatch()
         status, wrong = 200, None
         self._service.under_way += 1
         try:
             if self._token and name not in _OPEN:
                 self._know(context)
-            return await self.calls()[name](request, context)
+            return await self._calls[name](_parsed(name, body), context)
         except Wrong as error:
             wrong, status = error, error.status
         except Exception as error:  # a defect of ours must not end the server
@@ -142,6 +145,13 @@ class Rpc:
         return answer
 
 
+def _parsed(name: str, body: bytes) -> Any:
+    try:
+        return messages.message(f"{name}Request").FromString(body)
+    except DecodeError:
+        raise unreadable(f"the bytes are no {name}Request") from None
+
+
 def _columns(request: Any, features: tuple[str, ...]) -> tensors.Columns:
     if not request.inputs:
         raise unreadable("there are no inputs; at least one is expected")
@@ -177,18 +187,16 @@ async def listen(service: Service, token: str, address: str, secure: Secure | No
     rpc = Rpc(service, token)
 
     def handler(name: str) -> Any:
-        async def answer(request: Any, context: Any) -> Any:
-            return await rpc.answer(name, request, context)
+        async def answer(body: bytes, context: Any) -> Any:
+            return await rpc.answer(name, body, context)
 
-        made = grpc.unary_unary_rpc_method_handler(
-            answer,
-            request_deserializer=messages.message(f"{name}Request").FromString,
-            response_serializer=messages.message(f"{name}Response").SerializeToString,
+        # What is no message is refused by us, with a status and a code, as everything else that is wrong.
+        return name, grpc.unary_unary_rpc_method_handler(
+            answer, response_serializer=messages.message(f"{name}Response").SerializeToString
         )
-        return name, made
 
     server.add_generic_rpc_handlers(
-        [grpc.method_handlers_generic_handler(messages.SERVICE, dict(map(handler, rpc.calls())))]
+        [grpc.method_handlers_generic_handler(messages.SERVICE, dict(map(handler, rpc.calls)))]
     )
     try:
         if secure is None:

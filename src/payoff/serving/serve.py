@@ -8,6 +8,8 @@ import ipaddress
 import os
 import signal
 import socket
+import ssl
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,7 +18,7 @@ import uvicorn
 from payoff.base.errors import OutsideError, UserError, Where
 from payoff.serving.app import App
 from payoff.serving.service import Limits, Service
-from payoff.serving.wire import LOOP, Server, Wire
+from payoff.serving.wire import LOOP, Server, Wire, most_connections
 from payoff.wiring import options
 
 if TYPE_CHECKING:
@@ -122,7 +124,7 @@ def _config(app: App, request: Request, tls: tuple[str, str] | None) -> uvicorn.
         app,
         host=request.host,
         port=request.port,
-        http=Wire,
+        http=partial(Wire, most=most_connections()),  # type: ignore[arg-type] # it is only called
         loop="none",
         lifespan="off",
         ws="none",
@@ -205,16 +207,19 @@ def _refuse_open(spec: ServingSpec, host: str, *, token: bool, tls: bool) -> Non
 def _tls(spec: ServingSpec, root: Path) -> tuple[str, str] | None:
     if not spec.certificate and not spec.key:
         return None
-    pair = root / spec.certificate, root / spec.key
-    if not all(each.is_file() for each in pair):
+    pair = str(root / spec.certificate), str(root / spec.key)
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(*pair, password="")  # nobody is asked for a password
+    except (OSError, ValueError) as error:  # those of ssl are among them
+        why = error.strerror if isinstance(error, OSError) else str(error)
         raise UserError(
-            "the server's certificate and its key cannot be read",
+            f"the server's certificate and its key cannot be used: {why}"[:300],
             code="PO-J015",
-            expected="certificate and key: two files in PEM that this user may read",
+            expected="certificate and key: two files in PEM that this user may read, the key its own and without a password",
             remedy="correct [serving] in payoff.toml, then: payoff serve",
             where=Where("payoff.toml"),
-        )
-    return str(pair[0]), str(pair[1])
+        ) from None
+    return pair
 
 
 def _is_loopback(host: str) -> bool:

@@ -1,16 +1,12 @@
-"""One connection: uvicorn's protocol, which waits for a request's headers neither for ever nor whatever their length."""
+"""One connection: uvicorn's protocol, which waits for nobody for ever: not for headers, not for a body that is no longer wanted, not for who does not read."""
 
 from __future__ import annotations
 
 import contextlib
+import resource
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
-
-try:  # compiled, and three times as fast
-    from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol as Protocol
-except ImportError:
-    from uvicorn.protocols.http.h11_impl import H11Protocol as Protocol  # type: ignore[assignment]
 
 try:
     import uvloop
@@ -25,6 +21,44 @@ if TYPE_CHECKING:
 
 HEADERS = 10.0  # seconds that a request's headers have to come, from the connection or the first of their bytes on
 LARGEST = 64 << 10  # bytes of a request's headers
+READING = 15.0  # seconds in which who gets an answer has to make room for the rest of it
+LINGER = 5.0  # seconds that the end of an answer has to be taken, once a connection is closed
+MOST = 4096  # connections
+_SPARE = 100  # files that are no connections: the log, the model's sockets, what libraries open
+_FULL = (
+    b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: 1\r\nconnection: close\r\n"
+    b"content-length: %d\r\n\r\n%s"
+)
+_TOO_MANY = b'{"error":"PO-J030: there are too many connections","code":"PO-J030","try":"send it again after the time in Retry-After"}'
+
+try:  # compiled, and three times as fast
+    from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+    class _Protocol(HttpToolsProtocol):
+        """Knows whether a body is coming."""
+
+        coming = False
+
+        def on_headers_complete(self) -> None:
+            """A request is known, its body is not."""
+            self.coming = True
+            super().on_headers_complete()
+
+        def on_message_complete(self) -> None:
+            """All of a request came."""
+            self.coming = False
+            super().on_message_complete()
+
+except ImportError:
+    from uvicorn.protocols.http.h11_impl import H11Protocol
+
+    class _Protocol(H11Protocol):  # type: ignore[no-redef]
+        """Knows whether a body is coming."""
+
+        @property
+        def coming(self) -> bool:
+            """So the parser says."""
+            return repr(self.conn.their_state) == "SEND_BODY"
 
 
 class Server(uvicorn.Server):
@@ -36,38 +70,78 @@ class Server(uvicorn.Server):
         yield
 
 
-class Wire(Protocol):
-    """A connection of which each request's headers are bounded in time and size."""
+def most_connections() -> int:
+    """As many as there may be open files, at most `MOST`; the limit of this process is raised as far as it may be."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST + _SPARE
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return MOST if soft == resource.RLIM_INFINITY else max(1, min(MOST, soft - _SPARE))
 
-    def __init__(self, *args: Any, **more: Any) -> None:
+
+class Wire(_Protocol):
+    """A connection of which each request's headers are bounded in time and size, and its answer in the time that it takes to be read."""
+
+    def __init__(self, *args: Any, most: int = MOST, **more: Any) -> None:
         super().__init__(*args, **more)
+        self._most = most
         self._patience: asyncio.TimerHandle | None = None
+        self._reader: asyncio.TimerHandle | None = None
         self._came = 0
 
     def connection_made(self, transport: Any) -> None:
         """Somebody is there."""
         super().connection_made(transport)
-        self._wait()
+        if len(self.connections) > self._most:
+            transport.write(_FULL % (len(_TOO_MANY), _TOO_MANY))
+            self._end()
+        else:
+            self._wait()
 
     def data_received(self, data: bytes) -> None:
         """Bytes of headers or of a body."""
         if self._patience is None and self._between:
             self._wait()
         self._came += len(data)
+        rest = self.coming
         super().data_received(data)
-        if not self._between:
+        if self.transport.is_closing():
+            self._bound()
+        elif not self._between or (rest and not self.coming):
             self._settle()
-        elif self._came > LARGEST:
+        elif self._came > LARGEST and not self.coming:  # a body that nobody wants any more is bounded in time alone
             self._give_up()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Nobody is there any more."""
         self._settle()
+        self._read()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """The answer waits for who reads it."""
+        super().pause_writing()
+        if self._reader is None:
+            self._reader = self.loop.call_later(READING, self._abort)
+
+    def resume_writing(self) -> None:
+        """Enough of it was read."""
+        super().resume_writing()
+        self._read()
+        if self.transport.is_closing():
+            self._bound()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Nothing came for long."""
+        super().timeout_keep_alive_handler()
+        self._bound()
 
     @property
     def _between(self) -> bool:
-        """Whether no request is under way: then what comes are headers."""
+        """Whether no request is under way: then what comes are headers, or the rest of a body that was answered before it was there."""
         return self.cycle is None or bool(self.cycle.response_complete)
 
     def _wait(self) -> None:
@@ -79,7 +153,25 @@ class Wire(Protocol):
             self._patience.cancel()
             self._patience = None
 
+    def _read(self) -> None:
+        if self._reader is not None:
+            self._reader.cancel()
+            self._reader = None
+
     def _give_up(self) -> None:
         self._settle()
         if self.transport is not None and not self.transport.is_closing() and self._between:
-            self.transport.close()
+            self._end()
+
+    def _end(self) -> None:
+        self.transport.close()
+        self._bound()
+
+    def _bound(self) -> None:
+        """A transport that is closed waits for its last bytes to be taken; not for ever."""
+        if self._reader is None:
+            self._reader = self.loop.call_later(LINGER, self._abort)
+
+    def _abort(self) -> None:
+        self._reader = None
+        self.transport.abort()

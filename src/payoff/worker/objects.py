@@ -14,6 +14,7 @@ import pickle
 import re
 import sys
 
+from . import runtimes
 from .tasks import Unfit, name_of
 
 _WHEN = (1980, 1, 1, 0, 0, 0)  # the first moment that an archive can tell
@@ -41,7 +42,7 @@ def write(value, path):
 
 def dumps(value):
     """A value's pickle."""
-    if "torch" not in sys.modules and "keras" not in sys.modules:
+    if not {"torch", "keras", "onnxruntime"} & sys.modules.keys():
         return pickle.dumps(value, protocol=5)
     stream = io.BytesIO()
     _Pickler(stream, protocol=5).dump(value)
@@ -60,12 +61,14 @@ def is_keras(value):
 
 class _Pickler(pickle.Pickler):
     def reducer_override(self, value):
-        """What stands for a tensor or a Keras model; anything else as usual."""
+        """What stands for a tensor, a Keras model or an open ONNX model; anything else as usual."""
         torch = sys.modules.get("torch")
         if torch is not None and type(value) is torch.Tensor:
             return _tensor(torch, value)
         if is_keras(value):
             return _archive(value)
+        if runtimes.is_session(value):
+            return runtimes.reopened(value)
         return NotImplemented
 
 

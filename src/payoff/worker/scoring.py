@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import pickle
 
-from . import forms, objects
+from . import forms, objects, runtimes
 from .tasks import Unfit, name_of
 
 BATCH = 8192  # rows that a net takes at once
@@ -47,7 +47,10 @@ def features(model, rows, options):
     """The columns that the model takes: those it names; a net, which names none, takes all but the decision's id."""
     if getattr(model, "feature_names_in_", None) is not None:
         return [str(each) for each in model.feature_names_in_]
-    net = objects.is_torch(model) or (objects.is_keras(model) and len(model.inputs or ()) < 2)
+    named_ = runtimes.names(model)
+    if named_ is not None:
+        return named_
+    net = runtimes.is_onnx(model) or objects.is_torch(model) or (objects.is_keras(model) and len(model.inputs or ()) < 2)
     return [name for name in rows.column_names if not (net and name == options.get("id"))]
 
 
@@ -56,6 +59,10 @@ def predict(model, frame, rows=None):
     if hasattr(model, "predict_proba"):
         values = columns_of(model.predict_proba(frame))
         return named(model, values, list(getattr(model, "classes_", range(len(values)))))
+    found = runtimes.says(model, frame, rows)
+    if found is not None:
+        values, classes = columns_of(found[0]), found[1]
+        return answered(model, values, classes)
     if not callable(getattr(model, "predict", model)):
         raise Unfit("type", f"its model, a {name_of(model)}, has no predict_proba and no predict, and cannot be called")
     if objects.is_torch(model):
@@ -64,9 +71,14 @@ def predict(model, frame, rows=None):
         values = columns_of(keras_says(model, rows))
     else:
         values = columns_of(getattr(model, "predict", model)(frame))
+    return answered(model, values, getattr(model, "classes_", None))
+
+
+def answered(model, values, classes):
+    """A number a row, or a probability for each class; classes that the model does not name are numbered."""
     if len(values) == 1:
         return None, {"prediction": floats(values[0])}
-    return named(model, values, list(getattr(model, "classes_", range(len(values)))))
+    return named(model, values, list(range(len(values)) if classes is None else classes))
 
 
 def named(model, values, classes):
@@ -118,23 +130,23 @@ def taking(rows):
         ) from error
 
 
-def numbers(rows):
-    """A matrix of 32-bit numbers, a column for each column."""
+def numbers(rows, kind="float32"):
+    """A matrix of numbers, a column for each column."""
     pa, numpy = forms.need("pyarrow", "scoring a net"), forms.need("numpy", "scoring a net")
     for field in rows.schema:
-        kind = field.type
+        of = field.type
         if not (
-            pa.types.is_boolean(kind)
-            or pa.types.is_integer(kind)
-            or pa.types.is_floating(kind)
-            or pa.types.is_decimal(kind)
+            pa.types.is_boolean(of)
+            or pa.types.is_integer(of)
+            or pa.types.is_floating(of)
+            or pa.types.is_decimal(of)
         ):
             raise Unfit(
                 "type",
-                f"its model is a net, which takes numbers, and the column {field.name!r} has {kind}; "
+                f"its model is a net, which takes numbers, and the column {field.name!r} has {of}; "
                 "encode it in a step before, or give the model a predict_proba that takes the rows as they are",
             )
-    matrix = numpy.empty((rows.num_rows, rows.num_columns), dtype="float32")
+    matrix = numpy.empty((rows.num_rows, rows.num_columns), dtype=kind)
     for place, column in enumerate(rows.columns):
         matrix[:, place] = column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
     return matrix

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import signal
 from typing import TYPE_CHECKING
 
 from payoff.base.errors import PayoffError
@@ -70,7 +72,10 @@ def main(argv: list[str]) -> int:
             screen.out(steps.deployed(answer))
 
     if options.follow:
-        follow(request, tell)
+        for ending in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(ending, signal.default_int_handler)
+        with contextlib.suppress(KeyboardInterrupt):  # that is how it ends; what it deployed runs on
+            follow(request, tell)
         return 0
     answer = deploy(request)
     if options.json:
