@@ -19,6 +19,7 @@ import msgspec
 
 from payoff.records.answers.diff import Diff
 from payoff.records.answers.environments import EnvironmentsAnswer
+from payoff.records.answers.exporting import Exported
 from payoff.records.answers.worth import Worth
 from payoff.records.catalog import Answer
 
@@ -180,7 +181,7 @@ def main() -> int:
     check = sys.argv[1:] == ["--check"]
     PLACE.mkdir(exist_ok=True)
     stale = []
-    documents = {"worth": Worth, "data": Answer, "diff": Diff, "environments": EnvironmentsAnswer}
+    documents = {"worth": Worth, "data": Answer, "diff": Diff, "environments": EnvironmentsAnswer, "export": Exported}
     made = {
         ROOT / "docs" / "schemas" / f"{verb}.json": functools.partial(schema_of, verb, record)
         for verb, record in documents.items()

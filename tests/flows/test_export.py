@@ -10,15 +10,20 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 import uv
 import yaml
 
+SCHEMA = Path(__file__).parents[2] / "docs/schemas/export.json"
 IMAGE = "registry.example.org/payoff@sha256:" + "5a" * 32
 
 
 def answer_of(light: Any, *words: str, code: int = 0) -> dict[str, Any]:
-    return dict(json.loads(light.payoff(*words, "--json", code=code)))
+    found = dict(json.loads(light.payoff(*words, "--json", code=code)))
+    if words[0] == "export" and code == 0:
+        jsonschema.validate(found, json.loads(SCHEMA.read_text()))
+    return found
 
 
 def refused(light: Any, *words: str, code: int) -> str:
