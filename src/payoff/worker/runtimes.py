@@ -16,7 +16,10 @@ _sessions: dict = {}  # a model's id -> the model, which keeps its id its own, a
 
 def is_onnx(model):
     """Whether it is a model of ONNX, as its library has it or as its runtime has it."""
-    return name_of(model).startswith(("onnx.", "onnxruntime.")) and type(model).__name__ in ("ModelProto", "InferenceSession")
+    return name_of(model).startswith(("onnx.", "onnxruntime.")) and type(model).__name__ in (
+        "ModelProto",
+        "InferenceSession",
+    )
 
 
 def is_session(value):
@@ -40,7 +43,10 @@ def session_of(model):
         return model
     if id(model) not in _sessions:
         runtime = forms.need("onnxruntime", "scoring an ONNX model")
-        _sessions[id(model)] = model, runtime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+        _sessions[id(model)] = (
+            model,
+            runtime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"]),
+        )
     return _sessions[id(model)][1]
 
 
@@ -79,7 +85,9 @@ def _onnx(session, rows):
     outputs = session.get_outputs()
     likely = [place for place, each in enumerate(outputs) if "prob" in each.name.lower()] or [len(outputs) - 1]
     said = session.run([outputs[likely[0]].name], given)[0]
-    if isinstance(said, list) and said and isinstance(said[0], dict):  # a map for each row, as skl2onnx makes them unless told otherwise
+    if (
+        isinstance(said, list) and said and isinstance(said[0], dict)
+    ):  # a map for each row, as skl2onnx makes them unless told otherwise
         classes = list(said[0])
         return [[row[each] for each in classes] for row in said], classes
     return said, None
@@ -102,5 +110,7 @@ def _column(asked, rows):
 def _kind(asked):
     kind = _TYPES.get(asked.type)
     if kind is None:
-        raise Unfit("type", f"its model's input {asked.name!r} is {asked.type}; tables have numbers, texts and truth values")
+        raise Unfit(
+            "type", f"its model's input {asked.name!r} is {asked.type}; tables have numbers, texts and truth values"
+        )
     return kind

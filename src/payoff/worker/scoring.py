@@ -50,7 +50,9 @@ def features(model, rows, options):
     named_ = runtimes.names(model)
     if named_ is not None:
         return named_
-    net = runtimes.is_onnx(model) or objects.is_torch(model) or (objects.is_keras(model) and len(model.inputs or ()) < 2)
+    net = (
+        runtimes.is_onnx(model) or objects.is_torch(model) or (objects.is_keras(model) and len(model.inputs or ()) < 2)
+    )
     return [name for name in rows.column_names if not (net and name == options.get("id"))]
 
 
@@ -136,10 +138,7 @@ def numbers(rows, kind="float32"):
     for field in rows.schema:
         of = field.type
         if not (
-            pa.types.is_boolean(of)
-            or pa.types.is_integer(of)
-            or pa.types.is_floating(of)
-            or pa.types.is_decimal(of)
+            pa.types.is_boolean(of) or pa.types.is_integer(of) or pa.types.is_floating(of) or pa.types.is_decimal(of)
         ):
             raise Unfit(
                 "type",
