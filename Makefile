@@ -5,10 +5,14 @@ BIN := $(VENV)/bin
 # Two processors at least, and not so many that the tests' own servers starve.
 JOBS ?= $(shell n=$$(nproc); [ $$n -gt 4 ] && echo 4 || echo $$n)
 
-.PHONY: test frameworks check demo bench format pins
+.PHONY: test thorough frameworks check demo bench format pins
 
 test: .make/dev .make/servers check
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
+
+# What repeats in full what a quicker test of `make test` shows in kind; CI runs both.
+thorough: .make/dev .make/servers
+	$(BIN)/python -m pytest -m thorough -n $(JOBS) --dist worksteal
 
 # The tests with scikit-learn, LightGBM, XGBoost, PyTorch and TensorFlow themselves: about 0.7 GB of wheels the first time (uv keeps them).
 frameworks: .make/dev

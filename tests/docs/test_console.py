@@ -53,7 +53,7 @@ def edit(folder: Path, told: str) -> None:
     (folder / file).write_text(text[:at] + new + text[at + len(old) :], encoding="utf-8")
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/tutorial.md", "docs/worth.md", "docs/quantities.md", "docs/serving.md", "docs/environments.md"])
+@pytest.mark.parametrize("page", ["README.md", pytest.param("docs/tutorial.md", marks=pytest.mark.thorough), pytest.param("docs/worth.md", marks=pytest.mark.thorough), "docs/quantities.md", "docs/serving.md", "docs/environments.md"])
 def test_the_commands_do_what_the_page_shows(tmp_path: Path, page: str) -> None:
     environ = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", "COLUMNS": "160"}
     folder = tmp_path

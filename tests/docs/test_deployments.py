@@ -42,6 +42,7 @@ def plain(line: str) -> str:
     return re.sub(r"commit [0-9a-f]{12}", "COMMIT", re.sub(r"sha256:[0-9a-f…]+", "DIGEST", re.sub(r":\d{4,5}\b", ":PORT", line)))
 
 
+@pytest.mark.thorough  # what it shows with containers, tests/flows/test_promotion.py shows with processes
 @pytest.mark.timeout(900)  # seven containers of a whole release, on a machine that does other things
 @pytest.mark.skipif(any(shutil.which(each) is None for each in NEEDED), reason=f"needs {', '.join(NEEDED)} (make .make/servers)")
 def test_the_page_is_what_happens(tmp_path: Path) -> None:

@@ -79,7 +79,7 @@ def is_waiting(light: Light) -> bool:
 # -- kills
 
 
-@pytest.mark.parametrize("moment", [0.08, 0.25, 0.42, 0.58, 0.75, 0.92])
+@pytest.mark.parametrize("moment", [pytest.param(0.08, marks=pytest.mark.thorough), 0.25, pytest.param(0.42, marks=pytest.mark.thorough), 0.58, pytest.param(0.75, marks=pytest.mark.thorough), 0.92])
 def test_a_kill_at_any_moment_loses_nothing(lights: Callable[[str], Light], moment: float) -> None:
     whole, light = lights("ganz"), lights("gekillt")
     for each in (whole, light):

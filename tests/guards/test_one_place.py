@@ -233,6 +233,8 @@ NAMED = {
     ("serving/protocols/openapi.py", "http"): "how OpenAPI calls a token in a header",
     ("release/documents.py", "container"): "CycloneDX's word for an image",
     ("wiring/assemble.py", "kubernetes"): "what writes manifests for clusters",
+    ("project/releasing/origin.py", "ssh"): "the scheme of an address",
+    ("flows/exporting/kfp.py", "container"): "a key of Kubeflow's specification",
     ("records/answers/exporting.py", "mlflow"): "the format",
     ("flows/exporting/export.py", "mlflow"): "the format",
     ("cli/render/releasing/exported.py", "mlflow"): "the format",

@@ -11,7 +11,6 @@ import pyarrow as pa
 
 from payoff.base.errors import UserError
 from payoff.serving.batching import Batcher, Done, Item, Part
-from payoff.serving.deciding import Decider, Decisions, refuse_bad, unsound
 from payoff.serving.faults import Wrong
 from payoff.serving.log import Log
 from payoff.serving.metrics import Metrics
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from payoff.flows.serve.offered import Offer
+    from payoff.serving.deciding import Decider, Decisions
     from payoff.serving.rows import Values
 
 FIRST = 60.0  # seconds that a model's first answer may take
@@ -93,7 +93,7 @@ class Service:
         answers = pa.schema([pa.field(name, pa.float64()) for name in self.outputs])
         asked = pa.schema([schema.field(place) for place in range(number)])
         self.models = Models(launch(offer, asked), answers, limits.workers, tell=tell)
-        self.decider = None if self.served.silent else Decider(self.served, offer.kit.engine)
+        self.decider: Decider | None = None  # made while the model is loaded
         folder = offer.home / ".payoff" / "serving" / "log" / self.served.version
         self.log = Log(folder, self.served, schema, tell) if log else None
         self.batcher = Batcher(
@@ -114,12 +114,19 @@ class Service:
         if self.log is not None:
             self.log.start()
         try:
-            await self.models.start()
+            await asyncio.gather(self.models.start(), asyncio.to_thread(self._learn_to_decide))
             await refuse_other(self.models, self.offer, self.limits.seconds)
         except BaseException:
             await self.stop()
             raise
         self._run = asyncio.create_task(self.batcher.run())
+
+    def _learn_to_decide(self) -> None:
+        """Bring the engine and what reads payoffs: as long as the model takes, nobody waits for it."""
+        if not self.served.silent:
+            from payoff.serving.deciding import Decider
+
+            self.decider = Decider(self.served, self.offer.kit.engine)
 
     async def stop(self) -> None:
         """End everything; what was accepted is answered before."""
@@ -178,6 +185,8 @@ class Service:
         self.metrics.rows[route] += rows
         decisions: Decisions | None = part.done.decisions if decides else None
         if decisions is not None:
+            from payoff.serving.deciding import refuse_bad
+
             refuse_bad(decisions, part.first, part.number)
             self._count(decisions, part)
         return Answered(part, decisions)
@@ -214,6 +223,8 @@ class Service:
             try:
                 decisions = self.decider.decide(batch, answered)
             except UserError as error:
+                from payoff.serving.deciding import unsound
+
                 raise unsound(error) from None
         if self.log is not None:
             who = [(item.request, item.route, item.rows.number, item.decides) for item in items]

@@ -49,11 +49,7 @@ def main(argv: list[str]) -> int:
     from payoff.records.answers.releasing import DeployRequest
 
     if options.deployment is None:
-        from payoff.flows.releasing.standing import standing
-
-        found = standing(options.project)
-        screen.document(steps.document(found)) if options.json else screen.result(steps.standing(found))
-        return 0
+        return _overview(options.project, document=options.json)
     request = DeployRequest(
         deployment=options.deployment,
         project=options.project,
@@ -82,6 +78,15 @@ def main(argv: list[str]) -> int:
         screen.document(steps.document(answer))
     else:
         screen.result(steps.deployed(answer))
+    return 0
+
+
+def _overview(project: str | None, *, document: bool) -> int:
+    from payoff.cli.render.releasing import steps
+    from payoff.flows.releasing.standing import standing
+
+    found = standing(project)
+    screen.document(steps.document(found)) if document else screen.result(steps.standing(found))
     return 0
 
 

@@ -110,16 +110,16 @@ def _text(found: Subject, parts: Parts, made: Image, reference: str, names: list
     known = set(parts.ground.base.environment)
     of = f"release {found.release} (run {found.record.run})" if found.release else f"run {found.record.run}"
     lines = [
-        f"# {parts.project.name}: {of}, with the files of its image {made.digest}.",
+        f"# {parts.project.id}: {of}, with the files of its image {made.digest}.",
         "# Build: podman build . (or buildah build, docker build -f Containerfile .). Nothing is downloaded but the base.",
         f"FROM {reference}",
         *(f"COPY layers/{name}/ /" for name in names),
         *(
-            f"ENV {json.dumps(each)[1:-1].replace('=', '=' + chr(34), 1)}{chr(34)}"
+            f"ENV {each.partition('=')[0]}={_quoted(each.partition('=')[2])}"
             for each in starts["Env"]
             if each not in known
         ),
-        *(f"LABEL {json.dumps(name)}={json.dumps(value)}" for name, value in sorted(starts["Labels"].items())),
+        *(f"LABEL {_quoted(name)}={_quoted(value)}" for name, value in sorted(starts["Labels"].items())),
         *(f"EXPOSE {port.partition('/')[0]}" for port in sorted(starts["ExposedPorts"])),
         f"WORKDIR {starts['WorkingDir']}",
         f"USER {starts['User']}",
@@ -127,3 +127,9 @@ def _text(found: Subject, parts: Parts, made: Image, reference: str, names: list
         f"ENTRYPOINT {json.dumps(starts['Entrypoint'])}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _quoted(value: str) -> str:
+    """A value as a Containerfile has it: nothing in it is a variable's name."""
+    said = value.replace("\\", "\\\\").replace('"', '\\"').replace("$", "\\$")
+    return f'"{said}"'

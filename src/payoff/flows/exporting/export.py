@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from payoff.base.errors import UserError
-from payoff.base.files import write_atomically
+from payoff.base.files import place_folder, write_atomically
 from payoff.flows.exporting import containerfile, kfp, kserve, model_folder
 from payoff.records.answers.exporting import Exported
 
@@ -57,7 +57,7 @@ def _placed(request: ExportRequest, made: Callable[[ExportRequest, Path], Export
         target = Path(request.output) if request.output else Path(f"{answer.run}-{request.format}")
         if target.exists():
             raise _there(os.fspath(target))
-        os.rename(part, target)
+        place_folder(part, target)
     finally:
         shutil.rmtree(part, ignore_errors=True)
     files = {

@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+# Where the user before the host is no secret but part of the address.
+_NAMED = {"ssh", "git+ssh"}
+
+
 def of(root: Path) -> tuple[str, str]:
     """The address of the remote `origin` without credentials, and the project's folder in the repository; empty where git has none."""
     url, folder = _said(root, "remote", "get-url", "origin"), _said(root, "rev-parse", "--show-prefix")
@@ -20,7 +24,7 @@ def of(root: Path) -> tuple[str, str]:
 def _bare(url: str) -> str:
     """Who clones brings credentials of his own: a token in an address must not get into what others are given."""
     parts = urlsplit(url)
-    if parts.scheme in {"http", "https"} and "@" in parts.netloc:
+    if "@" in parts.netloc and parts.scheme not in _NAMED:
         return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
     return url
 

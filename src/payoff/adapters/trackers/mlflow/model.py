@@ -8,7 +8,6 @@ the labels are one `argmax` away, the way back does not exist.
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import os
 import shutil
@@ -65,11 +64,6 @@ def build(folder: Path, record: RunRecord, files: Mapping[str, str], identity: I
         **_example(folder, files),
     }
     (folder / "MLmodel").write_text(yaml.safe_dump({k: v for k, v in document.items() if v is not None}))
-
-
-def write(folder: Path, record: RunRecord, files: Mapping[str, str]) -> None:
-    """Write the model of a run to `folder`, for no tracking server: whoever logs it gives it its names there."""
-    build(folder, record, files, Identity(None, record.run, importlib.metadata.version("mlflow-skinny")))
 
 
 def facts_of(record: RunRecord) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import select
 import shlex
@@ -67,6 +68,13 @@ def connect(root: Path, options: Options | None = None) -> MlflowTracker:
             remedy='set [tracking] uri = "sqlite:///.payoff/mlflow.db" or the address of a tracking server',
         )
     return MlflowTracker(root.absolute(), chosen)
+
+
+def write(folder: Path, record: RunRecord, files: Mapping[str, str]) -> None:
+    """Write the model of a run to `folder` as the tracker keeps it, for no tracking server: whoever logs it gives it its names there."""
+    from payoff.adapters.trackers.mlflow import model
+
+    model.build(folder, record, files, model.Identity(None, record.run, importlib.metadata.version("mlflow-skinny")))
 
 
 class MlflowTracker:

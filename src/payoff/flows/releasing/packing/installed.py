@@ -22,7 +22,7 @@ ENVIRONMENT, OURS = "opt/environment", "opt/payoff"
 _PACKAGE = Path(__file__).parents[3]  # payoff's own folder
 _NOT_SERVED = {"templates", "testing", "schemas", "__pycache__"}  # of Payoff itself, for those who write projects
 # What says how a package was installed here, and not what it is.
-_LOCAL = {"INSTALLER", "REQUESTED", "direct_url.json", "uv_cache.json", "RECORD"}
+_LOCAL = {"INSTALLER", "REQUESTED", "direct_url.json", "uv_build.json", "uv_cache.json", "RECORD"}
 _EXTRA = re.compile(r"""extra\s*==\s*['"]([\w-]+)['"]""")
 _OLDER = re.compile(r"""python_version\s*<\s*['"]3\.(\d+)['"]""")
 _NAME = re.compile(r"\s*([A-Za-z0-9][\w.-]*)")
@@ -94,7 +94,8 @@ def own_files() -> list[Path]:
 
 def served() -> list[Path]:
     """Where the metadata lies of Payoff and of all that its server needs: what the extra asks for, and what that asks for."""
-    known = {_name(each): each for folder in sys.path if folder for each in reversed(infos(Path(folder)))}
+    # What comes first on the path is what is imported.
+    known = {_name(each): each for folder in reversed(sys.path) if folder for each in infos(Path(folder))}
     found: dict[str, Path] = {}
     wanted = ["payoff"]
     while wanted:
