@@ -98,14 +98,14 @@ def model(train: pd.DataFrame):
 def model(train: pd.DataFrame):
     import onnxruntime
     from skl2onnx import to_onnx
-    from skl2onnx.common.data_types import DoubleTensorType
+    from skl2onnx.common.data_types import FloatTensorType
     from sklearn.compose import ColumnTransformer
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
-    rows, outcome = split(train.astype("float64"))
+    rows, outcome = split(train.astype("float32"))
     fitted = make_pipeline(ColumnTransformer([("all", StandardScaler(), list(rows.columns))]), LogisticRegression()).fit(rows, outcome.astype(int))
-    made = to_onnx(fitted, initial_types=[(name, DoubleTensorType([None, 1])) for name in rows.columns])
+    made = to_onnx(fitted, initial_types=[(name, FloatTensorType([None, 1])) for name in rows.columns])
     return onnxruntime.InferenceSession(made.SerializeToString(), providers=["CPUExecutionProvider"])
 """, "onnxruntime"),
     "MLflow": Kind(("mlflow-skinny", "scikit-learn", "pandas<3"), """
