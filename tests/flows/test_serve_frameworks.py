@@ -123,7 +123,7 @@ def model(train: pd.DataFrame):
         return mlflow.pyfunc.load_model(folder + "/m")
 """, "mlflow"),
 }  # fmt: skip
-LIGHT = ("callable", "scikit-learn")
+LIGHT = ("callable",)  # scikit-learn is served by the tests of the starter, too
 
 
 def project(folder: Path, kind: Kind) -> Path:
