@@ -24,21 +24,26 @@ class Step(NamedTuple):
 
 
 def step(book: Book, spec: DeploymentSpec, pin: pins.Pinned, seen: Seen | None) -> Step:
-    """Judge, and commit what follows: the next share, all of it, or nothing any more."""
+    """Judge, and commit what follows: the next share, all of it, or nothing any more. What was good as a shadow becomes a canary with the first share."""
     tried = pin.canary
     if tried is None or seen is None or (seen.stable.image, seen.canary.image) != (pin.image, tried.image):
         return Step(Judgement(verdict="wait", because=("nothing was seen of it yet",)))
-    found = canary.judge(seen, spec.canary)
+    # Each step asks for as much again as the one before: a share that has just become larger is not judged by what a smaller one showed.
+    steps = 1 + sum(each < tried.share for each in spec.canary.steps) if tried.mode == "canary" else 1
+    asked = {"decisions": steps * spec.canary.decisions, "requests": steps * spec.canary.requests}
+    found = canary.judge(seen, msgspec.structs.replace(spec.canary, **asked))
     if found.verdict == "wait":
         return Step(found)
     if found.verdict == "back":
         after, says = msgspec.structs.replace(pin, canary=None), f"Take release {tried.release} back from {spec.name}"
-    elif tried.mode == "shadow" or (share := canary.next_share(tried.share, spec.canary)) >= 1:
-        after = pins.Pinned(release=tried.release, statement=tried.statement, image=tried.image)
-        says = f"Release {tried.release} gets all of {spec.name}"
     else:
-        after = msgspec.structs.replace(pin, canary=msgspec.structs.replace(tried, share=share))
-        says = f"Release {tried.release} gets {share:.0%} of {spec.name}"
+        share = canary.next_share(0.0 if tried.mode == "shadow" else tried.share, spec.canary)
+        if share >= 1:
+            after = pins.Pinned(release=tried.release, statement=tried.statement, image=tried.image)
+            says = f"Release {tried.release} gets all of {spec.name}"
+        else:
+            after = msgspec.structs.replace(pin, canary=msgspec.structs.replace(tried, share=share, mode="canary"))
+            says = f"Release {tried.release} gets {share:.0%} of {spec.name}"
     commit = commits.commit(
         book.root,
         {f"deploy/{spec.name}.toml": pins.write(after)},

@@ -146,6 +146,15 @@ def _check(
     document: Document, reading: Reading, approvers: dict[str, tuple[str, ...]], deployments: tuple[DeploymentSpec, ...]
 ) -> None:
     known: list[str] = []
+    for role in approvers:
+        if not re.fullmatch(_NAME, role):
+            reading.error(
+                "PO-P124",
+                f"a role to approve in cannot be named {role!r}",
+                document.place(("approvers", role)),
+                expected=_SAYS,
+                remedy="rename it in [approvers] of payoff.toml, then: payoff check",
+            )
     for each in deployments:
         path = ("deployments", each.name)
         if not re.fullmatch(_NAME, each.name):
