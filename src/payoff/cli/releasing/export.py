@@ -5,7 +5,13 @@ from __future__ import annotations
 from payoff.cli.arguments import Parser
 from payoff.cli.main import VERBS
 from payoff.cli.render import screen
-from payoff.records.answers.exporting import FORMATS, ExportRequest
+
+FORMATS = {
+    "containerfile": "a folder that any builder makes an image of: base, locked requirements, code, model, server",
+    "kserve": "an InferenceService of a release, for KServe",
+    "mlflow": "a model folder that mlflow.pyfunc opens",
+    "kfp": "a pipeline for Kubeflow Pipelines v2 that runs the project at the run's commit",
+}
 
 
 def main(argv: list[str]) -> int:
@@ -38,6 +44,7 @@ def main(argv: list[str]) -> int:
 
     from payoff.cli.render.releasing import exported as words
     from payoff.flows.exporting.export import export
+    from payoff.records.answers.exporting import ExportRequest
 
     answer = export(
         ExportRequest(

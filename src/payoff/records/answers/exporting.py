@@ -4,15 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+
 # Each with what is exported in it.
-FORMATS = {
-    "containerfile": "a folder that any builder makes an image of: base, locked requirements, code, model, server",
-    "kserve": "an InferenceService of a release, for KServe",
-    "mlflow": "a model folder that mlflow.pyfunc opens",
-    "kfp": "a pipeline for Kubeflow Pipelines v2 that runs the project at the run's commit",
-}
-
-
 class ExportRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What `payoff export` was asked for. `what`: a run, or a release by its number. `output`: a file or folder that is not there yet; empty: a
     text is answered, a folder gets a name of its own. `deployment`: whose section says how (kserve). `image` runs pipelines (kfp) or is built on
