@@ -235,7 +235,7 @@ NAMED = {
     ("wiring/assemble.py", "kubernetes"): "what writes manifests for clusters",
     ("project/releasing/origin.py", "ssh"): "the scheme of an address",
     ("flows/exporting/kfp.py", "container"): "a key of Kubeflow's specification",
-    ("records/answers/exporting.py", "mlflow"): "the format",
+    ("cli/releasing/export.py", "mlflow"): "the format",
     ("flows/exporting/export.py", "mlflow"): "the format",
     ("cli/render/releasing/exported.py", "mlflow"): "the format",
     ("base/text.py", "duckdb"): "the dialect of SQL, which has the engine's name",
