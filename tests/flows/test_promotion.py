@@ -168,8 +168,6 @@ def test_who_has_no_key_may_deploy_and_does_not_verify(released: Any) -> None:
 
 def test_a_release_that_does_not_start_leaves_the_one_before(released: Any) -> None:
     before = released.to("dev")
-    (file,) = (released.root / "deploy/releases").glob("0002.json")
-    assert file
     released.answer("promote", "2", "dev")
     released.change("payoff.toml", "drain = 5\n[deployments.test]", 'drain = 5\nwait = 0.01\n[deployments.test]')
     released.commit("no patience")

@@ -43,6 +43,7 @@ def main(argv: list[str]) -> int:
     options = parser.read(argv)
 
     from payoff.cli.render.releasing import exported as words
+    from payoff.cli.render.releasing import steps
     from payoff.flows.exporting.export import export
     from payoff.records.answers.exporting import ExportRequest
 
@@ -58,7 +59,7 @@ def main(argv: list[str]) -> int:
         )
     )
     if options.json:
-        screen.document(words.document(answer))
+        screen.document(steps.document(answer))
     elif answer.text:
         screen.out(answer.text.rstrip("\n"))
     else:

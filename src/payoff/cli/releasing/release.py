@@ -17,12 +17,13 @@ def main(argv: list[str]) -> int:
     options = parser.read(argv)
 
     from payoff.cli.render.releasing import release as words
+    from payoff.cli.render.releasing import steps
     from payoff.flows.releasing.release import release
     from payoff.records.answers.releasing import ReleaseRequest
 
     answer = release(ReleaseRequest(run=options.run, project=options.project, dry_run=options.dry_run))
     if options.json:
-        screen.document(words.document(answer))
+        screen.document(steps.document(answer))
     else:
         screen.result(words.made(answer))
     return 0

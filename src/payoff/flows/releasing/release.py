@@ -12,7 +12,7 @@ from payoff.base.clock import now, stopwatch
 from payoff.base.errors import Refused
 from payoff.base.hashing import sha256
 from payoff.flows.releasing import book as books
-from payoff.flows.releasing.judging import refuse_unfounded
+from payoff.flows.releasing.founded import refuse_unfounded
 from payoff.flows.releasing.packing import files
 from payoff.flows.releasing.packing.parts import parts as all_parts
 from payoff.flows.show import find

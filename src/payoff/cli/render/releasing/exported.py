@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from payoff.base.text import count
 
 if TYPE_CHECKING:
@@ -17,11 +15,6 @@ _NEXT = {
     "mlflow": "mlflow models serve -m {path}",
     "kfp": "kfp run create -f {path} -e EXPERIMENT",
 }
-
-
-def document(answer: Exported) -> str:
-    """The JSON document of an answer: its fields, under the names that they have."""
-    return msgspec.json.format(msgspec.json.encode(answer), indent=2).decode()
 
 
 def exported(answer: Exported) -> str:

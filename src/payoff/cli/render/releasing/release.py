@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-import msgspec
+from typing import TYPE_CHECKING
 
 from payoff.base.text import count
 
@@ -12,12 +10,6 @@ if TYPE_CHECKING:
     from payoff.records.answers.releasing import Made
 
 _MB = 10**6
-
-
-def document(answer: Made) -> str:
-    """The JSON document of an answer: its fields, under the names that they have."""
-    said: dict[str, Any] = msgspec.to_builtins(answer)
-    return msgspec.json.format(msgspec.json.encode(said), indent=2).decode()
 
 
 def made(answer: Made) -> str:
