@@ -5,6 +5,9 @@ BIN := $(VENV)/bin
 # Two processors at least, and not so many that the tests' own servers starve.
 JOBS ?= $(shell n=$$(nproc); [ $$n -gt 4 ] && echo 4 || echo $$n)
 
+# Modules are compiled once (pytest's rewritten ones too), whatever the shell says.
+export PYTHONDONTWRITEBYTECODE =
+
 .PHONY: test thorough frameworks check demo bench format pins
 
 test: .make/dev .make/servers check
