@@ -10,12 +10,12 @@ Inherit it in a test file, name the adapter, and say its options:
 from __future__ import annotations
 
 import datetime as dt
-import importlib.metadata
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 
 from payoff.base.errors import PayoffError
+from payoff.wiring import entry_points
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,8 +34,7 @@ class ClusterSuite:
     def cluster(self, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         """One session for all tests."""
         group, _, kind = self.adapter.partition(":")
-        (point,) = importlib.metadata.entry_points(group=group, name=kind)
-        module = point.load()
+        module: Any = entry_points.load(group, kind)
         made = module.connect(tmp_path_factory.mktemp("cluster"), module.Options(**self.options))
         yield made
         made.close()

@@ -10,7 +10,6 @@ that what is promised of one that fails is tried.
 
 from __future__ import annotations
 
-import importlib.metadata
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from payoff.base.clock import stopwatch
@@ -18,6 +17,7 @@ from payoff.records.artifact import Field
 from payoff.records.emission import Dataset, Emission, Job, Parent
 from payoff.records.evidence import CheckResult
 from payoff.records.project import Git
+from payoff.wiring import entry_points
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,8 +30,7 @@ SECONDS = 6.0
 def connect(adapter: str, root: Path, options: dict[str, Any]) -> Emitter:
     """The emitter that an entry point `group:name` leads to."""
     group, _, name = adapter.partition(":")
-    (point,) = importlib.metadata.entry_points(group=group, name=name)
-    module = point.load()
+    module: Any = entry_points.load(group, name)
     emitter: Emitter = module.connect(root, module.Options(**options))
     return emitter
 

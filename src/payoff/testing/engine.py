@@ -9,7 +9,6 @@ Inherit it in a test file and name the adapter; pytest does the rest:
 from __future__ import annotations
 
 import datetime as dt
-import importlib.metadata
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import pytest
 
 from payoff.base.errors import OutsideError, PayoffError, UserError
+from payoff.wiring import entry_points
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -30,8 +30,7 @@ if TYPE_CHECKING:
 def connect(adapter: str, root: Path, options: Mapping[str, Any] | None = None) -> Engine:
     """The engine that an entry point `group:name` leads to."""
     group, _, name = adapter.partition(":")
-    (point,) = importlib.metadata.entry_points(group=group, name=name)
-    module = point.load()
+    module: Any = entry_points.load(group, name)
     engine: Engine = module.connect(root, module.Options(**(options or {})))
     return engine
 

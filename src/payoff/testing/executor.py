@@ -10,7 +10,6 @@ The tasks are functions of a small project without dependencies, whose lock is m
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import pickle
 import signal
@@ -25,6 +24,7 @@ import pytest
 
 from payoff.records.project import Environment
 from payoff.records.task import Task
+from payoff.wiring import entry_points
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -165,8 +165,7 @@ executor.wait()
 def connect(adapter: str, root: Path) -> Executor:
     """The executor that an entry point `group:name` leads to."""
     group, _, name = adapter.partition(":")
-    (point,) = importlib.metadata.entry_points(group=group, name=name)
-    module = point.load()
+    module: Any = entry_points.load(group, name)
     executor: Executor = module.connect(root, module.Options())
     return executor
 

@@ -12,7 +12,6 @@ Inherit it in a test file, name the adapter, and say how a message is written; p
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import random
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -21,6 +20,7 @@ import pytest
 
 from payoff.base.errors import PayoffError
 from payoff.ports.streaming.format import Unreadable
+from payoff.wiring import entry_points
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,8 +34,7 @@ MARKED = "geheim-0815"
 def connect(adapter: str, name: str, root: Path, options: dict[str, str]) -> Format:
     """The format that an entry point `group:name` leads to."""
     group, _, kind = adapter.partition(":")
-    (point,) = importlib.metadata.entry_points(group=group, name=kind)
-    module = point.load()
+    module: Any = entry_points.load(group, kind)
     made: Format = module.connect(name, module.Options(**options), root)
     return made
 

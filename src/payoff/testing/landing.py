@@ -8,7 +8,6 @@ Inherit it in a test file and name the adapter; pytest does the rest:
 
 from __future__ import annotations
 
-import importlib.metadata
 import subprocess
 import sys
 import time
@@ -19,6 +18,7 @@ import pytest
 
 from payoff.base.errors import UserError
 from payoff.records.stream import Arrival, LandingState, Lost, Poison
+from payoff.wiring import entry_points
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -67,8 +67,7 @@ landing.expire("t", int(sys.argv[3]))
 def connect(adapter: str, root: Path) -> Landing:
     """The landing that an entry point `group:name` leads to."""
     group, _, name = adapter.partition(":")
-    (point,) = importlib.metadata.entry_points(group=group, name=name)
-    module = point.load()
+    module: Any = entry_points.load(group, name)
     landing: Landing = module.connect(root, module.Options())
     return landing
 

@@ -9,7 +9,6 @@ Inherit it in a test file and name the adapter; pytest does the rest:
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import signal
 import subprocess
@@ -22,6 +21,7 @@ import pytest
 
 from payoff.base.errors import UserError
 from payoff.testing.samples import sample_outcome, sample_record
+from payoff.wiring import entry_points
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,8 +39,7 @@ write_runs(connect(sys.argv[1], pathlib.Path(sys.argv[2]), {}), sys.argv[3], int
 def connect(adapter: str, root: Path, options: dict[str, Any]) -> Ledger:
     """The ledger that an entry point `group:name` leads to."""
     group, _, name = adapter.partition(":")
-    (point,) = importlib.metadata.entry_points(group=group, name=name)
-    module = point.load()
+    module: Any = entry_points.load(group, name)
     ledger: Ledger = module.connect(root, module.Options(**options))
     return ledger
 

@@ -13,7 +13,6 @@ Inherit it in a test file, name the adapter, and say where the sink writes to an
 from __future__ import annotations
 
 import datetime as dt
-import importlib.metadata
 import os
 import signal
 import subprocess
@@ -28,6 +27,7 @@ import pytest
 from payoff.base import hashing
 from payoff.base.errors import PayoffError, UserError
 from payoff.records.artifact import Artifact, Field
+from payoff.wiring import entry_points
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,8 +53,7 @@ print("done", flush=True)
 def connect(adapter: str, name: str, root: Path, options: dict[str, Any]) -> Sink:
     """The sink that an entry point `group:name` leads to."""
     group, _, kind = adapter.partition(":")
-    (point,) = importlib.metadata.entry_points(group=group, name=kind)
-    module = point.load()
+    module: Any = entry_points.load(group, kind)
     sink: Sink = module.connect(name, module.Options(**options), root)
     return sink
 

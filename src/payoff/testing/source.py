@@ -11,12 +11,12 @@ Inherit it in a test file, name the adapter, and say how a table comes to be out
 from __future__ import annotations
 
 import datetime as dt
-import importlib.metadata
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 
 from payoff.base.errors import UserError
+from payoff.wiring import entry_points
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,8 +29,7 @@ if TYPE_CHECKING:
 def connect(adapter: str, name: str, root: Path, options: dict[str, Any]) -> Source:
     """The source that an entry point `group:name` leads to."""
     group, _, kind = adapter.partition(":")
-    (point,) = importlib.metadata.entry_points(group=group, name=kind)
-    module = point.load()
+    module: Any = entry_points.load(group, kind)
     source: Source = module.connect(name, module.Options(**options), root)
     return source
 

@@ -8,18 +8,18 @@ Inherit it in a test file and name the adapter; pytest does the rest:
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 
 from payoff.base.errors import OutsideError, UserError
 from payoff.ports.store import was
 from payoff.records.artifact import Field, Identity
+from payoff.wiring import entry_points
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,8 +44,7 @@ while True:
 def connect(adapter: str, root: Path) -> Store:
     """The store that an entry point `group:name` leads to."""
     group, _, name = adapter.partition(":")
-    (point,) = importlib.metadata.entry_points(group=group, name=name)
-    module = point.load()
+    module: Any = entry_points.load(group, name)
     store: Store = module.connect(root, module.Options())
     return store
 

@@ -14,7 +14,6 @@ Inherit it in a test file, name the adapter, and say how messages come to be out
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import time
 from collections import defaultdict
@@ -24,6 +23,7 @@ import pytest
 
 from payoff.base.errors import OutsideError, PayoffError, UserError
 from payoff.records.stream import Batch
+from payoff.wiring import entry_points
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,8 +38,7 @@ SIZE = 64 << 20
 def connect(adapter: str, name: str, root: Path, options: dict[str, Any]) -> Stream:
     """The stream that an entry point `group:name` leads to."""
     group, _, kind = adapter.partition(":")
-    (point,) = importlib.metadata.entry_points(group=group, name=kind)
-    module = point.load()
+    module: Any = entry_points.load(group, kind)
     stream: Stream = module.connect(name, module.Options(**options), root)
     return stream
 

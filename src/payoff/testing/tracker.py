@@ -10,7 +10,6 @@ back with the tool's own client is the adapter's own test.
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import signal
 import subprocess
@@ -22,6 +21,7 @@ import pytest
 
 from payoff.base.clock import stopwatch
 from payoff.testing.samples import sample_record
+from payoff.wiring import entry_points
 
 if TYPE_CHECKING:
     from payoff.ports.tracker import Tracker
@@ -41,8 +41,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 def connect(adapter: str, root: Path, options: dict[str, Any]) -> Tracker:
     """The tracker that an entry point `group:name` leads to."""
     group, _, name = adapter.partition(":")
-    (point,) = importlib.metadata.entry_points(group=group, name=name)
-    module = point.load()
+    module: Any = entry_points.load(group, name)
     tracker: Tracker = module.connect(root, module.Options(**options))
     return tracker
 

@@ -40,9 +40,15 @@ def own() -> dict[str, dict[str, str]]:
 
 def names(group: str) -> dict[str, str]:
     """All entry points of a group, of every installed package: name -> module."""
+    return {**_installed(group, tuple(sys.path)), **own().get(group, {})}
+
+
+@functools.cache
+def _installed(group: str, _path: tuple[str, ...]) -> dict[str, str]:
+    """Those of all packages; as long as Python looks for packages in the same folders, they are read once."""
     from importlib.metadata import entry_points  # noqa: PLC0415 - slow to import, and only needed for foreign names
 
-    return {**{point.name: point.value for point in entry_points(group=group)}, **own().get(group, {})}
+    return {point.name: point.value for point in entry_points(group=group)}
 
 
 def group_of(name: str, groups: tuple[str, ...]) -> str:

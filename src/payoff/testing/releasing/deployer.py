@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-import importlib.metadata
 import os
 import threading
 import time
@@ -27,6 +26,7 @@ from payoff.ports.releasing.deployer import Wanted
 from payoff.records.release.image import LAYER, MANIFEST, Base, Blob, Layer, Member, Start
 from payoff.release import image as images
 from payoff.release import layer as layers
+from payoff.wiring import entry_points
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,8 +67,7 @@ server.server_close()
 def connect(adapter: str, root: Path, options: dict[str, Any]) -> Deployer:
     """The deployer that an entry point `group:name` leads to."""
     group, _, name = adapter.partition(":")
-    (point,) = importlib.metadata.entry_points(group=group, name=name)
-    module = point.load()
+    module: Any = entry_points.load(group, name)
     made: Deployer = module.connect(root, module.Options(**options))
     return made
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-import importlib.metadata
 import json
 import socket
 import threading
@@ -21,6 +20,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import pytest
 
 from payoff.ports.releasing.front import Routes, Target
+from payoff.wiring import entry_points
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -34,8 +34,7 @@ NAME = "suite.prod"
 def connect(adapter: str, root: Path, options: dict[str, Any]) -> Front:
     """The front that an entry point `group:name` leads to."""
     group, _, name = adapter.partition(":")
-    (point,) = importlib.metadata.entry_points(group=group, name=name)
-    module = point.load()
+    module: Any = entry_points.load(group, name)
     made: Front = module.connect(root, module.Options(**options))
     return made
 

@@ -11,7 +11,6 @@ Inherit it in a test file, name the adapter and say how to connect; pytest does 
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -22,6 +21,7 @@ from payoff.base.hashing import sha256
 from payoff.records.release.image import INDEX, LAYER, MANIFEST, Base, Blob, Layer, Member, Start
 from payoff.release import image as images
 from payoff.release import layer as layers
+from payoff.wiring import entry_points
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,8 +34,7 @@ EMPTY_BASE = Base(digest="sha256:" + "0" * 64, architecture="amd64", os="linux")
 def connect(adapter: str, root: Path, options: dict[str, Any]) -> Registry:
     """The registry that an entry point `group:name` leads to."""
     group, _, name = adapter.partition(":")
-    (point,) = importlib.metadata.entry_points(group=group, name=name)
-    module = point.load()
+    module: Any = entry_points.load(group, name)
     made: Registry = module.connect(root, module.Options(**options))
     return made
 

@@ -11,10 +11,11 @@ Inherit it in a test file, name the adapter, and answer a person who may sign, w
 
 from __future__ import annotations
 
-import importlib.metadata
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
+
+from payoff.wiring import entry_points
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,8 +26,7 @@ if TYPE_CHECKING:
 def connect(adapter: str, root: Path, options: dict[str, Any]) -> Signer:
     """The signer that an entry point `group:name` leads to."""
     group, _, name = adapter.partition(":")
-    (point,) = importlib.metadata.entry_points(group=group, name=name)
-    module = point.load()
+    module: Any = entry_points.load(group, name)
     made: Signer = module.connect(root, module.Options(**options))
     return made
 
