@@ -96,18 +96,18 @@ def once(tmp_path_factory: pytest.TempPathFactory, worker: str, name: str, make:
 
 def copy(made: Path, to: Path) -> Path:
     """A copy of a project; the installed environments, thousands of files that nobody writes to, are shared."""
-    away = {made / ENVIRONMENTS, made / ".venv"}
-    ignore = lambda folder, names: [name for name in names if Path(folder, name) in away]  # noqa: E731
-    # Blobs of images are never written to, but replaced: copies have the same ones.
-    blobs = {str(made / ".payoff" / each / "blobs") for each in ("images", "base")}
+    away = {str(made / ENVIRONMENTS), str(made / ".venv")}
+    ignore = lambda folder, names: [name for name in names if f"{folder}/{name}" in away]  # noqa: E731
+    # Blobs of images and compiled modules are never written to, but replaced: copies have the same ones.
+    shared = tuple(str(made / ".payoff" / each) for each in ("images/blobs", "base/blobs", "releasing/layers"))
 
     def one(source: str, target: str) -> None:
-        if any(source.startswith(each) for each in blobs):
+        if source.startswith(shared) and not source.endswith("layer.json"):
             os.link(source, target)
         else:
             shutil.copy2(source, target)
 
-    copied = Path(shutil.copytree(made, to, symlinks=True, ignore=ignore, copy_function=one))
+    copied = Path(shutil.copytree(str(made), to, symlinks=True, ignore=ignore, copy_function=one))
     (copied / ENVIRONMENTS).symlink_to(made / ENVIRONMENTS)
     return copied
 
@@ -278,6 +278,7 @@ def promote(folder: Path) -> None:
     made.to("prod")
     made.end()
     shutil.rmtree(folder / ".payoff/deployments")
+    shutil.rmtree(folder / ".payoff/releasing")  # thousands of compiled modules, which only another release would ask for
 
 
 def git(folder: Path, *words: str) -> str:
