@@ -7,11 +7,18 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 ROOT = Path(__file__).parents[2]
 BIN = str(Path(sys.executable).parent)
+
+
+FROM_NOTHING = ("README.md", "docs/environments.md")  # what is installed is part of what they show
 
 
 def steps(text: str) -> list[tuple[str, list[str]]]:
@@ -54,7 +61,7 @@ def edit(folder: Path, told: str) -> None:
 
 
 @pytest.mark.parametrize("page", ["README.md", pytest.param("docs/tutorial.md", marks=pytest.mark.thorough), pytest.param("docs/worth.md", marks=pytest.mark.thorough), "docs/quantities.md", "docs/serving.md", "docs/environments.md"])
-def test_the_commands_do_what_the_page_shows(tmp_path: Path, page: str) -> None:
+def test_the_commands_do_what_the_page_shows(tmp_path: Path, page: str, installed: Callable[[Path], None]) -> None:
     environ = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", "COLUMNS": "160"}
     folder = tmp_path
     commands = steps((ROOT / page).read_text(encoding="utf-8"))
@@ -69,6 +76,8 @@ def test_the_commands_do_what_the_page_shows(tmp_path: Path, page: str) -> None:
         done = subprocess.run(command, shell=True, cwd=folder, env=environ, capture_output=True, text=True, check=False)
         assert done.returncode in {0, 1}, f"{command}\n{done.stdout}\n{done.stderr}"
         assert matches(shown, done.stdout.splitlines()), f"$ {command}\n{done.stdout}\n-- is not what {page} shows:\n" + "\n".join(shown)
+        if command.startswith("payoff init ") and page not in FROM_NOTHING:
+            installed(folder / command.split()[2])
 
 
 def test_a_wrong_page_would_be_seen() -> None:

@@ -8,6 +8,10 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 ROOT = Path(__file__).parents[2]
 for _name, _file in {"docs_console": Path(__file__).with_name("test_console.py"), "docs_releases": ROOT / "tests/flows/releases.py"}.items():
@@ -22,7 +26,7 @@ def plain(lines: list[str]) -> list[str]:
     return [re.sub(r"commit [0-9a-f]{12}", "COMMIT", re.sub(r"sha256:[0-9a-f…]+", "DIGEST", line)) for line in lines]
 
 
-def test_the_page_is_what_happens(tmp_path: Path) -> None:
+def test_the_page_is_what_happens(tmp_path: Path, installed: Callable[[Path], None]) -> None:
     digest = releases.base(tmp_path / "base")
     environ = {**os.environ, "PATH": f"{console.BIN}:{os.environ['PATH']}", "COLUMNS": "160"}
     environ |= {f"GIT_{who}_{what}": "ann@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
@@ -40,6 +44,8 @@ def test_the_page_is_what_happens(tmp_path: Path) -> None:
             done = subprocess.run(command, shell=True, cwd=folder, env=environ, capture_output=True, text=True, check=False, timeout=240)
             assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
             assert console.matches(plain(shown), plain(done.stdout.splitlines())), f"$ {command}\n{done.stdout}\n{shown}"
+            if command.startswith("payoff init "):
+                installed(folder / command.split()[2])
     assert commands >= 10
 
 

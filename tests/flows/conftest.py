@@ -333,8 +333,11 @@ class Light:
 
     # -- what is asked of it
 
+    def command(self, *words: str, code: int | None = 0) -> subprocess.CompletedProcess[str]:
+        return payoff(*words, at=self.root, code=code)
+
     def payoff(self, *words: str, code: int | None = 0) -> str:
-        done = payoff(*words, at=self.root, code=code)
+        done = self.command(*words, code=code)
         said = done.stdout + done.stderr
         assert SECRET not in said, "a value of a personal column was shown"
         return said

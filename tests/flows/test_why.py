@@ -18,9 +18,7 @@ SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "schemas" / "why.json"
 
 
 def ask(light: Any, *words: str, code: int | None = 0) -> Any:
-    done = subprocess.run([PAYOFF, "why", *words, "--json"], cwd=light.root, capture_output=True, text=True, check=False, timeout=240)
-    assert code is None or done.returncode == code, done.stdout + done.stderr
-    found = json.loads(done.stdout)
+    found = json.loads(light.command("why", *words, "--json", code=code).stdout)
     if "errors" not in found or "runs" in found:
         jsonschema.Draft202012Validator(SCHEMA).validate(found)
     return found
@@ -70,8 +68,7 @@ def test_the_plan_executes_nothing(twice: Any) -> None:
     assert "verdict" not in found
     assert found["expected"]["factors"] == len(found["factors"]) == 6
     assert not (twice.root / ".payoff/laboratory/work").exists() or not list((twice.root / ".payoff/laboratory/work").iterdir())
-    done = subprocess.run([PAYOFF, "why", a, b, "--plan"], cwd=twice.root, capture_output=True, text=True, check=True)
-    assert "slope" in done.stdout
+    assert "slope" in twice.command("why", a, b, "--plan").stdout
 
 
 def test_a_failure_is_explained_by_the_code_that_raises(light: Any) -> None:
@@ -83,9 +80,7 @@ def test_a_failure_is_explained_by_the_code_that_raises(light: Any) -> None:
     assert found["verdict"] == "explained"
     assert [(each["kind"], each["name"], each["effect"]) for each in found["causes"]] == [("code", "pipeline.model", None)]
     assert found["errors"]["b"] == "KeyError in model"
-    done = subprocess.run([PAYOFF, "why", first, second], cwd=light.root, capture_output=True, text=True, check=False)
-    assert done.returncode == 0
-    assert "KeyError" in done.stdout
+    assert "KeyError" in light.command("why", first, second).stdout
 
 
 def test_a_switch_in_the_environment(light: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -22,13 +19,8 @@ from payoff.reproduction.factors import factors
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PAYOFF = str(Path(sys.executable).with_name("payoff"))
-
-
-def ask(light: Any, *words: str, code: int | None = 0) -> Any:
-    done = subprocess.run([PAYOFF, "why", *words, "--json"], cwd=light.root, capture_output=True, text=True, check=False, timeout=240)
-    assert code is None or done.returncode == code, done.stdout + done.stderr
-    return json.loads(done.stdout)
+def ask(light: Any, *words: str) -> Any:
+    return json.loads(light.command("why", *words, "--json").stdout)
 
 
 def causes(found: Any) -> list[tuple[str, str]]:

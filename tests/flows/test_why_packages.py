@@ -6,7 +6,6 @@ import http.server
 import json
 import shutil
 import subprocess
-import sys
 import threading
 import zipfile
 from pathlib import Path
@@ -17,9 +16,6 @@ import uv
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-PAYOFF = str(Path(sys.executable).with_name("payoff"))
-
 
 def wheel(folder: Path, name: str, version: str, code: str, *needs: str) -> None:
     folder.mkdir(exist_ok=True)
@@ -65,9 +61,7 @@ def test_the_package_and_the_version_that_matters(packaged: Any) -> None:
     first = packaged.run(code=None)["run"]
     lock(packaged, alphapkg="2.0", betapkg="1.1", gammapkg="2.0")
     second = packaged.run(code=None)["run"]
-    done = subprocess.run([PAYOFF, "why", first, second, "--json"], cwd=packaged.root, capture_output=True, text=True, check=False)
-    found = json.loads(done.stdout)
-    assert done.returncode == 0, done.stdout + done.stderr
+    found = json.loads(packaged.command("why", first, second, "--json").stdout)
     assert found["verdict"] == "explained", found
     assert [(each["kind"], each["name"], each["a"], each["b"], each["first_changed"]) for each in found["causes"]] == [
         ("package", "alphapkg", "1.0", "2.0", "1.2")

@@ -23,6 +23,7 @@ IMPORTED = (
     "payoff.cli.main", "payoff.cli.run", "payoff.cli.show", "payoff.cli.runs", "payoff.flows.run", "payoff.flows.worth", "payoff.flows.budget", "payoff.flows.recording",
     "payoff.execute.run", "payoff.execute.verdict", "payoff.execute.money", "payoff.execute.governing", "payoff.data.leaks", "payoff.data.as_of",
     "payoff.project.load", "payoff.wiring.assemble", "payoff.cli.render.html", "payoff.cli.render.document",
+    "payoff.flows.comparing.why", "payoff.flows.comparing.diff", "payoff.cli.worth", "payoff.cli.render.worth", "payoff.cli.render.worth_page", "payoff.cli.check",
     "payoff.adapters.engines.duckdb.engine", "payoff.adapters.ledgers.sqlite.ledger", "numpy", "duckdb", "pyarrow.parquet", "pyarrow.compute", "sqlglot", "rich.console",
 )  # fmt: skip
 
@@ -103,7 +104,9 @@ class Warm:
     def _start(self) -> socket.socket:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         code = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import warm; del sys.path[0]; warm.serve({theirs.fileno()})"
-        process = subprocess.Popen([sys.executable, "-P", "-c", code], pass_fds=(theirs.fileno(),), cwd="/")
+        # On a machine whose processors are all at work, OpenBLAS' threads would only wait for each other; what a command is given is its own.
+        environ = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
+        process = subprocess.Popen([sys.executable, "-P", "-c", code], pass_fds=(theirs.fileno(),), cwd="/", env=environ)
         theirs.close()
         atexit.register(lambda: (ours.close(), process.wait(10)))
         return ours

@@ -158,7 +158,7 @@ def get_ready(units: int, *, seed: int) -> None:
     _draws(min(units, GROUPS), seed, RESAMPLES)
 
 
-@functools.lru_cache(maxsize=1)
+@functools.lru_cache(maxsize=2)  # two holdouts (or the rows and the holdout) take turns in a comparison
 def _draws(g: int, seed: int, resamples: int) -> NDArray[np.uint8]:
     """How often each of g units is drawn in each resample (resamples, g): 20 MB, as nothing is drawn more than 255 times."""
     rng = np.random.default_rng([seed, 2])
