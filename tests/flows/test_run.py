@@ -41,12 +41,6 @@ def change(path: Path, old: str, new: str) -> None:
     path.write_text(text.replace(old, new), encoding="utf-8")
 
 
-def more_customers(project: Path) -> None:
-    """Enough new rows that some are on each side of the split."""
-    with open(project / "data/customers.csv", "a", encoding="utf-8") as stream:
-        stream.writelines(f"{number},10,1,0,100.0,true\n" for number in range(9001, 9021))
-
-
 def test_the_first_run_ends_on_money(made: Path) -> None:
     answer = json.loads((made / ".payoff/first.json").read_text())
     assert {"nobody", "everyone", "callers"} == set(answer["per_year"]["alternatives"])
@@ -120,13 +114,12 @@ def test_a_helper_two_modules_away_is_code_of_the_step(light: Light) -> None:
     assert states(answer) == {"examples": "reused", "rates": "reused", "model": "ran"}
 
 
-def test_changed_data_runs_everything_and_both_versions_stay(project: Path) -> None:
-    first = json.loads((project / ".payoff/first.json").read_text())
-    more_customers(project)
-    answer = run(project)
-    assert states(answer) == {"examples": "ran", "model": "ran"}
-    assert answer["tables"]["customers"] != first["tables"]["customers"]
-    stored = {path.name for path in (project / ".payoff/store/tables").rglob("*.arrow")}
+def test_changed_data_runs_everything_and_both_versions_stay(light: Light) -> None:
+    light.more_customers()
+    answer = light.run()
+    assert states(answer) == {"examples": "ran", "rates": "ran", "model": "ran"}
+    assert answer["tables"]["customers"] != light.first["tables"]["customers"]
+    stored = {path.name for path in (light.root / ".payoff/store/tables").rglob("*.arrow")}
     assert len(stored) >= 8
 
 
@@ -141,13 +134,10 @@ def test_a_broken_promise_refuses_before_training(project: Path) -> None:
     assert [v["passed"] for v in answer["verdicts"] if v["gate"] == "contract"] == [False]
 
 
-def test_a_worthless_model_is_refused(project: Path) -> None:
-    change(
-        project / "pipeline.py",
-        '    return make_pipeline(StandardScaler(), LogisticRegression(C=C)).fit(features, train["churned"])',
-        "    from sklearn.dummy import DummyClassifier\n    return DummyClassifier(strategy='prior').fit(features, train['churned'])",
-    )
-    answer = run(project, code=1)
+def test_a_worthless_model_is_refused(light: Light) -> None:
+    """It gives every row the same chance, that of all rows."""
+    light.change("pipeline.py", "        return [[1 - chance, chance] for chance in chances]", "        return [[0.8, 0.2] for _ in chances]")
+    answer = light.run(code=1)
     assert answer["status"] == "refused"
     assert [v["gate"] for v in answer["verdicts"] if not v["passed"]] == ["beats_baseline"]
 
@@ -169,14 +159,14 @@ def test_a_model_made_alone_is_not_judged_and_becomes_no_champion(project: Path)
     assert aliases == {"champion": first["run"], "challenger": answer["run"]}
 
 
-def test_a_step_that_raises_shows_its_own_traceback_and_keeps_the_rest(project: Path) -> None:
-    change(project / "pipeline.py", "    features = train", "    raise RuntimeError('no')\n    features = train")
-    text = payoff("run", at=project, code=2)
+def test_a_step_that_raises_shows_its_own_traceback_and_keeps_the_rest(light: Light) -> None:
+    light.change("pipeline.py", "    assert rates", "    raise RuntimeError('no')\n    assert rates")
+    text = light.payoff("run", code=2)
     assert "RuntimeError" in text
     assert "pipeline.py" in text
     assert "_payoff_worker" not in text
-    change(project / "pipeline.py", "    raise RuntimeError('no')\n", "")
-    assert set(states(run(project)).values()) == {"reused"}
+    light.mend()
+    assert set(states(light.run()).values()) == {"reused"}
 
 
 def test_tables_may_be_named_as_what_the_run_makes(light: Light) -> None:

@@ -16,6 +16,7 @@ import msgspec
 
 from payoff.adapters.trackers.mlflow import failures
 from payoff.adapters.trackers.mlflow.settings import Settings
+from payoff.base import lazy
 from payoff.records import wire
 from payoff.records.run import RunRecord
 
@@ -49,6 +50,7 @@ def main() -> None:
 
 def _open(settings: Settings, busy: threading.Event) -> tuple[Log | None, dict[str, str]]:
     """Import MLflow and open the store before any run is there; what goes wrong is told to each run that comes."""
+    lazy.keep_out("pandas", ("mlflow", "payoff", "pyarrow"))  # half a second, and MLflow's smallest package does without
     try:
         from payoff.adapters.trackers.mlflow.logged import Log
 
