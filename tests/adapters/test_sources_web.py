@@ -359,7 +359,7 @@ def test_a_busy_server_is_given_time(web: Any) -> None:
     playing(web, Answered(status=429, headers={"Retry-After": "1"}), Answered(status=503), js(ITEMS))
     started = time.monotonic()
     assert rows(web, max_wait=2) == ITEMS
-    assert 1 <= time.monotonic() - started < 10
+    assert 1 <= time.monotonic() - started < 60
     assert len(web.gets) == 3
     soon = {"Retry-After": "Wed, 25 Nov 2026 10:00:00 GMT", "Date": "Wed, 25 Nov 2026 10:00:00 GMT"}
     playing(web, Answered(status=429, headers=soon), js(ITEMS))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import os
@@ -13,6 +14,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import secrets
 
 from payoff.adapters.deployers import container
 from payoff.adapters.fronts.proxy import front
@@ -33,9 +35,11 @@ HERE = '\\1\narguments = ["--runtime", "runc"]\nrun = ["--ulimit", "nofile=1024:
 
 
 def free() -> int:
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        return int(listening.getsockname()[1])
+    """Of those that the system gives nobody by itself: no other program can have it before it is used."""
+    while True:
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", 20_000 + secrets.randbelow(12_000)))
+            return int(probe.getsockname()[1])
 
 
 def plain(line: str) -> str:

@@ -48,7 +48,7 @@ class Serving:
         self.described: dict[str, Any] = {}
 
     def ask(self, path: str, body: Any = None, headers: dict[str, str] | None = None, method: str = "", *, keeps: bool = True) -> Reply:
-        connection = http.client.HTTPConnection(self.host, timeout=30)
+        connection = http.client.HTTPConnection(self.host, timeout=120)
         try:
             data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
             connection.request(method or ("GET" if body is None else "POST"), path, data, headers or (JSON if body is not None else {}))
@@ -140,7 +140,7 @@ def copied(made: Path, to: Path) -> Path:
     return to
 
 
-def until(what: Any, seconds: float = 20.0) -> None:
+def until(what: Any, seconds: float = 60.0) -> None:
     """Wait until it is so."""
     last = time.monotonic() + seconds
     while not what():

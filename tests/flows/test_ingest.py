@@ -154,7 +154,7 @@ def test_following_lands_what_comes_through_a_restart_of_the_broker_and_ends_whe
         following = subprocess.Popen([PAYOFF, "ingest", "--follow", "--json"], cwd=light.root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         rows(light.root, 10)
         server.kill()
-        time.sleep(2.5)
+        time.sleep(5)  # it cannot be asked whether it has noticed
         server.start()
         server.send(name, messages[10:25])
         rows(light.root, 25)

@@ -10,9 +10,12 @@ import sys
 import time
 import urllib.request
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 PAYOFF = str(Path(sys.executable).with_name("payoff"))
 ROW = {"customer_id": 1, "tenure": 10, "calls_to_support": 3, "late_payments": 1, "lifetime_value": 200.0, "name": "geheim1"}
@@ -197,6 +200,25 @@ def decide(answer: dict[str, Any], number: int) -> dict[str, Any]:
     return told
 
 
+def written(project: Any, stable: int, canary: int) -> None:
+    """Wait until the front has written down so many requests; of a shadow's copies, which are asked afterwards, too."""
+    until(lambda: requests(project) == (stable, canary))
+
+
+def requests(project: Any) -> tuple[int, int]:
+    for file in (project.root / ".payoff/deployments").glob("*.seen"):
+        said = json.loads(file.read_text())
+        return said["stable"]["requests"], said["canary"]["requests"]
+    return 0, 0
+
+
+def until(so: Callable[[], object], seconds: float = 60) -> None:
+    last = time.monotonic() + seconds
+    while not so():
+        assert time.monotonic() < last
+        time.sleep(0.05)
+
+
 CANARY = """
 [deployments.dev.front]
 [deployments.dev.canary]
@@ -222,8 +244,9 @@ def test_a_canary_that_pays_as_well_gets_all(released: Any) -> None:
     runs = with_a_canary(released, 50.0)
     assert (runs["release"]["number"], runs["canary"]["number"], runs["share"]) == (1, 2, 0.3)
     both = {runs["release"]["run"], runs["canary"]["run"]}
-    assert {decide(runs, n)["version"] for n in range(60)} == both
-    time.sleep(1.5)  # what was seen is written every half second
+    versions = [decide(runs, n)["version"] for n in range(60)]
+    assert set(versions) == both
+    written(released, versions.count(runs["release"]["run"]), versions.count(runs["canary"]["run"]))
     half = released.answer("deploy", "dev", "--judge")
     assert (half["judgement"]["verdict"], half["share"]) == ("advance", 0.5), half
     assert half["address"] == runs["address"]
@@ -252,7 +275,7 @@ def test_a_shadow_that_loses_money_goes_back_unheard(released: Any) -> None:
     runs = released.answer("deploy", "dev")
     for n in range(12):
         assert decide(runs, n)["version"] == runs["release"]["run"], "a shadow is never heard"
-    time.sleep(2.0)  # what was seen is written every half second, and copies are asked afterwards
+    written(released, 12, 12)
     judged = released.answer("deploy", "dev", "--judge")
     assert judged["judgement"]["verdict"] == "back", judged["judgement"]
     assert judged["judgement"]["high"] < 0
@@ -325,8 +348,7 @@ def test_follow_takes_over_and_puts_back(released: Any, tmp_path: Path) -> None:
         try:
             first = json.loads(process.stdout.readline())
             assert (first["did"], first["release"]["number"], first["verified"]) == ("started", 1, True)
-            time.sleep(2)
-            assert "Release 1 runs in dev" in subprocess.run(["git", "log", "--format=%s", "main"], cwd=host, capture_output=True, text=True, check=True).stdout
+            until(lambda: "Release 1 runs in dev" in subprocess.run(["git", "log", "--format=%s", "main"], cwd=host, capture_output=True, text=True, check=True).stdout)
             other.git("pull", "--quiet", "--rebase")
             other.answer("promote", "2", "dev")
             other.git("push", "--quiet", "origin", "HEAD:main")
@@ -346,5 +368,5 @@ def test_follow_takes_over_and_puts_back(released: Any, tmp_path: Path) -> None:
             assert serves(third), "what runs, runs on"
         finally:
             process.send_signal(signal.SIGTERM)
-            assert process.wait(20) == 0
+            assert process.wait(60) == 0
     assert serves(third), "what runs outlives the program that started it"

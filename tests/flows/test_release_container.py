@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import pytest
+import secrets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,9 +76,11 @@ def released(made_light: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 
 def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
+    """Of those that the system gives nobody by itself: no other program can have it before it is used."""
+    while True:
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", 20_000 + secrets.randbelow(12_000)))
+            return int(probe.getsockname()[1])
 
 
 @contextlib.contextmanager

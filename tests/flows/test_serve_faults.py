@@ -133,7 +133,7 @@ def test_slow_clients_are_sent_away_and_the_others_do_not_notice(server: Any) ->
         longest = max(longest, time.monotonic() - began)
         time.sleep(0.05)
     assert wrong == []
-    assert longest < 5
+    assert longest < 10
     assert server.metric("payoff_requests_under_way") == 1
 
 

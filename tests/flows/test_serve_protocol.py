@@ -68,7 +68,7 @@ def test_ten_times_more_than_it_can_answer_is_sent_away_and_the_rest_answered(ma
     pipeline.write_text(pipeline.read_text().replace("        columns = (", "        import time; time.sleep(0.3)\n        columns = ("))
     servers.subprocess.run(["git", "commit", "--quiet", "--all", "--message", "slow"], cwd=folder, check=True)
     servers.subprocess.run([servers.PAYOFF, "run"], cwd=folder, check=True, capture_output=True)
-    with servers.serving(folder, "--queue", "4", "--timeout", "5") as server:
+    with servers.serving(folder, "--queue", "4", "--timeout", "20") as server:
         statuses: list[int] = []
         slowest = [0.0]
 
@@ -89,6 +89,6 @@ def test_ten_times_more_than_it_can_answer_is_sent_away_and_the_rest_answered(ma
             thread.join()
         assert set(statuses) == {200, 429}
         assert statuses.count(429) > statuses.count(200) > 0
-        assert slowest[0] < 5
+        assert slowest[0] < 20
         assert server.metric("payoff_shed_total") == statuses.count(429)
         assert server.ask("/decide", {"rows": [ROW]}).status == 200

@@ -209,7 +209,7 @@ def test_one_of_several_model_processes_is_killed_under_load(made_light: Path, t
         assert f'payoff_rows_total{{route="decide"}} {len(answered)}' in text
         began = time.monotonic()
         assert server.stop() == 0
-        assert time.monotonic() - began < 15
+        assert time.monotonic() - began < 45
     requests = servers.logged(folder)["request"].to_pylist()
     assert set(answered) <= set(requests)
     assert len(requests) == len(set(requests)) == len(answered)

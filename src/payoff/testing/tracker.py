@@ -87,7 +87,7 @@ class TrackerSuite:
         tracker.start()
         tracker.track(sample_record("20261123-144107-aaaaaa", parameters={"model": {"long": "x" * 500_000}}), {})
         assert tracker.finish(0) == {}
-        assert stopwatch() - began < 2
+        assert stopwatch() - began < 10  # a process that imports nothing yet must have begun to read
 
     def test_what_was_not_finished_in_time_is_finished_later(self, root: Path) -> None:
         run = "20261123-144108-aaaaaa"

@@ -50,7 +50,9 @@ def main() -> None:
 
 def _open(settings: Settings, busy: threading.Event) -> tuple[Log | None, dict[str, str]]:
     """Import MLflow and open the store before any run is there; what goes wrong is told to each run that comes."""
-    lazy.keep_out("pandas", ("mlflow", "payoff", "pyarrow"))  # half a second, and MLflow's smallest package does without
+    lazy.keep_out(
+        "pandas", ("mlflow", "payoff", "pyarrow")
+    )  # half a second, and MLflow's smallest package does without
     try:
         from payoff.adapters.trackers.mlflow.logged import Log
 
