@@ -43,6 +43,18 @@ class Made(msgspec.Struct, frozen=True, kw_only=True):
     by: str
     lock: str
 
+    def said(self) -> dict[str, str]:
+        """What a release says of it, beside the digest of what was made."""
+        return {
+            "format": "onnx",
+            "of": self.of,
+            "by": self.by,
+            "lock": self.lock,
+            "way": self.way,
+            "farthest": f"{self.farthest:.3g}",
+            "rows": str(self.rows),
+        }
+
 
 class Converted(NamedTuple):
     """The offer with the converted model in place of the run's own, and what is known of it."""
