@@ -174,7 +174,8 @@ def agree(folder: Path, framework: str, *words: str) -> None:
             answers = [server.ask("/decide", {"rows": some[at : at + step]}) for at in range(0, len(some), step)]
             assert {answer.status for answer in answers} == {200}, answers[0]
             found = [each["probabilities"][outcome] for answer in answers for each in answer.json["decisions"]]
-            assert found == pytest.approx(expected[: len(some)], abs=2e-6)
+            # A converted model is as near as 1e-6; where the run corrects chances by a curve, a steep one widens that.
+            assert found == pytest.approx(expected[: len(some)], abs=1e-5 if "--onnx" in words else 2e-6)
         answers = server.ask("/invocations", {"dataframe_records": given[:5]})
         assert len(answers.json["predictions"]) == 5
 

@@ -66,9 +66,7 @@ class Locks:
     def __init__(self, root: Path) -> None:
         self._root = root
 
-    def mix(
-        self, first: Path, second: Path, versions: Mapping[str, str], folder: Path, *, asked: bool = True
-    ) -> str:
+    def mix(self, first: Path, second: Path, versions: Mapping[str, str], folder: Path, *, asked: bool = True) -> str:
         """A lock whose versions are all said; uv refuses where packages do not take each other's versions."""
         if (folder / "uv.lock").exists():
             with contextlib.suppress(OSError):
@@ -87,9 +85,7 @@ class Locks:
         finally:
             shutil.rmtree(part, ignore_errors=True)
 
-    def _lock(
-        self, ours: dict[str, Any], first: Path, second: Path, versions: Mapping[str, str], folder: Path
-    ) -> str:
+    def _lock(self, ours: dict[str, Any], first: Path, second: Path, versions: Mapping[str, str], folder: Path) -> str:
         theirs = _project(second)
         carried = _both(
             _carried(ours, functools.partial(self._located, first)),

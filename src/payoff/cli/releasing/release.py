@@ -22,7 +22,9 @@ def main(argv: list[str]) -> int:
     from payoff.flows.releasing.release import release
     from payoff.records.answers.releasing import ReleaseRequest
 
-    answer = release(ReleaseRequest(run=options.run, project=options.project, dry_run=options.dry_run, onnx=options.onnx))
+    answer = release(
+        ReleaseRequest(run=options.run, project=options.project, dry_run=options.dry_run, onnx=options.onnx)
+    )
     if options.json:
         screen.document(steps.document(answer))
     else:

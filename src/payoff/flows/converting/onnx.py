@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from payoff.base import hashing
 from payoff.base.errors import PayoffError, Refused, UserError
 from payoff.base.files import write_atomically
+from payoff.data.sealed.nearness import farthest
 from payoff.flows.converting import workshop
 from payoff.flows.serve import columns
 from payoff.records.task import Task, TaskInput
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     from payoff.flows.converting.workshop import Workshop
     from payoff.flows.opening import Past
     from payoff.flows.serve.offered import Offer
-    from payoff.records.artifact import Artifact
     from payoff.records.run import RunRecord
     from payoff.records.task import TaskResult
 
@@ -144,7 +142,7 @@ def _convert(
     if result.kind != "object":
         raise _refusal(offer, tried)
     file = Path(result.file)
-    far = _farthest(_scored(offer, shop, rows, file, tell), pa.memory_map(str(said)))
+    far = farthest(_scored(offer, shop, rows, file, tell), said)
     if not far <= TOLERANCE:
         raise _refusal(offer, [{"way": tried[-1]["way"], "farthest": far}])
     packages = shop.making.packages
@@ -162,7 +160,7 @@ def _convert(
     return made
 
 
-def _scored(offer: Offer, shop: Workshop, rows: TaskInput, file: Path, tell: Callable[[str], None]) -> pa.MemoryMappedFile:
+def _scored(offer: Offer, shop: Workshop, rows: TaskInput, file: Path, tell: Callable[[str], None]) -> Path:
     """What the converted model says where it is served: neither the run's model nor a module of the project's is there."""
     task = Task(
         id="score",
@@ -176,7 +174,7 @@ def _scored(offer: Offer, shop: Workshop, rows: TaskInput, file: Path, tell: Cal
         ),
         output=str(offer.kit.store.scratch("onnx-said")),
     )
-    return pa.memory_map(_done(offer, task, tell).file)
+    return Path(_done(offer, task, tell).file)
 
 
 def _done(offer: Offer, task: Task, tell: Callable[[str], None]) -> TaskResult:
@@ -186,22 +184,6 @@ def _done(offer: Offer, task: Task, tell: Callable[[str], None]) -> TaskResult:
     if result.failure is not None:
         raise _cannot(offer, f"{result.failure.error}: {result.failure.message}"[:400])
     return result
-
-
-def _farthest(found: pa.MemoryMappedFile, known: pa.MemoryMappedFile) -> float:
-    """The largest difference of two tables of numbers, of a number above 1 as a share of it; infinite where they are not alike."""
-    with found, known:
-        ours, theirs = pa.ipc.open_file(found).read_all(), pa.ipc.open_file(known).read_all()
-        if ours.column_names != theirs.column_names or ours.num_rows != theirs.num_rows:
-            return float("inf")
-        most = 0.0
-        for name in theirs.column_names:
-            one, other = ours[name], theirs[name]
-            both = pc.and_(pc.is_nan(one), pc.is_nan(other))
-            far = pc.divide(pc.abs(pc.subtract(one, other)), pc.max_element_wise(pc.abs(other), 1.0))
-            far = pc.if_else(both, 0.0, pc.if_else(pc.is_nan(far), float("inf"), far))
-            most = max(most, pc.max(far).as_py() or 0.0)
-        return most
 
 
 def _remembered(place: Path) -> Made | None:

@@ -62,7 +62,13 @@ def installed(python: Path) -> dict[str, str]:
 
 
 def _locked(
-    home: Path, folder: Path, like: Environment, wanted: Sequence[str], versions: Mapping[str, str], *, alone: bool = False
+    home: Path,
+    folder: Path,
+    like: Environment,
+    wanted: Sequence[str],
+    versions: Mapping[str, str],
+    *,
+    alone: bool = False,
 ) -> Environment:
     asked = "".join(f'    "{each}=={versions[each]}",\n' for each in wanted)
     text = f'[project]\nname = "asked"\nversion = "0"\ndependencies = [\n{asked}]\n'

@@ -12,9 +12,7 @@ if TYPE_CHECKING:
 class Mixer(Protocol):
     """Makes locks with chosen versions, and knows which versions there are."""
 
-    def mix(
-        self, first: Path, second: Path, versions: Mapping[str, str], folder: Path, *, asked: bool = True
-    ) -> str:
+    def mix(self, first: Path, second: Path, versions: Mapping[str, str], folder: Path, *, asked: bool = True) -> str:
         """Write a project (pyproject.toml and lock) to `folder` that has exactly the packages of `versions` (name -> version).
 
         `first` and `second` are the folders of the two locks that the versions come from: where packages come from is taken from the first. Not `asked`: nothing else

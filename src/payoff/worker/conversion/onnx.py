@@ -42,12 +42,13 @@ def ways(model, rows):
     if maker is of_torch:
         yield "float matrix", lambda: of_torch(model, rows)
         return
+    types = forms.need(TYPES[maker], "a conversion to ONNX")
     plain = all(number(field.type) for field in rows.schema)
     for apart in (False, True) if plain else (True,):
         for kind in _KINDS:
             yield (
                 f"{kind} {'columns' if apart else 'matrix'}",
-                lambda kind=kind, apart=apart: maker(model, inputs(rows, kind, apart=apart)),
+                lambda kind=kind, apart=apart: maker(model, inputs(rows, kind, types, apart=apart)),
             )
 
 
@@ -60,16 +61,17 @@ def maker_of(model):
     return next((MAKERS[top] for top in tops if top in MAKERS), None)
 
 
-def inputs(rows, kind, *, apart):
-    """Names and types of what the ONNX model takes: one matrix, or each column apart."""
-    types = forms.need("skl2onnx", "a conversion to ONNX") and sys.modules["skl2onnx"].common.data_types
+def inputs(rows, kind, types, *, apart):
+    """Names and types (of the converter's own) of what the ONNX model takes: one matrix, or each column apart."""
     numeric = {"float": types.FloatTensorType, "double": types.DoubleTensorType}[kind]
     if not apart:
         return [("rows", numeric([None, rows.num_columns]))]
     found = []
     for field in rows.schema:
         if not number(field.type) and str(field.type) not in ("string", "large_string"):
-            raise Unfit("type", f"the column {field.name!r} has {field.type}: numbers, truth values and texts can be taken")
+            raise Unfit(
+                "type", f"the column {field.name!r} has {field.type}: numbers, truth values and texts can be taken"
+            )
         found.append((field.name, numeric([None, 1]) if number(field.type) else types.StringTensorType([None, 1])))
     return found
 
@@ -90,7 +92,8 @@ def of_sklearn(model, taken):
 def of_lightgbm(model, taken):
     """LightGBM's, by onnxmltools."""
     library = forms.need("onnxmltools", "a conversion to ONNX")
-    return library.convert_lightgbm(model, initial_types=taken, zipmap=False)
+    booster = getattr(model, "booster_", model)  # it has no classes, which must be numbers or texts
+    return library.convert_lightgbm(booster, initial_types=taken, zipmap=False)
 
 
 def of_xgboost(model, taken):
@@ -114,6 +117,8 @@ def of_torch(model, rows):
 
 
 MAKERS = {"sklearn": of_sklearn, "lightgbm": of_lightgbm, "xgboost": of_xgboost}
+_THEIRS = "onnxmltools.convert.common.data_types"
+TYPES = {of_sklearn: "skl2onnx.common.data_types", of_lightgbm: _THEIRS, of_xgboost: _THEIRS}
 
 
 def described(made, columns, outputs):
