@@ -1,12 +1,14 @@
 """`payoff serve` against a bare ASGI application and other servers, the same model behind each: `python benchmarks/serving.py [PEER ...]`.
 
-One scikit-learn gradient-boosting model (the starter project's), servers on one processor, wrk (`apt install wrk`) on another. Each cell is measured in turns, ours and
-the peer's, and the median of the pairs' ratios is printed: more than 1 means that ours answers more requests a second. Ours checks the input against the
-contract and writes every prediction to the log; the others do neither.
+One scikit-learn gradient-boosting model on the starter project's data, servers on one processor, wrk (`apt install wrk`) on another. Each cell is measured in turns, ours
+and the peer's, and the median of the pairs' ratios is printed: more than 1 means that ours answers more requests a second. Ours checks the input against the
+contract and writes every prediction to the log; the others do neither. Memory is that of all processes of a server after the cell (pages that they share
+count once). The last peer is ours with `--onnx`.
 """
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import json
 import os
@@ -30,8 +32,7 @@ import measure
 PAYOFF = str(Path(sys.executable).with_name("payoff"))
 UV = str(Path(sys.executable).with_name("uv"))
 ROW = {"tenure": 10, "calls_to_support": 3, "late_payments": 1, "lifetime_value": 200.0}
-SECONDS, PAIRS = 3, 3
-CELLS = [(1, 1), (16, 1), (64, 1), (1, 1000), (16, 1000)]
+CELLS = [(1, 1), (16, 1), (64, 1), (1, 1000), (16, 1000), (64, 1000)]
 CPUS = sorted(os.sched_getaffinity(0))
 SERVER, CLIENT = str(CPUS[0]), str(CPUS[-1])
 
@@ -99,6 +100,20 @@ json.dump({"name": "m", "implementation": "mlserver_sklearn.SKLearnModel", "para
 json.dump({"http_port": port, "grpc_port": port + 1, "metrics_port": port + 2, "parallel_workers": 0}, open("settings.json", "w"))
 os.execvp("mlserver", ["mlserver", "start", "."])
 """
+ONNX = """
+import os, sys
+payoff, project = os.environ["PAYOFF_COMMAND"], sys.argv[1].partition("/.payoff/")[0]
+os.execv(payoff, [payoff, "serve", "--onnx", "--anyway", "--port", sys.argv[2], "--project", project])
+"""
+STEP = """
+import pandas as pd
+from payoff import step
+
+@step(seed=7, threads=1)
+def model(train: pd.DataFrame):
+    from sklearn.ensemble import HistGradientBoostingClassifier
+    return HistGradientBoostingClassifier(max_iter=100).fit(train.drop(columns=["customer_id", "churned"]), train["churned"])
+"""
 
 
 class Peer(NamedTuple):
@@ -116,6 +131,7 @@ PEERS = {
     "LitServe": Peer(LITSERVE, ("litserve",), "/predict"),
     "BentoML": Peer(BENTO, ("bentoml",), "/predict"),
     "MLServer": Peer(MLSERVER, ("mlserver", "mlserver-sklearn"), "/v2/models/m/infer", tensor=True),
+    "with --onnx": Peer(ONNX, (), "/invocations"),
 }
 
 
@@ -137,7 +153,7 @@ def body(rows: int, *, tensor: bool) -> str:
     )
 
 
-def load(running: Running, connections: int, rows: int, folder: Path) -> tuple[float, float]:
+def load(running: Running, connections: int, rows: int, seconds: int, folder: Path) -> tuple[float, float]:
     """Requests a second, and the 99th percentile of their time in ms."""
     script = folder / f"{rows}-{running.tensor}.lua"
     content = body(rows, tensor=running.tensor)
@@ -151,7 +167,7 @@ def load(running: Running, connections: int, rows: int, folder: Path) -> tuple[f
         "wrk",
         "-t1",
         f"-c{connections}",
-        f"-d{SECONDS}",
+        f"-d{seconds}",
         "--latency",
         "-s",
         str(script),
@@ -195,13 +211,14 @@ def started(
 
 
 def memory(running: Running) -> float:
-    """MB of the server's processes."""
+    """MB of the server's processes: of a page that several have, each its share."""
     total = 0
     for folder in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError, ValueError, IndexError):
             if os.getpgid(int(folder.name)) == running.group:
-                total += int((folder / "statm").read_text().split()[1])
-    return total * os.sysconf("SC_PAGE_SIZE") / 2**20
+                said = (folder / "smaps_rollup").read_text()
+                total += int(re.search(r"^Pss:\s+(\d+) kB", said, re.MULTILINE)[1])  # type: ignore[index]
+    return total / 2**10
 
 
 def port() -> int:
@@ -211,20 +228,21 @@ def port() -> int:
 
 
 def project(folder: Path) -> tuple[Path, Path, Path]:
-    """The starter project, run once; its model's file and its environment's interpreter."""
+    """The starter project with gradient boosting, run once; its model's file and its environment's interpreter."""
     made = folder / "demo"
     subprocess.run([PAYOFF, "init", str(made)], check=True, capture_output=True)
-    subprocess.run([PAYOFF, "run"], cwd=made, check=True, capture_output=True)
+    (made / "pipeline.py").write_text(STEP)
+    subprocess.run(["git", "commit", "--quiet", "--all", "--message", "trees"], cwd=made, check=True)
+    subprocess.run(
+        [PAYOFF, "run"], cwd=made, check=False, capture_output=True
+    )  # whether it is worth it is not asked here
     store = made / ".payoff" / "store" / "objects"
-    shown = json.loads(
-        subprocess.run([PAYOFF, "show", "--json"], cwd=made, check=True, capture_output=True, text=True).stdout
-    )
-    assert shown["status"] == "passed"
     model = max(store.rglob("*.pickle"), key=lambda path: path.stat().st_size)
     return made, model, next(made.glob(".payoff/environments/*/bin/python"))
 
 
-def compare(name: str, peer: Peer, made: Path, model: Path, python: Path, folder: Path) -> None:
+def compare(name: str, made: tuple[Path, Path, Path], folder: Path, options: argparse.Namespace) -> None:
+    peer, (project, model, python) = PEERS[name], made
     versions = subprocess.run(
         [str(python), "-c", "import sklearn, pandas; print(f'scikit-learn=={sklearn.__version__} pandas=={pandas.__version__}')"],
         capture_output=True, text=True, check=True,
@@ -249,12 +267,13 @@ def compare(name: str, peer: Peer, made: Path, model: Path, python: Path, folder
     ]
     at = f"http://127.0.0.1:{ours}/invocations"
     with (
-        started([PAYOFF, "serve", "--port", str(ours)], made, at) as here,
+        started([PAYOFF, "serve", "--anyway", "--port", str(ours)], project, at) as here,
         started(words, work, f"http://127.0.0.1:{theirs}{peer.path}", tensor=peer.tensor) as there,
     ):
         for connections, rows in CELLS:
             pairs = [
-                (load(here, connections, rows, folder), load(there, connections, rows, folder)) for _ in range(PAIRS)
+                tuple(load(each, connections, rows, options.seconds, folder) for each in (here, there))
+                for _ in range(options.pairs)
             ]
             ratio = statistics.median(a[0] / b[0] for a, b in pairs)
             (a, a99), (b, b99) = (
@@ -262,25 +281,30 @@ def compare(name: str, peer: Peer, made: Path, model: Path, python: Path, folder
             )
             print(
                 f"{name:<10} {connections:>3} connections {rows:>5} rows: {ratio:6.2f}x   {a:8.1f} against {b:8.1f} requests/s,"
-                f" p99 {a99:7.1f} against {b99:7.1f} ms",
+                f" p99 {a99:7.1f} against {b99:7.1f} ms, memory {memory(here):4.0f} against {memory(there):4.0f} MB",
                 flush=True,
             )
-        print(f"{name:<10} memory: {memory(here):.0f} against {memory(there):.0f} MB", flush=True)
 
 
-def main(names: list[str]) -> None:
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("peers", nargs="*", metavar="PEER", help=f"of: {', '.join(PEERS)} (default: all)")
+    parser.add_argument("--pairs", type=int, default=3, help="measurements of each side in a cell (default: 3)")
+    parser.add_argument("--seconds", type=int, default=3, help="seconds of each (default: 3)")
+    options = parser.parse_args()
+    os.environ["PAYOFF_COMMAND"] = PAYOFF
     if shutil.which("wrk") is None:
         sys.exit("wrk is not installed: apt install wrk")
     print(measure.machine())
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        made, model, python = project(folder)
-        for name in names or PEERS:
+        made = project(folder)
+        for name in options.peers or PEERS:
             try:
-                compare(name, PEERS[name], made, model, python, folder)
+                compare(name, made, folder, options)
             except RuntimeError as error:
                 print(f"{name:<10} did not start here: {str(error).strip().splitlines()[-1:]}", flush=True)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

@@ -458,6 +458,72 @@ def test_clients_of_others_get_the_run_s_own_figures(remote: Serving, rows: list
     assert done.stdout.strip().endswith("good"), done.stderr[-3000:]
 
 
+KSERVE = """
+import asyncio, json, sys
+import numpy as np
+from kserve import InferenceGRPCClient, InferenceRESTClient, InferInput, InferRequest, RESTConfig
+from kserve.protocol.infer_type import RequestedOutput
+web, remote, model, version = sys.argv[1:]
+rows = json.load(sys.stdin)
+said = [row.pop("said") for row in rows]
+
+def request(rows, names, binary):
+    given = []
+    for name in names:
+        kind, dtype = {int: ("INT64", np.int64), float: ("FP64", np.float64), str: ("BYTES", np.object_)}[type(rows[0][name])]
+        tensor = InferInput(name, [len(rows)], kind)
+        tensor.set_data_from_numpy(np.array([row[name] for row in rows], dtype=dtype), binary_data=binary)
+        given.append(tensor)
+    wanted = [RequestedOutput(name, {"binary_data": binary}) for name in ("p_True", "action")]
+    return InferRequest(model, given, request_id="7", request_outputs=wanted)
+
+def same(answer):
+    found = {each.name: each.as_numpy() for each in answer.outputs}
+    assert answer.id == "7" and answer.model_name == model and list(found) == ["p_True", "action"], (answer, list(found))
+    assert found["p_True"].tolist() == [each["p_churned"] for each in said]
+    assert [each.decode() if isinstance(each, bytes) else each for each in found["action"].tolist()] == [each["action"] for each in said]
+
+async def refused(asked):
+    try:
+        await asked
+    except Exception as error:
+        assert "PO-J022" in str(error) or getattr(error, "response", None) and error.response.json()["code"] == "PO-J022", repr(error)
+    else:
+        raise SystemExit("a request without most of its columns was answered")
+
+async def main():
+    async with InferenceRESTClient(RESTConfig(protocol="v2")) as client:
+        at = "http://" + web
+        assert await client.is_server_live(at) and await client.is_server_ready(at) and await client.is_model_ready(at, model)
+        for binary in (False, True):
+            same(await client.infer(at, request(rows, rows[0], binary), model_name=model))
+        await refused(client.infer(at, request(rows, ["tenure"], False), model_name=model))
+    async with InferenceGRPCClient(remote) as client:
+        assert await client.is_server_live() and await client.is_server_ready() and await client.is_model_ready(model)
+        for binary in (False, True):
+            same(await client.infer(request(rows, rows[0], binary)))
+        await refused(client.infer(request(rows, ["tenure"], False)))
+
+asyncio.run(main())
+print("good")
+"""
+
+
+@pytest.mark.frameworks
+@pytest.mark.timeout(400)
+def test_kserve_s_clients_get_the_run_s_own_figures(remote: Serving, rows: list[dict[str, Any]]) -> None:
+    """KServe's REST client (JSON and binary tensors) and its gRPC client (typed and raw contents), in an environment of their own."""
+    import uv
+
+    given = [{**plain([row])[0], "said": {"p_churned": row["said"]["p_churned"], "action": row["said"]["action"]}} for row in rows[:50]]
+    words = ["run", "--no-project", "--isolated", "--with", "kserve>=0.15", "python", "-c", KSERVE]
+    done = subprocess.run(
+        [uv.find_uv_bin(), *words, remote.host, remote.grpc, remote.model, remote.version],
+        input=json.dumps(given), capture_output=True, text=True, timeout=380, check=False,
+    )  # fmt: skip
+    assert done.stdout.strip().endswith("good"), done.stderr[-3000:]
+
+
 def test_the_messages_are_those_that_an_independent_client_has() -> None:
     from google.protobuf import descriptor_pool
 

@@ -123,6 +123,7 @@ def model(train: pd.DataFrame):
         return mlflow.pyfunc.load_model(folder + "/m")
 """, "mlflow"),
 }  # fmt: skip
+CONVERTED = ("LightGBM", "LightGBM booster", "XGBoost", "XGBoost booster")  # what has been converted to ONNX is asked the same
 LIGHT = ("callable",)  # scikit-learn is served by the tests of the starter, too
 
 
@@ -146,7 +147,7 @@ def ran(folder: Path) -> None:
     assert done.returncode in {0, 1}, done.stdout + done.stderr  # what the model is worth is not asked here
 
 
-def agree(folder: Path, framework: str) -> None:
+def agree(folder: Path, framework: str, *words: str) -> None:
     """Every decision of a server is that of the run, by /decide and in binary tensors."""
     from payoff.flows.opening import open_past
     from payoff.flows.serve.columns import holdout
@@ -167,13 +168,14 @@ def agree(folder: Path, framework: str) -> None:
     given = [{key: value for key, value in row.items() if key != record.charter.decision.outcome.name} for row in rows]
     expected = [said[row[name]][f"p_{outcome}"] for row in rows]
     assert len(set(expected)) > 3
-    with servers.serving(folder, "--anyway") as server:
+    with servers.serving(folder, "--anyway", *words) as server:
         for step in (len(given), 7, 1):  # whatever the batches
             some = given[: step * 3]
             answers = [server.ask("/decide", {"rows": some[at : at + step]}) for at in range(0, len(some), step)]
             assert {answer.status for answer in answers} == {200}, answers[0]
             found = [each["probabilities"][outcome] for answer in answers for each in answer.json["decisions"]]
-            assert found == pytest.approx(expected[: len(some)], abs=2e-6)
+            # A converted model is as near as 1e-6; where the run corrects chances by a curve, a steep one widens that.
+            assert found == pytest.approx(expected[: len(some)], abs=1e-5 if "--onnx" in words else 2e-6)
         answers = server.ask("/invocations", {"dataframe_records": given[:5]})
         assert len(answers.json["predictions"]) == 5
 
@@ -181,7 +183,10 @@ def agree(folder: Path, framework: str) -> None:
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("name", [each if each in LIGHT else pytest.param(each, marks=heavy) for each in KINDS])
 def test_a_client_hears_what_the_run_said(name: str, tmp_path: Path) -> None:
-    agree(project(tmp_path / "projet été", KINDS[name]), KINDS[name].framework)
+    folder = project(tmp_path / "projet été", KINDS[name])
+    agree(folder, KINDS[name].framework)
+    if name in CONVERTED:
+        agree(folder, KINDS[name].framework, "--onnx")
 
 
 @heavy
@@ -191,3 +196,5 @@ def test_a_net_answers_as_in_its_run(template: str, framework: str, tmp_path: Pa
     subprocess.run([servers.PAYOFF, "init", str(tmp_path / "net"), "--template", template], check=True, capture_output=True)
     ran(tmp_path / "net")
     agree(tmp_path / "net", framework)
+    if framework == "torch":
+        agree(tmp_path / "net", framework, "--onnx")

@@ -27,11 +27,13 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     `compile`: call a lazy step with unbound ibis tables made of `fields`; the result is SQL in the engine's dialect.
     `score`: open the object in the input named `model`, predict the rows of the input named `rows` (in the form `form` there),
     write an Arrow table to `output`: one float column `p_<class>` per class in the model's order where it gives probabilities,
-    else one column `prediction`. Extra `options` hold what a kind needs besides.
+    else one column `prediction`. A model in a file that ends in `.onnx` is opened by ONNX Runtime.
+    `convert`: open the object in the input `model` and write it to `output` as ONNX, where that says of the input `rows` what the input `said` has,
+    to `options["tolerance"]`; kind `none` where no way does. Extra `options` hold what a kind needs besides.
     """
 
     id: str
-    kind: Literal["call", "compile", "score"]
+    kind: Literal["call", "compile", "score", "convert"]
     step: str
     environment: Environment
     root: str

@@ -49,7 +49,7 @@ class Addresses(NamedTuple):
 
 class Request(NamedTuple):
     """What `payoff serve` is asked for; `grpc` is the port of gRPC, where that is wanted. `released` is the folder of a released model, which is served
-    in place of a run's: there the container's own variables say whether everybody may ask.
+    in place of a run's: there the container's own variables say whether everybody may ask. `onnx`: the run's model is served converted.
     """
 
     run: str
@@ -61,6 +61,7 @@ class Request(NamedTuple):
     log: bool = True
     anyway: bool = False
     released: str = ""
+    onnx: bool = False
 
 
 def serve(request: Request, ready: Callable[[Addresses, Served], None], tell: Callable[[str], None]) -> None:
@@ -82,7 +83,7 @@ def _offer(request: Request, tell: Callable[[str], None]) -> Offer:
         return opened(request.released, os.environ)
     from payoff.flows.serve.offer import offer  # brings all that reads projects, which a container has no time for
 
-    return offer(request.project, request.run, tell, anyway=request.anyway)
+    return offer(request.project, request.run, tell, anyway=request.anyway, onnx=request.onnx)
 
 
 async def _serve(

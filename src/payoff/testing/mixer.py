@@ -63,6 +63,18 @@ class MixerSuite:
         assert "\n" not in reason
         assert not (tmp_path / "mixed" / "uv.lock").exists()
 
+    def test_only_what_the_second_asks_for(self, mixer: Mixer, projects: tuple[Path, Path], tmp_path: Path) -> None:
+        """Of the first only where packages come from is taken, then: a second that says nothing of that gets its packages all the same."""
+        second = tmp_path / "asks"
+        second.mkdir()
+        text = '[project]\nname = "asks"\nversion = "0"\ndependencies = ["alpha"]\n'
+        (second / "pyproject.toml").write_text(text, encoding="utf-8")
+        versions = {"alpha": "1.2", "beta": "1.0"}
+        assert mixer.mix(projects[0], second, versions, tmp_path / "alone", asked=False) == ""
+        lock = (tmp_path / "alone" / "uv.lock").read_text(encoding="utf-8")
+        assert 'name = "alpha"\nversion = "1.2"' in lock
+        assert '[[package]]\nname = "beta"' not in lock
+
     def test_what_is_not_asked_for_does_not_slip_in(
         self, mixer: Mixer, projects: tuple[Path, Path], tmp_path: Path
     ) -> None:

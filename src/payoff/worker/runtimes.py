@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import pickle
 import sys
 
 from . import forms
@@ -11,6 +13,8 @@ _TYPES = {
     "tensor(float)": "float32", "tensor(double)": "float64", "tensor(float16)": "float16", "tensor(bool)": "bool", "tensor(string)": "object",
     **{f"tensor({kind})": kind for kind in ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")},
 }  # fmt: skip
+# What a model that was converted says of itself: the columns that it takes, and the names of its answers.
+COLUMNS, OUTPUTS = "payoff.columns", "payoff.outputs"
 _sessions: dict = {}  # a model's id -> the model, which keeps its id its own, and its session
 
 
@@ -37,6 +41,35 @@ def reopened(session):
     return (sys.modules["onnxruntime"].InferenceSession, (content,)) if content else NotImplemented
 
 
+def opened(path):
+    """The model in a file: a pickle, or an ONNX model, for which none is opened."""
+    with open(path, "rb") as stream:
+        return session(stream.read()) if path.endswith(".onnx") else pickle.load(stream)
+
+
+def session(content):
+    """An ONNX model, open in ONNX Runtime with one thread: a batch is small, and there may be several processes."""
+    runtime = forms.need("onnxruntime", "an ONNX model")
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3  # errors alone
+    return runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+
+
+def columns(model, rows):
+    """The columns of what an open ONNX model says of rows."""
+    from . import scoring
+
+    found = says(model, None, rows)
+    return scoring.answered(model, scoring.columns_of(found[0]), found[1])[1]
+
+
+def described(session, what):
+    """What a converted model says of itself; None where it is no such."""
+    said = session.get_modelmeta().custom_metadata_map.get(what)
+    return None if said is None else json.loads(said)
+
+
 def session_of(model):
     """The model, open in ONNX Runtime, with as many threads as the process may have."""
     if type(model).__name__ == "InferenceSession":
@@ -53,6 +86,9 @@ def session_of(model):
 def names(model):
     """The columns that the model names; None where it names none."""
     if is_onnx(model):
+        known = described(session_of(model), COLUMNS)
+        if known is not None:
+            return known
         inputs = session_of(model).get_inputs()
         return [each.name for each in inputs] if len(inputs) > 1 else None
     kind = name_of(model)
@@ -89,8 +125,15 @@ def _onnx(session, rows):
         isinstance(said, list) and said and isinstance(said[0], dict)
     ):  # a map for each row, as skl2onnx makes them unless told otherwise
         classes = list(said[0])
-        return [[row[each] for each in classes] for row in said], classes
-    return said, None
+        said = [[row[each] for each in classes] for row in said]
+    else:
+        classes = None
+    named = described(session, OUTPUTS)
+    if named is None:
+        return said, classes
+    if len(named) == 1:  # of two chances, that of what is asked for
+        return [row[-1] if hasattr(row, "__len__") else row for row in said], None
+    return said, [each.removeprefix("p_") for each in named]
 
 
 def _matrix(asked, rows):

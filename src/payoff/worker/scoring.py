@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import pickle
 
 from . import forms, objects, runtimes
 from .tasks import Unfit, name_of
@@ -15,8 +14,7 @@ def score(task):
     """Open the model here, inside the sandbox, and write its predictions as a table; control judges them."""
     pa = forms.need("pyarrow", "scoring a model")
     given = {each["name"]: each for each in task["inputs"]}
-    with open(given["model"]["path"], "rb") as stream:
-        model = pickle.load(stream)
+    model = runtimes.opened(given["model"]["path"])
     rows = forms.read(given["rows"])
     names = features(model, rows, task["options"])
     missing = [name for name in names if name not in rows.column_names]

@@ -10,7 +10,6 @@ from __future__ import annotations
 import ctypes
 import json
 import os
-import pickle
 import signal
 import socket
 import struct
@@ -46,13 +45,12 @@ def main(said):
 
 def load(task):
     """The model, the schema of what will be asked, and what is known of it."""
-    from . import fingerprints, forms
+    from . import fingerprints, forms, runtimes
     from .tasks import name_of
 
     pa = forms.need("pyarrow", "serving a model")
     began = time.perf_counter()
-    with open(task["model"], "rb") as stream:
-        model = pickle.load(stream)
+    model = runtimes.opened(task["model"])
     with pa.ipc.open_stream(pa.py_buffer(bytes.fromhex(task["schema"]))) as reader:
         schema = reader.schema
     facts = {

@@ -149,13 +149,23 @@ def score(task):
     """`score`: the model's predictions for rows it never saw."""
     from . import imports, scoring
 
-    importlib.import_module(task["module"])
+    if task["module"]:  # a model that was converted needs nothing of the project's
+        importlib.import_module(task["module"])
     result = scoring.score(task)
-    imports.remember(task["step"])
+    if task["module"]:
+        imports.remember(task["step"])
     return result
 
 
-KINDS = {"call": call, "compile": compile_query, "score": score}
+def convert(task):
+    """`convert`: the model in another form."""
+    from .conversion import onnx
+
+    importlib.import_module(task["module"])
+    return onnx.convert(task)
+
+
+KINDS = {"call": call, "compile": compile_query, "score": score, "convert": convert}
 
 
 def name_of(value):

@@ -66,7 +66,7 @@ class Locks:
     def __init__(self, root: Path) -> None:
         self._root = root
 
-    def mix(self, first: Path, second: Path, versions: Mapping[str, str], folder: Path) -> str:
+    def mix(self, first: Path, second: Path, versions: Mapping[str, str], folder: Path, *, asked: bool = True) -> str:
         """A lock whose versions are all said; uv refuses where packages do not take each other's versions."""
         if (folder / "uv.lock").exists():
             with contextlib.suppress(OSError):
@@ -76,7 +76,7 @@ class Locks:
         # Beside it, as far down (locks have relative paths in them), and put there when it is known to be what was asked for.
         part = Path(tempfile.mkdtemp(prefix=f"{folder.name[:16]}.", dir=folder.parent))
         try:
-            reason = self._lock(first, second, versions, part)
+            reason = self._lock(_project(first) if asked else _unasked(_project(first)), first, second, versions, part)
             if not reason:
                 shutil.rmtree(folder, ignore_errors=True)
                 with contextlib.suppress(OSError):  # another process made the same meanwhile
@@ -85,8 +85,8 @@ class Locks:
         finally:
             shutil.rmtree(part, ignore_errors=True)
 
-    def _lock(self, first: Path, second: Path, versions: Mapping[str, str], folder: Path) -> str:
-        ours, theirs = _project(first), _project(second)
+    def _lock(self, ours: dict[str, Any], first: Path, second: Path, versions: Mapping[str, str], folder: Path) -> str:
+        theirs = _project(second)
         carried = _both(
             _carried(ours, functools.partial(self._located, first)),
             _carried(theirs, functools.partial(self._located, second)),
@@ -178,6 +178,12 @@ class Locks:
 
 def _project(folder: Path) -> dict[str, Any]:
     return tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))
+
+
+def _unasked(project: dict[str, Any]) -> dict[str, Any]:
+    """A project that asks for nothing, and says as much as before where packages come from."""
+    kept = {name: each for name, each in project["project"].items() if "dependencies" not in name}
+    return {**project, "project": kept, "dependency-groups": {}}
 
 
 def _versions(lock: Path) -> dict[str, str]:

@@ -14,6 +14,7 @@ def main(argv: list[str]) -> int:
         "run", metavar="RUN", nargs="?", default="latest", help="a run's id or its beginning (default: the latest run)"
     )
     parser.add_argument("--dry-run", action="store_true", help="make the image's digest, write and push nothing")
+    parser.add_argument("--onnx", action="store_true", help="with the model converted to ONNX, where it says the same")
     options = parser.read(argv)
 
     from payoff.cli.render.releasing import release as words
@@ -21,7 +22,9 @@ def main(argv: list[str]) -> int:
     from payoff.flows.releasing.release import release
     from payoff.records.answers.releasing import ReleaseRequest
 
-    answer = release(ReleaseRequest(run=options.run, project=options.project, dry_run=options.dry_run))
+    answer = release(
+        ReleaseRequest(run=options.run, project=options.project, dry_run=options.dry_run, onnx=options.onnx)
+    )
     if options.json:
         screen.document(steps.document(answer))
     else:

@@ -48,6 +48,7 @@ def main(argv: list[str]) -> int:
     )
     parser.add_argument("--no-log", action="store_true", help="write no log of predictions")
     parser.add_argument("--anyway", action="store_true", help="serve a run that its gates refused")
+    parser.add_argument("--onnx", action="store_true", help="serve the model converted to ONNX, where it says the same")
     parser.add_argument("--released", metavar="FOLDER", help="serve a released model: what an image starts")
     options = parser.read(argv)
 
@@ -72,6 +73,7 @@ def main(argv: list[str]) -> int:
         log=not options.no_log,
         anyway=options.anyway,
         released=options.released or "",
+        onnx=options.onnx,
     )
     serve(request, functools.partial(_ready, options.json), screen.err)
     return 0

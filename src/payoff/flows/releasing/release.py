@@ -48,7 +48,7 @@ def release(request: ReleaseRequest) -> Made:
         refuse_unfounded(record, project)
         registry = releasing.registry(book.project, book.settings)
         base = releasing.base(book.project, book.settings)
-        parts = all_parts(book, record, project, base)
+        parts = all_parts(book, record, project, base, onnx=request.onnx)
         made = parts.image()
         pushed, sent = ({}, 0) if request.dry_run else _push(registry, base, parts, made)
         newest = book.links[-1] if book.links else None

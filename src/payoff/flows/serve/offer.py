@@ -38,15 +38,22 @@ if TYPE_CHECKING:
 _FEW = 32  # rows that a model must say the same of as in its run before it is served
 
 
-def offer(folder: str | None, run: str, tell: Callable[[str], None], *, anyway: bool = False) -> Offer:
-    """The model of a run, checked against its record. `anyway`: one that its gates refused, too.
+def offer(
+    folder: str | None, run: str, tell: Callable[[str], None], *, anyway: bool = False, onnx: bool = False
+) -> Offer:
+    """The model of a run, checked against its record. `anyway`: one that its gates refused, too; `onnx`: converted, where it then says the same.
 
     Raises `UserError` where the run has no model or something of it is gone, `Refused` where its gates refused it.
     """
     past = open_past(folder)
     record, _ = find(past, run)
     _refuse(record, anyway=anyway)
-    return of(past, record, projects.load(_code(past, record), record.git), tell)
+    made = of(past, record, projects.load(_code(past, record), record.git), tell)
+    if not onnx:
+        return made
+    from payoff.flows.converting.onnx import converted
+
+    return converted(made, past, record, tell).offer
 
 
 def of(past: Past, record: RunRecord, project: Project, tell: Callable[[str], None]) -> Offer:

@@ -10,7 +10,7 @@ import functools
 import os
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
@@ -40,7 +40,7 @@ _HOME = "/var/lib/payoff"
 
 
 class Sealed(msgspec.Struct, frozen=True, kw_only=True):
-    """`released.json`. `sha256` is of the model's bytes, `engine` the section that payoffs are computed by."""
+    """`released.json`. `sha256` is of the bytes of the model, in `file`, `engine` the section that payoffs are computed by."""
 
     served: Served
     sha256: str
@@ -48,6 +48,7 @@ class Sealed(msgspec.Struct, frozen=True, kw_only=True):
     variables: dict[str, str] = {}
     engine: dict[str, Any] = {}
     settings: ServingSpec = ServingSpec()
+    file: Literal["model.pickle", "model.onnx"] = "model.pickle"
 
 
 def seal(offer: Offer, sha256: str) -> dict[str, bytes]:
@@ -62,12 +63,18 @@ def seal(offer: Offer, sha256: str) -> dict[str, bytes]:
         variables=offer.variables,
         engine=dict(offer.engine),
         settings=offer.settings,
+        file=name(offer),
     )
     return {
         SAID: msgspec.json.format(msgspec.json.encode(said, order="sorted"), indent=1),
         ROWS: tables.encoded(rows),
         ANSWERS: tables.encoded(answers),
     }
+
+
+def name(offer: Offer) -> Literal["model.pickle", "model.onnx"]:
+    """What the model's file is called in an image; by it the worker knows that it is to open no pickle."""
+    return "model.onnx" if offer.model.suffix == ".onnx" else "model.pickle"
 
 
 def opened(folder: str, environ: Mapping[str, str]) -> Offer:
@@ -87,7 +94,7 @@ def opened(folder: str, environ: Mapping[str, str]) -> Offer:
             expected=f"the files that payoff release writes: {MODEL}, {SAID}, {ROWS}, {ANSWERS}",
             remedy="payoff release RUN, and start a container of its image; on this machine: payoff serve RUN",
         ) from None
-    found = sha256_of(place / MODEL)
+    found = sha256_of(place / said.file)
     if found != said.sha256 or environ.get(EXPECTED, found) != found:
         raise Refused(
             "the model in this image is not the one that was released",
@@ -101,7 +108,7 @@ def opened(folder: str, environ: Mapping[str, str]) -> Offer:
         root=top / "srv",
         home=home,
         python=top / "opt" / "environment" / "bin" / "python",
-        model=place / MODEL,
+        model=place / said.file,
         environment=said.environment,
         variables=said.variables,
         kit=Kit({"engine": functools.partial(assemble.engine, said.engine, home)}, {}),

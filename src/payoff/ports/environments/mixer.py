@@ -12,10 +12,11 @@ if TYPE_CHECKING:
 class Mixer(Protocol):
     """Makes locks with chosen versions, and knows which versions there are."""
 
-    def mix(self, first: Path, second: Path, versions: Mapping[str, str], folder: Path) -> str:
+    def mix(self, first: Path, second: Path, versions: Mapping[str, str], folder: Path, *, asked: bool = True) -> str:
         """Write a project (pyproject.toml and lock) to `folder` that has exactly the packages of `versions` (name -> version).
 
-        `first` and `second` are the folders of the two locks that the versions come from: where packages come from is taken from the first. Answers why
+        `first` and `second` are the folders of the two locks that the versions come from: where packages come from is taken from the first. Not `asked`: nothing else
+        is, what is to be in the environment is what the second asks for. Answers why
         there is no such environment, in one line; an empty text: it was made. What is made of the same is made once.
         Raises `OutsideError` when no package index can be reached that had to be asked.
         """

@@ -12,11 +12,12 @@ from payoff.records.release.release import Release
 
 
 class ReleaseRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """What `payoff release` was asked for."""
+    """What `payoff release` was asked for. `onnx`: with the model converted."""
 
     run: str = "latest"
     project: str | None = None
     dry_run: bool = False
+    onnx: bool = False
 
 
 class Made(msgspec.Struct, frozen=True, kw_only=True):

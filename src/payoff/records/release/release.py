@@ -42,7 +42,8 @@ class Release(msgspec.Struct, frozen=True, kw_only=True):
     """The predicate of a release's statement. Its subject is the image.
 
     `number` counts a project's releases from 1; `previous` is the SHA-256 of the statement before it (empty for the first). `image` and
-    `base` are digests of manifests; `model` is the model's content (`artifact id`, `sha256` of its file), `data` maps tables to the snapshots that
+    `base` are digests of manifests; `model` is the model's content (`id` of the artifact, `sha256` of its file; of one that was converted also its `format`, the
+    `sha256` `of` the run's own, `by` which packages with which `lock`, and how far from it at most on how many `rows`), `data` maps tables to the snapshots that
     the run read, `environments` names to the digests of their locks. `sbom` and `provenance` are the SHA-256 of the documents attached
     to the image. `gain` is the model's gain a year with its interval, as the run's record has it. `judged` is the digest of the charter
     and the contracts that its verdicts were given by, `policy` who may release, approve and deploy from here on.

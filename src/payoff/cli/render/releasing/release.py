@@ -22,6 +22,9 @@ def made(answer: Made) -> str:
     else:
         head = f"release {said.number}  {said.image}"
     lines = [head, f"  run    {said.run}, commit {said.commit[:12]}", f"  model  {said.model['sha256']}"]
+    if "format" in said.model:
+        lines.append(f"         {said.model['format']}, made by {said.model['by']}")
+        lines.append(f"         as the run's own on {int(said.model['rows']):,} rows, to {said.model['farthest']}")
     lines += [f"  {each.blob.size / _MB:>8,.1f} MB  {each.says or 'the base image'}" for each in answer.layers]
     lines.append(f"  {count(answer.packages, 'package')}, {count(len(said.verdicts), 'verdict')} passed")
     if not answer.dry_run:

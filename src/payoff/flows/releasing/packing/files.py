@@ -75,7 +75,7 @@ def _data(folder: Path, project: Project) -> set[Path]:
     return found - {folder}
 
 
-def model(file: Path, parts: Mapping[str, bytes]) -> list[Member]:
-    """The model's bytes, and what its server is told."""
-    pickled = Member(path=f"{MODEL}/model.pickle", source=os.fspath(file), size=file.stat().st_size)
-    return [pickled, *(Member(path=f"{MODEL}/{name}", data=data) for name, data in sorted(parts.items()))]
+def model(file: Path, name: str, parts: Mapping[str, bytes]) -> list[Member]:
+    """The model's bytes under a name, and what its server is told."""
+    itself = Member(path=f"{MODEL}/{name}", source=os.fspath(file), size=file.stat().st_size)
+    return [itself, *(Member(path=f"{MODEL}/{each}", data=data) for each, data in sorted(parts.items()))]

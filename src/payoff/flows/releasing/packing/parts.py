@@ -13,6 +13,7 @@ from payoff.base import hashing
 from payoff.base.clock import now
 from payoff.base.errors import UserError
 from payoff.flows import watching
+from payoff.flows.converting import onnx as converting
 from payoff.flows.releasing import book as books
 from payoff.flows.releasing.judged import judged
 from payoff.flows.releasing.packing import files, ground, installed, kept
@@ -36,13 +37,16 @@ FOLDER = Path(".payoff", "releasing")  # what is known of layers from before
 
 
 class Parts(NamedTuple):
-    """`layers` are ours, in their order over the base; `model` is the digest of the model's bytes (`sha256:...`)."""
+    """`layers` are ours, in their order over the base; `model` is the digest of the model's bytes (`sha256:...`); `converted` says of
+    what and how they were made, where they are not the run's own.
+    """
 
     book: books.Book
     run: RunRecord
     project: Project
     offer: Offer
     model: str
+    converted: dict[str, str]
     ground: ground.Ground
     layers: tuple[Packed, ...]
 
@@ -90,9 +94,10 @@ class Parts(NamedTuple):
             by=watching.who(),
             image=made.digest,
             base=self.ground.base.digest,
-            model={"id": run.model.id, "sha256": self.model},
+            model={"id": run.model.id, "sha256": self.model, **self.converted},
             data={name: each.id for name, each in sorted(run.tables.items())},
-            environments={each.name: each.digest for each in run.environments},
+            environments={each.name: each.digest for each in run.environments}
+            | ({self.offer.environment.name: self.offer.environment.digest} if self.converted else {}),
             charter=self.project.files.get("charter.toml", ""),
             commit=(run.git.commit if run.git else None) or "",
             currency=run.valuation.currency if run.valuation else "",
@@ -107,13 +112,18 @@ class Parts(NamedTuple):
         )
 
 
-def parts(book: books.Book, record: RunRecord, project: Project, base: Registry) -> Parts:
-    """The parts of the image of a run; `project` are its files as they were, in a folder of their own, `base` has the base image."""
+def parts(book: books.Book, record: RunRecord, project: Project, base: Registry, *, onnx: bool = False) -> Parts:
+    """The parts of the image of a run; `project` are its files as they were, in a folder of their own, `base` has the base image. With `onnx` the model
+    is converted, and its environment is that of the converted model.
+    """
     _refuse_without(record, project)
     remembered = book.root / FOLDER
     found = ground.ground(book.settings, base, remembered / "bases")
     offer = offers.of(book.opened, record, project, lambda _line: None)
     _refuse_other_python(found, offer)
+    made = None
+    if onnx:
+        offer, made = converting.converted(offer, book.opened, record, lambda _line: None)
     model = hashing.sha256_of(offer.model)
     (site,) = offer.python.parents[1].resolve().glob("lib/python3*/site-packages")
     locked = installed.locked(site, offer.environment.packages)
@@ -125,6 +135,7 @@ def parts(book: books.Book, record: RunRecord, project: Project, base: Registry)
         project=project,
         offer=offer,
         model=model,
+        converted={} if made is None else made.said(),
         ground=found,
         # What changes least comes first: a new model alone is one new layer.
         layers=(
@@ -143,7 +154,7 @@ def parts(book: books.Book, record: RunRecord, project: Project, base: Registry)
                 place,
             ),
             kept.plain("code", files.code(Path(project.root), project)),
-            kept.plain("model", files.model(offer.model, released.seal(offer, model))),
+            kept.plain("model", files.model(offer.model, released.name(offer), released.seal(offer, model))),
         ),
     )
 

@@ -1,0 +1,1 @@
+"""Models in other forms than the one that they were fitted in."""
