@@ -58,7 +58,7 @@ pins: .make/dev
 	@touch $@
 
 # Real servers for the tests that need one; where one cannot be installed its tests are skipped, with the reason printed.
-SERVERS := postgresql:/usr/lib/postgresql mariadb-server:/usr/bin/mariadb-install-db redis-server:/usr/bin/redis-server nats-server:/usr/sbin/nats-server docker-registry:/usr/bin/docker-registry skopeo:/usr/bin/skopeo podman:/usr/bin/podman runc:/usr/sbin/runc catatonit:/usr/bin/catatonit openssh-client:/usr/bin/ssh-keygen
+SERVERS := postgresql:/usr/lib/postgresql mariadb-server:/usr/bin/mariadb-install-db redis-server:/usr/bin/redis-server nats-server:/usr/sbin/nats-server docker-registry:/usr/bin/docker-registry skopeo:/usr/bin/skopeo podman:/usr/bin/podman docker.io:/usr/sbin/dockerd runc:/usr/sbin/runc catatonit:/usr/bin/catatonit openssh-client:/usr/bin/ssh-keygen
 .make/servers:
 	@mkdir -p .make
 	@missing=$$(for each in $(SERVERS); do [ -e "$${each#*:}" ] || echo "$${each%%:*}"; done); \

@@ -105,6 +105,7 @@ def test_a_default_reader_is_whom_pages_and_screens_are_made_for(planted: Light)
     answer = planted.run(code=2)
     assert (answer["reader"], answer["status"]) == ("board", "failed")
     page = (planted.root / ".payoff" / "reports" / f"{answer['run']}.html").read_text()
+    assert str(planted.root) not in page, "it goes to somebody elsewhere"
     for text in (json.dumps(answer), page, planted.payoff("show")):
         assert "too rich" not in text
         assert "told" in text

@@ -133,10 +133,17 @@ class Container:
     def _pull(self, wanted: Wanted, images: Registry) -> list[str]:
         kind, _, place = images.address.partition(":")
         if kind == "oci":
+            if os.path.basename(self._options.program) == "docker":
+                raise UserError(
+                    f"docker cannot pull from the folder {place}",
+                    code="PO-A149",
+                    expected="a registry, or podman, which takes images from a folder, too",
+                    remedy='kind = "distribution" and a repository under [release], or program = "podman" for this deployment',
+                )
             return ["pull", "--quiet", f"oci:{place}:release-{wanted.release}"]
         host = place.removeprefix("//")
         here = host.partition("/")[0].rpartition(":")[0] in {"127.0.0.1", "localhost"}
-        plain = ["--tls-verify=false"] if here and self._options.program == "podman" else []
+        plain = ["--tls-verify=false"] if here and os.path.basename(self._options.program) == "podman" else []
         return ["pull", "--quiet", *plain, f"{host}@{wanted.image}"]
 
     def _pulled(self, wanted: Wanted, images: Registry) -> str:

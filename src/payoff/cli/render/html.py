@@ -371,7 +371,8 @@ def _failure(record: RunRecord) -> str:
 
 
 def _footer(record: RunRecord, answer: RunAnswer | None) -> str:
-    look = f" · <code>{escape(answer.look)}</code>" if answer and answer.look else ""
+    # A reader who is named has this page, and neither our tracker nor business with the paths of this machine.
+    look = f" · <code>{escape(answer.look)}</code>" if answer and answer.look and not record.reader else ""
     made = f"Made by Payoff {escape(record.version)} in {duration(record.seconds)}."
     again = f"Everything on this page is in the run's record: <code>payoff show {escape(record.run)}</code>"
     return f"<footer>{made} {again}{look}</footer>"

@@ -80,12 +80,12 @@ def hidden(record: RunRecord) -> str:
 
 
 def left_out(record: RunRecord) -> str:
-    """What a named reader does not see."""
-    return (
-        f"Not shown to {record.reader}, by the labels of what it is made of: {'; '.join(record.withheld)}."
-        if record.withheld
-        else ""
-    )
+    """What a named reader does not see: each kind of thing once, with all that is of it."""
+    about = "promises about "
+    promises = [each.removeprefix(about) for each in record.withheld if each.startswith(about)]
+    said = [each for each in record.withheld if not each.startswith(about)]
+    said += [about + ", ".join(promises)] if promises else []
+    return f"Not shown to {record.reader}, by the labels of what it is made of: {'; '.join(said)}." if said else ""
 
 
 def headline(record: RunRecord) -> str:
