@@ -5,28 +5,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 import socket
 import struct
-import tempfile
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pyarrow as pa
 
 from payoff.base.clock import stopwatch
 from payoff.base.errors import OutsideError, UserError, Where
+from payoff.serving.launching import ERRORS, Early, Facts, Launch
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from payoff.flows.serve.offered import Offer
 
 ASK, ANSWER, WRONG, READY = 1, 2, 3, 4
 _HEADER = struct.Struct("<IIQ")
-_WORKER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "worker", "server.py")
-_ENVIRON = {"PYTHONHASHSEED": "0", "TF_CPP_MIN_LOG_LEVEL": "2"}  # as the steps of a run have it
-_AWAY = ("VIRTUAL_ENV", "UV_PROJECT", "UV_PROJECT_ENVIRONMENT")
 START = 300.0  # seconds that a model has to load
 
 
@@ -42,40 +36,25 @@ class ModelGone(Exception):
     """The model's process ended before it answered."""
 
 
-class Launch(NamedTuple):
-    """How to start a model's process: its words, its environment variables, what it is told."""
-
-    words: list[str]
-    environ: dict[str, str]
-    task: dict[str, Any]
-    root: str
-
-
-def launch(offer: Offer, schema: pa.Schema) -> Launch:
-    """What it takes to start the model that is offered; `schema` is that of its batches."""
+def facts(offer: Offer) -> Facts:
+    """What a process of the offered model is told."""
     served = offer.served
-    beside = tempfile.gettempdir()
-    task = {
-        "root": str(offer.root),
-        "step": served.step.name,
-        "environment": {"memory_bytes": offer.environment.memory_bytes, "threads": offer.environment.threads},
-        "threads": served.step.threads,
-        "seed": served.step.seed,
-        "deterministic": served.step.deterministic,
-        "model": str(offer.model),
-        "form": served.form,
-        "outputs": [field.name for field in served.outputs],
-        "schema": schema.serialize().to_pybytes().hex(),
-        "beside": os.path.join(beside, f"payoff-{os.getpid()}"),
-    }
-    words = [str(offer.python), "-s", os.path.normpath(_WORKER), str(offer.root)]
-    return Launch(words, _environ(offer.variables), task, str(offer.root))
-
-
-def _environ(variables: Mapping[str, str]) -> dict[str, str]:
-    own = {name: value for name, value in os.environ.items() if name not in _AWAY and not name.startswith("PYTHON")}
-    made = {**own, **_ENVIRON, **variables}
-    return {name: value for name, value in made.items() if value or name not in variables}
+    return Facts(
+        python=str(offer.python),
+        root=str(offer.root),
+        model=str(offer.model),
+        variables=offer.variables,
+        step=served.step.name,
+        threads=served.step.threads,
+        seed=served.step.seed,
+        deterministic=served.step.deterministic,
+        memory_bytes=offer.environment.memory_bytes,
+        most_threads=offer.environment.threads,
+        form=served.form,
+        outputs=tuple(field.name for field in served.outputs),
+        schema=served.schema,
+        features=len(served.features),
+    )
 
 
 class ModelProcess(asyncio.Protocol):
@@ -84,7 +63,7 @@ class ModelProcess(asyncio.Protocol):
     def __init__(self, how: Launch, answers: pa.Schema) -> None:
         self._how = how
         self._answers = answers
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: asyncio.subprocess.Process | Early | None = None
         self._transport: asyncio.Transport | None = None
         self._waiting: dict[int, asyncio.Future[bytes]] = {}
         self._buffer = bytearray()
@@ -92,21 +71,11 @@ class ModelProcess(asyncio.Protocol):
         self.ended = asyncio.Event()
         self.facts: dict[str, Any] = {}
 
-    async def start(self) -> dict[str, Any]:
-        """Start it, and wait until the model is loaded; answers what it says of itself."""
+    async def start(self, early: Early | None = None) -> dict[str, Any]:
+        """Start it, or take one that was, and wait until the model is loaded; answers what it says of itself."""
         loop = asyncio.get_running_loop()
-        ours, theirs = socket.socketpair()
-        with theirs:
-            task = json.dumps({**self._how.task, "socket": theirs.fileno()})
-            self._process = await asyncio.create_subprocess_exec(
-                *self._how.words,
-                task,
-                pass_fds=[theirs.fileno()],
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=2,  # what a model prints is no answer of ours
-                cwd=self._how.root,
-                env=self._how.environ,
-            )
+        ours = await self._started() if early is None else early.door
+        self._process = early or self._process
         ready = self._waiting[0] = loop.create_future()
         await loop.create_connection(lambda: self, sock=ours)
         try:
@@ -131,6 +100,22 @@ class ModelProcess(asyncio.Protocol):
                 where=Where(self._how.root),
             ) from None
         return self.facts
+
+    async def _started(self) -> socket.socket:
+        """Our end of a new process's socket."""
+        ours, theirs = socket.socketpair()
+        with theirs:
+            task = json.dumps({**self._how.task, "socket": theirs.fileno()})
+            self._process = await asyncio.create_subprocess_exec(
+                *self._how.words,
+                task,
+                pass_fds=[theirs.fileno()],
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=ERRORS,
+                cwd=self._how.root,
+                env=self._how.environ,
+            )
+        return ours
 
     async def ask(self, batch: pa.RecordBatch, seconds: float) -> pa.RecordBatch:
         """The model's columns for a batch, in the same order of rows.
@@ -218,8 +203,12 @@ class ModelProcess(asyncio.Protocol):
 class Models:
     """So many processes of one model; one that ends is started again, later each time it ends soon."""
 
-    def __init__(self, how: Launch, answers: pa.Schema, number: int, *, tell: Any) -> None:
+    def __init__(self, how: Launch, answers: pa.Schema, number: int, *, tell: Any, early: Early | None = None) -> None:
         self._how, self._answers, self._tell = how, answers, tell
+        if early is not None and not early.how.same(how):  # another model than the one that is opened now
+            early.leave()
+            early = None
+        self._early = early
         self._number = number
         self._keepers: list[asyncio.Task[None]] = []
         self.free: asyncio.Queue[ModelProcess] = asyncio.Queue()
@@ -254,7 +243,8 @@ class Models:
 
     async def _one(self) -> ModelProcess:
         process = ModelProcess(self._how, self._answers)
-        await process.start()
+        early, self._early = self._early, None
+        await process.start(early)
         self.up.add(process)
         self.free.put_nowait(process)
         return process

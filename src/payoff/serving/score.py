@@ -14,7 +14,8 @@ from payoff.base.clock import stopwatch
 from payoff.base.errors import OutsideError, UserError
 from payoff.serving.deciding import Decider, refuse_bad
 from payoff.serving.faults import Fault, Wrong
-from payoff.serving.model import ModelFailed, ModelGone, Models, launch
+from payoff.serving.launching import launch
+from payoff.serving.model import ModelFailed, ModelGone, Models, facts
 from payoff.serving.rows import Checker
 from payoff.serving.service import refuse_other
 
@@ -111,10 +112,9 @@ class _Scorer:
         schema = pa.ipc.read_schema(pa.py_buffer(served.schema))
         self._job, self._served = job, served
         self._features = len(served.features)
-        asked = pa.schema([schema.field(place) for place in range(self._features)])
         self._outputs = [field.name for field in served.outputs]
         answers = pa.schema([pa.field(name, pa.float64()) for name in self._outputs])
-        self.models = Models(launch(job.offer, asked), answers, workers, tell=tell)
+        self.models = Models(launch(facts(job.offer)), answers, workers, tell=tell)
         self._checker = Checker(served, schema)
         self._decider = None if served.silent else Decider(served, job.offer.kit.engine)
         self.schema = _schema(served, job)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from payoff.flows.serve.offered import Offer
     from payoff.records.project import ServingSpec
     from payoff.records.serving.served import Served
+    from payoff.serving.launching import Early
 
 GRACE = 30.0  # seconds that what is under way has when we are told to stop
 LEAST = 16  # characters of a token
@@ -49,7 +50,8 @@ class Addresses(NamedTuple):
 
 class Request(NamedTuple):
     """What `payoff serve` is asked for; `grpc` is the port of gRPC, where that is wanted. `released` is the folder of a released model, which is served
-    in place of a run's: there the container's own variables say whether everybody may ask. `onnx`: the run's model is served converted.
+    in place of a run's: there the container's own variables say whether everybody may ask; `early` is its model's process, already on its way. `onnx`: the run's model is served
+    converted.
     """
 
     run: str
@@ -62,6 +64,7 @@ class Request(NamedTuple):
     anyway: bool = False
     released: str = ""
     onnx: bool = False
+    early: Early | None = None
 
 
 def serve(request: Request, ready: Callable[[Addresses, Served], None], tell: Callable[[str], None]) -> None:
@@ -71,7 +74,7 @@ def serve(request: Request, ready: Callable[[Addresses, Served], None], tell: Ca
     tls = _tls(offer.settings, offer.home)
     if not _is_loopback(request.host) and not request.released:
         _refuse_open(offer.settings, request.host, token=bool(token), tls=tls is not None)
-    service = Service(offer, request.limits, tell, log=request.log)
+    service = Service(offer, request.limits, tell, log=request.log, early=request.early)
     with asyncio.Runner(loop_factory=LOOP) as runner:
         runner.run(_serve(request, service, token, tls, ready))
 

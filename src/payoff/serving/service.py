@@ -12,9 +12,10 @@ import pyarrow as pa
 from payoff.base.errors import UserError
 from payoff.serving.batching import Batcher, Done, Item, Part
 from payoff.serving.faults import Wrong
+from payoff.serving.launching import launch
 from payoff.serving.log import Log
 from payoff.serving.metrics import Metrics
-from payoff.serving.model import ModelFailed, ModelGone, Models, launch
+from payoff.serving.model import ModelFailed, ModelGone, Models, facts
 from payoff.serving.protocols.tensors import Output
 from payoff.serving.rows import Checker
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from payoff.flows.serve.offered import Offer
     from payoff.serving.deciding import Decider, Decisions
+    from payoff.serving.launching import Early
     from payoff.serving.rows import Values
 
 FIRST = 60.0  # seconds that a model's first answer may take
@@ -83,7 +85,15 @@ async def refuse_other(models: Models, offer: Offer, seconds: float) -> None:
 class Service:
     """One model, served."""
 
-    def __init__(self, offer: Offer, limits: Limits, tell: Callable[[str], None], *, log: bool = True) -> None:
+    def __init__(
+        self,
+        offer: Offer,
+        limits: Limits,
+        tell: Callable[[str], None],
+        *,
+        log: bool = True,
+        early: Early | None = None,
+    ) -> None:
         self.offer, self.served, self.limits = offer, offer.served, limits
         schema = pa.ipc.read_schema(pa.py_buffer(self.served.schema))
         self.checker = Checker(self.served, schema)
@@ -91,8 +101,7 @@ class Service:
         self.outputs = [field.name for field in self.served.outputs]
         number = len(self.served.features)
         answers = pa.schema([pa.field(name, pa.float64()) for name in self.outputs])
-        asked = pa.schema([schema.field(place) for place in range(number)])
-        self.models = Models(launch(offer, asked), answers, limits.workers, tell=tell)
+        self.models = Models(launch(facts(offer)), answers, limits.workers, tell=tell, early=early)
         self.decider: Decider | None = None  # made while the model is loaded
         folder = offer.home / ".payoff" / "serving" / "log" / self.served.version
         self.log = Log(folder, self.served, schema, tell) if log else None

@@ -52,7 +52,7 @@ def load(task):
     began = time.perf_counter()
     model = runtimes.opened(task["model"])
     with pa.ipc.open_stream(pa.py_buffer(bytes.fromhex(task["schema"]))) as reader:
-        schema = reader.schema
+        schema = pa.schema([reader.schema.field(place) for place in range(task["features"])])
     facts = {
         "model_class": name_of(model),
         "seconds": time.perf_counter() - began,

@@ -13,6 +13,7 @@ from urllib.parse import quote
 from payoff.cli.arguments import Parser
 from payoff.cli.main import VERBS
 from payoff.cli.render import screen
+from payoff.serving import launching
 
 if TYPE_CHECKING:
     from payoff.records.serving.served import Served
@@ -52,6 +53,8 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--released", metavar="FOLDER", help="serve a released model: what an image starts")
     options = parser.read(argv)
 
+    # Before all that a server imports: the model's libraries take longer still.
+    early = launching.early(options.released, os.environ) if options.released else None
     from payoff.serving.serve import Request, serve
     from payoff.serving.service import Limits
 
@@ -73,6 +76,7 @@ def main(argv: list[str]) -> int:
         log=not options.no_log,
         anyway=options.anyway,
         released=options.released or "",
+        early=early,
         onnx=options.onnx,
     )
     serve(request, functools.partial(_ready, options.json), screen.err)
