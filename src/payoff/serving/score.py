@@ -6,13 +6,12 @@ import asyncio
 import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from payoff.base.clock import stopwatch
 from payoff.base.errors import OutsideError, UserError
-from payoff.serving.deciding import Decider, refuse_bad
+from payoff.serving.deciding import decider, refuse_bad
 from payoff.serving.faults import Fault, Wrong
 from payoff.serving.model import ModelFailed, ModelGone, Models, launch
 from payoff.serving.rows import Checker
@@ -116,7 +115,7 @@ class _Scorer:
         answers = pa.schema([pa.field(name, pa.float64()) for name in self._outputs])
         self.models = Models(launch(job.offer, asked), answers, workers, tell=tell)
         self._checker = Checker(served, schema)
-        self._decider = None if served.silent else Decider(served, job.offer.kit.engine)
+        self._decider = None if served.silent else decider(served, job.offer.kit.engine)
         self.schema = _schema(served, job)
 
     async def part(self, number: int, rows: pa.Table) -> None:
@@ -176,9 +175,8 @@ class _Scorer:
                 refuse_bad(decisions, 0, batch.num_rows)
             except Wrong as wrong:
                 raise _told(wrong, number * self._job.plan.rows) from None
-            names = np.array(self._served.charter.actions, dtype=object)
-            columns.append(pa.array(names[decisions.actions], pa.string()))
-            columns.append(pa.array(decisions.worth[np.arange(batch.num_rows), decisions.actions]))
+            columns.append(pa.array(decisions.chosen, self.schema.field("action").type))
+            columns += [pa.array(decisions.expected)] if decisions.expected is not None else []
         table = pa.Table.from_arrays(columns, schema=self.schema)
         part = self._job.folder / f"{number:08}.part"
         pq.write_table(table, part, compression="zstd")
@@ -191,7 +189,9 @@ def _schema(served: Served, job: Job) -> pa.Schema:
         fields.append(pa.field(served.id.name, job.source.schema().field(served.id.name).type))
     fields += [pa.field(each.name, pa.float64()) for each in served.outputs]
     if not served.silent:
-        fields += [pa.field("action", pa.string()), pa.field("expected_payoff", pa.float64())]
+        fields.append(pa.field("action", pa.string() if served.charter.quantity is None else pa.float64()))
+        known = served.charter.quantity is None or served.errors is not None
+        fields += [pa.field("expected_payoff", pa.float64())] if known else []
     facts = {"payoff.run": served.run, "payoff.model": served.digest, "payoff.currency": served.charter.currency}
     return pa.schema(fields, metadata=facts)
 
