@@ -230,10 +230,10 @@ class App:
         served, part, decisions = self._service.served, answered.part, answered.decisions
         assert decisions is not None  # noqa: S101 - asked for
         here = slice(part.first, part.first + part.number)
-        actions, expected = self._service.decided(answered)
+        actions, known = self._service.decided(answered)
+        expected: list[float | None] = [None] * len(actions) if known is None else [*known]
         rows: list[dict[str, Any]] = [
-            {"action": action, "expected_payoff": worth}
-            for action, worth in zip(actions, expected or [None] * len(actions), strict=True)
+            {"action": action, "expected_payoff": worth} for action, worth in zip(actions, expected, strict=True)
         ]
         if decisions.forecasts is not None:
             for row, forecast in zip(rows, decisions.forecasts[here].tolist(), strict=True):

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from payoff.records.serving.served import Served
     from payoff.serving.quantities import QuantityDecider
 
+AMOUNT = "is an amount of money for every row"
 _COST, _WITHIN = "capacity:cost", "within"
 
 
@@ -163,9 +164,7 @@ def decider(served: Served, engine: Engine) -> Decider | QuantityDecider:
 def refuse_bad(decisions: Decisions, first: int, number: int) -> None:
     """Tell which of a request's rows have no payoff."""
     faults = [
-        Fault(row - first, name, "is an amount of money for every row")
-        for row, name in sorted(decisions.bad.items())
-        if first <= row < first + number
+        Fault(row - first, name, AMOUNT) for row, name in sorted(decisions.bad.items()) if first <= row < first + number
     ]
     if faults:
         raise Wrong(
