@@ -16,7 +16,7 @@ from payoff.base.errors import UserError
 from payoff.records.charter import Charter, CommonSolution, OutcomeSpec, QuantitySpec
 from payoff.testing.samples import sample_charter
 from payoff.value import quantities
-from payoff.value.quantities import Quantities, scenarios
+from payoff.value.quantities import Quantities, errors_of, mean, scenarios, supposed
 from payoff.value.valuation import value_holdout
 from payoff.value.worth import forecasts, prospect
 
@@ -213,3 +213,33 @@ def test_a_quantity_whose_ceiling_cannot_pay_is_not_to_be_built() -> None:
     assert found.unit == "loaves"
     assert found.quantities["usual"]["mean"] == 100.0
     assert found.base_rates == {}
+
+
+@given(
+    st.lists(st.tuples(st.floats(-1e6, 1e6), st.floats(-1e6, 1e6)), min_size=1, max_size=700),
+    st.lists(st.floats(-1e7, 1e7), min_size=1, max_size=20),
+    st.sampled_from([16, 32]),
+    st.booleans(),
+)
+def test_errors_that_were_written_down_stand_for_the_same_outcomes(
+    pairs: list[tuple[float, float]], said: list[float], number: int, whole: bool
+) -> None:
+    """To the last bit: a server decides by what is written, the run by what it saw."""
+    seen, came = np.array(pairs).T
+    came = np.rint(came) if whole else came
+    forecasts = np.array(said)
+    errors = errors_of(seen, came, number=number, together=7)
+    again = msgspec.json.decode(msgspec.json.encode(errors), type=type(errors))
+    assert again == errors
+    assert supposed(forecasts, again).tobytes() == scenarios(forecasts, seen, came, number=number).tobytes()
+    rows = [supposed(forecasts[place : place + 1], again)[0] for place in range(len(said))]
+    assert np.array(rows).tobytes() == supposed(forecasts, again).tobytes()
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 9), st.integers(2, 70), st.integers(1, 32))
+def test_a_mean_does_not_hang_on_who_is_beside(seed: int, rows: int, actions: int, size: int) -> None:
+    money = np.random.default_rng(seed).normal(0, 1e3, (rows, 32, actions))
+    whole = mean(money[:, first : first + size] for first in range(0, 32, size))
+    for place in range(rows):
+        alone = mean(np.ascontiguousarray(money[place : place + 1, first : first + size]) for first in range(0, 32, size))
+        assert alone.tobytes() == whole[place : place + 1].tobytes()

@@ -34,7 +34,7 @@ _FORBIDDEN = re.compile(
 )
 _SAMPLE = 5
 _COST = "capacity:cost"
-_CHOSEN = "payoff:chosen"  # stands for the quantity until it is filled in
+CHOSEN = "payoff:chosen"  # stands for the quantity until it is filled in
 # What was found, code, what was expected, what to do.
 Fault = tuple[str, str, str, str]
 
@@ -102,14 +102,20 @@ def quantity_money(charter: Charter, quantity: QuantitySpec, outcome: str, sql: 
 
     `sql` is the charter's expression, or the same with a number moved.
     """
-    tree = _parse(sql or quantity.sql, "payoff.quantity", Where(charter.file, quantity.line))
-    came = sqlglot.parse_one(f"select {outcome}", dialect=DIALECT).expressions[0]
     # Written once and filled in for each quantity: there may be a thousand.
-    written = tree.transform(_filled(exp.column(_CHOSEN, quoted=True), exp.Paren(this=came))).sql(dialect=DIALECT)
+    written = money_of_chosen(charter, quantity, outcome, sql)
     return [
-        f"{amount_sql(written.replace(column(_CHOSEN), f'cast({each:f} as double)'))} as {column(f'payoff:{number}')}"
+        f"{written.replace(column(CHOSEN), f'cast({each:f} as double)')} as {column(f'payoff:{number}')}"
         for number, each in enumerate(quantity.permitted)
     ]
+
+
+def money_of_chosen(charter: Charter, quantity: QuantitySpec, outcome: str, sql: str | None = None) -> str:
+    """SQL for the money of the quantity in the column `CHOSEN` (DOUBLE) under an outcome (SQL)."""
+    tree = _parse(sql or quantity.sql, "payoff.quantity", Where(charter.file, quantity.line))
+    came = sqlglot.parse_one(f"select {outcome}", dialect=DIALECT).expressions[0]
+    filled = tree.transform(_filled(exp.column(CHOSEN, quoted=True), exp.Paren(this=came)))
+    return amount_sql(filled.sql(dialect=DIALECT))
 
 
 def amount_sql(sql: str, kind: str = "double") -> str:

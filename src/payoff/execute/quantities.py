@@ -11,6 +11,8 @@ from payoff.base.errors import Refused, UserError, Where
 from payoff.base.text import count
 from payoff.data import expressions, predictions
 from payoff.data.names import column
+from payoff.ports.store import was
+from payoff.records.artifact import Artifact
 from payoff.value import fairness, quantities, valuation
 from payoff.value.rows import blocks
 from payoff.value.worth import forecasts
@@ -27,12 +29,12 @@ if TYPE_CHECKING:
     from payoff.records.charter import Charter
     from payoff.records.evidence import Valuation
     from payoff.records.project import Step
+    from payoff.records.run import RunRecord
     from payoff.value.worth.prospect import Simulate
 
     Floats = Any
 
 _CAME, _ALL = "payoff:came", "payoff:all"  # the columns of an outcome that is supposed, and of all those of a row
-_AT_ONCE = 10_000_000  # amounts
 
 
 class Supposed:
@@ -41,7 +43,7 @@ class Supposed:
     def __init__(self, charter: Charter, kit: Kit, file: Path, outcomes: Floats) -> None:
         self._charter, self._kit, self._file = charter, kit, file
         self._rows, self._number = outcomes.shape
-        self._together = max(1, _AT_ONCE // (self._rows * len(charter.actions)))
+        self._together = quantities.together(self._rows, len(charter.actions))
 
     def money(self, sql: str | None = None) -> Iterator[Floats]:
         """The money (n, some, a) under some of the supposed outcomes after the others, in their order; `sql` is the charter's expression or the
@@ -151,6 +153,28 @@ def errors(charter: Charter, step: Step, trial: Trial | None) -> tuple[Floats, F
             where=Where(charter.file),
         )
     return said.to_numpy(), came
+
+
+def errors_again(record: RunRecord, charter: Charter, kit: Kit) -> tuple[Floats, Floats]:
+    """The same of a run of before, from what is kept of it."""
+    stages = {stage.name: stage for stage in record.stages}
+    try:
+        rows = msgspec.convert(stages["set aside"].extra["rows"], Artifact)
+        scores = msgspec.convert(msgspec.to_builtins(stages["try out"].output), Artifact)
+        lost = next((f"the table {was(kit.store, each)}" for each in (rows, scores) if not kit.store.has(each)), "")
+    except (KeyError, msgspec.ValidationError):
+        lost = "the run did not write it down"
+    if lost:
+        raise UserError(
+            f"it is not known any more how far the forecasts of run {record.run} were off: {lost}",
+            code="PO-V012",
+            expected="the part of train that was set aside in that run, and what its second fit forecast there",
+            remedy="payoff run --force, and name that run",
+        )
+    files = {"rows": kit.store.path(rows), "scores": kit.store.path(scores)}
+    said = kit.engine.query("select * from scores", files).column(0)
+    came = kit.engine.query(f"select {expressions.outcome_sql(charter)} as outcome from rows", files)["outcome"]
+    return said.to_numpy(), came.to_numpy()
 
 
 def rows_of(

@@ -112,7 +112,7 @@ def _after_quantities(
         return explain.explain(
             charter, valuation, rows, numbers=_quantity_numbers(charter, asked, lambda _: hoped), **how
         )
-    seen, came = _errors(record, charter, kit)
+    seen, came = quantities.errors_again(record, charter, kit)
     outcomes = quantities.scenarios(charter, said, seen, came)
     with quantities.supposing(charter, kit, asked.query("select * from holdout"), outcomes) as supposed:
         rows = quantities.rows_of(charter, asked.rows, said, supposed.expected())
@@ -133,17 +133,6 @@ def _quantity_number(charter: Charter, knob: knobs.Knob, asked: _Asked, hoped: C
         return quantities.matrix(asked.query(f"select {listed} from holdout")), hoped(sql)
 
     return explain.Number(knob.name, knob.value, knob.line, money_of)
-
-
-def _errors(record: RunRecord, charter: Charter, kit: Kit) -> tuple[Any, Any]:
-    """What the run's model said of the part of train that was set aside, and what came."""
-    stages = {stage.name: stage for stage in record.stages}
-    rows = msgspec.convert(stages["set aside"].extra["rows"], Artifact)
-    scores = msgspec.convert(msgspec.to_builtins(stages["try out"].output), Artifact)
-    files = {"rows": kit.store.path(rows), "scores": kit.store.path(scores)}
-    said = kit.engine.query("select * from scores", files).column(0)
-    came = kit.engine.query(f"select {expressions.outcome_sql(charter)} as outcome from rows", files)["outcome"]
-    return said.to_numpy(), came.to_numpy()
 
 
 def _holdout(record: RunRecord) -> Artifact | None:

@@ -230,24 +230,28 @@ class App:
         served, part, decisions = self._service.served, answered.part, answered.decisions
         assert decisions is not None  # noqa: S101 - asked for
         here = slice(part.first, part.first + part.number)
-        actions, outcomes = served.charter.actions, served.charter.outcomes
-        worth = decisions.worth[here].tolist()
-        chances = zip(*(decisions.chances[name][here].tolist() for name in outcomes), strict=True)
-        rows = [
-            {
-                "action": action,
-                "expected_payoff": expected,
-                "payoffs": dict(zip(actions, each, strict=True)),
-                "probabilities": dict(zip(outcomes, chance, strict=True)),
-            }
-            for (action, expected), each, chance in zip(self._service.decided(answered), worth, chances, strict=True)
+        actions, known = self._service.decided(answered)
+        expected: list[float | None] = [None] * len(actions) if known is None else [*known]
+        rows: list[dict[str, Any]] = [
+            {"action": action, "expected_payoff": worth} for action, worth in zip(actions, expected, strict=True)
         ]
+        if decisions.forecasts is not None:
+            for row, forecast in zip(rows, decisions.forecasts[here].tolist(), strict=True):
+                row["forecast"] = forecast
+        if decisions.worth is not None:
+            names, outcomes = served.charter.actions, served.charter.outcomes
+            chances = zip(*(decisions.chances[name][here].tolist() for name in outcomes), strict=True)
+            for row, each, chance in zip(rows, decisions.worth[here].tolist(), chances, strict=True):
+                row["payoffs"] = dict(zip(names, each, strict=True))
+                row["probabilities"] = dict(zip(outcomes, chance, strict=True))
         told: dict[str, Any] = {
             "model": self._name,
             "version": self._version,
             "id": request,
             "currency": served.charter.currency,
         }
+        if served.charter.quantity is not None:
+            told["unit"] = served.charter.quantity.unit
         if served.charter.capacity is not None and served.bar is not None:
             told["capacity"] = {"action": served.charter.capacity.action, "bar": served.bar.every, "counted": False}
         return {**told, "decisions": rows}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -20,20 +21,26 @@ if TYPE_CHECKING:
 
     from payoff.ports.engine import Engine
     from payoff.records.serving.served import Served
+    from payoff.serving.quantities import QuantityDecider
 
+AMOUNT = "is an amount of money for every row"
 _COST, _WITHIN = "capacity:cost", "within"
 
 
 class Decisions(NamedTuple):
-    """Per row: the code of its action (n,), what each action is expected to bring (n, a) in the charter's currency, the probabilities by outcome.
+    """Per row the code of its action (n,), the action as it is told (n,), and what it is expected to bring (n,) in the charter's currency (None: nobody knows).
 
+    Of named actions also what each is expected to bring (n, a) and the probabilities by outcome; of quantities the forecasts (n,).
     `bad` are rows of which a payoff could not be computed, with the column that says so; their other values mean nothing.
     """
 
     actions: Any
-    worth: Any
-    chances: Mapping[str, Any]
+    chosen: Any
+    expected: Any
     bad: dict[int, str]
+    worth: Any = None
+    chances: Mapping[str, Any] = MappingProxyType({})
+    forecasts: Any = None
 
 
 class Decider:
@@ -42,6 +49,7 @@ class Decider:
     def __init__(self, served: Served, engine: Engine) -> None:
         self.charter = served.charter
         self._served, self._engine = served, engine
+        self._names = np.array(self.charter.actions, dtype=object)
         self._fixed = {(c.action, c.outcome): float(c.amount) for c in self.charter.cells if c.amount is not None}
         parts = [
             f"{expressions.amount_sql(c.sql)} as {column(f'payoff:{c.action}:{c.outcome}')}"
@@ -106,7 +114,9 @@ class Decider:
         payoffs, bad = self._payoffs(asked, computed or {}, number)
         stacked = np.stack([chances[outcome] for outcome in charter.outcomes], axis=1)
         worth = decide.expected(stacked, cube_of(charter, payoffs))
-        return Decisions(self._actions(worth, asked), worth, chances, bad)
+        actions = self._actions(worth, asked)
+        expected = worth[np.arange(number), actions]
+        return Decisions(actions, self._names[actions], expected, bad, worth, chances)
 
     def _payoffs(
         self, asked: pa.Table | None, computed: Mapping[tuple[str, str], Any], number: int
@@ -142,12 +152,19 @@ class Decider:
         return capacity.above(worth, self.charter.actions.index(limit.action), each, costs)
 
 
+def decider(served: Served, engine: Engine) -> Decider | QuantityDecider:
+    """What decides by the charter of a model."""
+    if served.charter.quantity is None:
+        return Decider(served, engine)
+    from payoff.serving.quantities import QuantityDecider
+
+    return QuantityDecider(served, engine)
+
+
 def refuse_bad(decisions: Decisions, first: int, number: int) -> None:
     """Tell which of a request's rows have no payoff."""
     faults = [
-        Fault(row - first, name, "is an amount of money for every row")
-        for row, name in sorted(decisions.bad.items())
-        if first <= row < first + number
+        Fault(row - first, name, AMOUNT) for row, name in sorted(decisions.bad.items()) if first <= row < first + number
     ]
     if faults:
         raise Wrong(

@@ -41,7 +41,7 @@ class Log:
         self._names = [name for name in served.log.columns if name in rows.names]
         self.keeps_ids = served.id is not None and served.id.name in served.log.columns
         self._days = served.log.days
-        self._actions = pa.array(served.charter.actions)
+        self._action = _action(served)
         self.schema = _schema(served, rows, self._names, ids=self.keeps_ids)
         self._digest = pa.array([served.digest] * 1024)
         self._fd = -1
@@ -233,15 +233,16 @@ class Log:
     def _decided(self, decisions: Any, who: Sequence[tuple[str, str, int, bool]], number: int) -> list[pa.Array]:
         """The action and its expected payoff, where a request asked for one."""
         if decisions is None:
-            return [pa.nulls(number, pa.string()), pa.nulls(number, pa.float64())]
+            return [pa.nulls(number, self._action), pa.nulls(number, pa.float64())]
         import numpy as np
 
         mask = np.repeat([not each[3] for each in who], [each[2] for each in who])
         for row in decisions.bad:
             mask[row] = True
-        names = self._actions.take(pa.array(decisions.actions))
-        worth = decisions.worth[np.arange(number), decisions.actions]
-        return [pa.array(np.array(names.to_pylist(), dtype=object), pa.string(), mask=mask), pa.array(worth, mask=mask)]
+        expected = (
+            pa.nulls(number, pa.float64()) if decisions.expected is None else pa.array(decisions.expected, mask=mask)
+        )
+        return [pa.array(decisions.chosen, self._action, mask=mask), expected]
 
 
 def _schema(served: Served, rows: pa.Schema, names: Sequence[str], *, ids: bool) -> pa.Schema:
@@ -256,7 +257,7 @@ def _schema(served: Served, rows: pa.Schema, names: Sequence[str], *, ids: bool)
     fields += [pa.field("input", pa.struct([rows.field(name) for name in names]))] if names else []
     fields += [
         pa.field("output", pa.struct([pa.field(each.name, pa.float64()) for each in served.outputs])),
-        pa.field("action", pa.string()),
+        pa.field("action", _action(served)),
         pa.field("expected_payoff", pa.float64()),
     ]
     facts = {
@@ -266,6 +267,10 @@ def _schema(served: Served, rows: pa.Schema, names: Sequence[str], *, ids: bool)
         "payoff.currency": served.charter.currency,
     }
     return pa.schema(fields, metadata=facts)
+
+
+def _action(served: Served) -> pa.DataType:
+    return pa.string() if served.charter.quantity is None else pa.float64()
 
 
 def _is_free(path: Path) -> bool:

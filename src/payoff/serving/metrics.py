@@ -46,7 +46,7 @@ class Metrics:
         self.requests: collections.Counter[tuple[str, int]] = collections.Counter()
         self.rows: collections.Counter[str] = collections.Counter()
         self.actions: collections.Counter[str] = collections.Counter()
-        self.expected = 0.0
+        self.expected = self.quantity = 0.0
         self.shed = self.failures = self.faults = self.unlogged = 0
         self._seconds: dict[str, Histogram] = {}
         self._batch_rows, self._batch_requests = Histogram(ROWS), Histogram(ROWS)

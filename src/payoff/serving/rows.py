@@ -111,6 +111,13 @@ class Checker:
 
         Without a decision only the model's own columns are needed.
         """
+        made, faults = self.held(given, number, decides=decides)
+        if faults:
+            raise broken(faults)
+        return made
+
+    def held(self, given: Mapping[str, Values], number: int, *, decides: bool) -> tuple[Rows, list[Fault]]:
+        """The same, with all that is wrong with values beside it: rows with a fault are of no use. `Wrong` only where there are no rows, or no such column."""
         if number < 1:
             raise Wrong("there are no rows", code="PO-J021", remedy="send at least one row")
         needed = self.names if decides else self.features
@@ -135,9 +142,7 @@ class Checker:
             faults += wrong
             if missing:
                 gaps.append(each.name)
-        if faults:
-            raise broken(faults)
-        return Rows(number, tuple(columns), given.get(self._id) if self._id else None, frozenset(gaps))
+        return Rows(number, tuple(columns), given.get(self._id) if self._id else None, frozenset(gaps)), faults
 
     def table(self, columns: Sequence[Values]) -> pa.RecordBatch:
         """Checked values, one list per column, as Arrow has them."""
@@ -146,6 +151,11 @@ class Checker:
 
     def refuse_unfit(self, rows: Rows) -> None:
         """Say of values that are of the promised kind and still do not fit into their column's type which they are."""
+        if faults := self.unfit(rows):
+            raise broken(faults)
+
+    def unfit(self, rows: Rows) -> list[Fault]:
+        """Values that are of the promised kind and still do not fit into their column's type."""
         faults = []
         for values, field in zip(rows.columns, self.schema, strict=True):
             for row, each in enumerate(values):
@@ -153,8 +163,7 @@ class Checker:
                     pa.array([each], field.type)
                 except (pa.ArrowException, OverflowError, ValueError, TypeError):
                     faults.append(Fault(row, field.name, f"fits into {field.type}"))
-        if faults:
-            raise broken(faults)
+        return faults
 
 
 def broken(faults: list[Fault]) -> Wrong:

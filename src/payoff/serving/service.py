@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from payoff.flows.serve.offered import Offer
     from payoff.serving.deciding import Decider, Decisions
     from payoff.serving.launching import Early
+    from payoff.serving.quantities import QuantityDecider
     from payoff.serving.rows import Values
 
 FIRST = 60.0  # seconds that a model's first answer may take
@@ -102,7 +103,7 @@ class Service:
         number = len(self.served.features)
         answers = pa.schema([pa.field(name, pa.float64()) for name in self.outputs])
         self.models = Models(launch(facts(offer)), answers, limits.workers, tell=tell, early=early)
-        self.decider: Decider | None = None  # made while the model is loaded
+        self.decider: Decider | QuantityDecider | None = None  # made while the model is loaded
         folder = offer.home / ".payoff" / "serving" / "log" / self.served.version
         self.log = Log(folder, self.served, schema, tell) if log else None
         self.batcher = Batcher(
@@ -133,9 +134,9 @@ class Service:
     def _learn_to_decide(self) -> None:
         """Bring the engine and what reads payoffs: as long as the model takes, nobody waits for it."""
         if not self.served.silent:
-            from payoff.serving.deciding import Decider
+            from payoff.serving.deciding import decider
 
-            self.decider = Decider(self.served, self.offer.kit.engine)
+            self.decider = decider(self.served, self.offer.kit.engine)
 
     async def stop(self) -> None:
         """End everything; what was accepted is answered before."""
@@ -204,26 +205,30 @@ class Service:
         """The outputs of an answer, as tensors."""
         found = {name: Output("FP64", answered.part.floats(name)) for name in self.outputs}
         if answered.decisions is not None:
-            rows = self.decided(answered)
-            found[ACTION] = Output("BYTES", [action for action, _ in rows])
-            found[PAYOFF] = Output("FP64", [worth for _, worth in rows])
+            actions, expected = self.decided(answered)
+            found[ACTION] = Output("BYTES" if self.served.charter.quantity is None else "FP64", actions)
+            if expected is not None:
+                found[PAYOFF] = Output("FP64", expected)
         return found
 
-    def decided(self, answered: Answered) -> list[tuple[str, float]]:
-        """Per row the action and what it is expected to bring."""
+    def decided(self, answered: Answered) -> tuple[list[Any], list[float] | None]:
+        """Per row the action, and what it is expected to bring; nobody knows that where a model names a quantity itself."""
         decisions, part = answered.decisions, answered.part
         assert decisions is not None  # noqa: S101 - who asks for them has them
-        names = self.served.charter.actions
         here = slice(part.first, part.first + part.number)
-        codes, worth = decisions.actions[here].tolist(), decisions.worth[here].tolist()
-        return [(names[code], row[code]) for code, row in zip(codes, worth, strict=True)]
+        expected = None if decisions.expected is None else decisions.expected[here].tolist()
+        return decisions.chosen[here].tolist(), expected
 
     def _count(self, decisions: Decisions, part: Part) -> None:
-        names = self.served.charter.actions
         here = slice(part.first, part.first + part.number)
-        for code, row in zip(decisions.actions[here].tolist(), decisions.worth[here].tolist(), strict=True):
-            self.metrics.actions[names[code]] += 1
-            self.metrics.expected += row[code]
+        chosen = decisions.chosen[here].tolist()
+        if self.served.charter.quantity is None:
+            self.metrics.actions.update(chosen)
+        else:  # one series for each quantity would be a thousand
+            self.metrics.actions["quantity"] += len(chosen)
+            self.metrics.quantity += sum(chosen)
+        if decisions.expected is not None:
+            self.metrics.expected += sum(decisions.expected[here].tolist())
 
     def _finish(self, items: list[Item], batch: pa.RecordBatch, answered: pa.RecordBatch) -> Done:
         """Decide, and write down: before anybody hears of a prediction it is in the log."""
@@ -262,6 +267,8 @@ class Service:
             "queue_seconds": ("Seconds that a request would wait now.", self.batcher.wait),
             "process_memory_bytes": ("Memory of the server and the model's processes.", float(self._memory())),
         }
+        if self.served.charter.quantity is not None:
+            found["decided_quantity_total"] = ("Sum of all quantities that were decided.", self.metrics.quantity)
         if self.log is not None:
             found["logged_rows_total"] = ("Rows written to the log.", float(self.log.rows))
         return found

@@ -11,6 +11,7 @@ import numpy as np
 
 from payoff.base.errors import UserError, Where
 from payoff.base.money import LARGEST
+from payoff.records.serving.served import ForecastErrors
 from payoff.value import exact
 from payoff.value.rows import Mistakes
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     Codes = NDArray[np.int64]
 
 MANY, FEW, _LARGE = 32, 16, 10_000_000  # outcomes that a forecast stands for; fewer beyond so many amounts
+_AT_ONCE = 10_000_000  # amounts
 _BINS, _IN_BIN = 5, 100
 MOST = 50_000_000  # amounts: rows times permitted quantities
 
@@ -141,19 +143,40 @@ def scenarios(forecasts: Floats, seen: Floats, came: Floats, *, number: int) -> 
     known to, and one that is off on average is put right. Where no outcome was below zero none will be, and where all were whole
     numbers all are.
     """
+    return supposed(forecasts, errors_of(seen, came, number=number))
+
+
+def errors_of(seen: Floats, came: Floats, *, number: int, together: int = 1) -> ForecastErrors:
+    """What is left of forecasts `seen` (m,) and outcomes `came` (m,) for the `scenarios` of others: so many errors for each bin of forecasts."""
     bins = int(np.clip(len(seen) // _IN_BIN, 1, _BINS))
     edges = np.unique(np.quantile(seen, np.arange(1, bins) / bins)) if bins > 1 else np.empty(0)
-    of_seen, of_new = np.searchsorted(edges, seen, side="right"), np.searchsorted(edges, forecasts, side="right")
+    binned = np.searchsorted(edges, seen, side="right")
     levels = (np.arange(number) + 0.5) / number
     errors = came - seen
-    found = np.empty((len(forecasts), number))
+    found = []
     for each in range(len(edges) + 1):
-        mine = errors[of_seen == each]
-        rows = of_new == each
-        found[rows] = forecasts[rows, None] + np.quantile(mine if len(mine) else errors, levels)
-    if (came >= 0).all():
+        mine = errors[binned == each]
+        found.append(tuple(np.quantile(mine if len(mine) else errors, levels).tolist()))
+    return ForecastErrors(
+        edges=tuple(edges.tolist()),
+        off=tuple(found),
+        positive=bool((came >= 0).all()),
+        whole=bool((came == np.rint(came)).all()),
+        together=min(together, number),
+    )
+
+
+def supposed(forecasts: Floats, errors: ForecastErrors) -> Floats:
+    """The outcomes (n, number) that forecasts (n,) stand for, by the errors that were made before."""
+    found = forecasts[:, None] + np.array(errors.off)[np.searchsorted(errors.edges, forecasts, side="right")]
+    if errors.positive:
         found = np.maximum(found, 0.0)
-    return np.rint(found) if (came == np.rint(came)).all() else found
+    return np.asarray(np.rint(found) if errors.whole else found, dtype=np.float64)
+
+
+def together(rows: int, actions: int) -> int:
+    """How many supposed outcomes of each row are added up at a time."""
+    return max(1, _AT_ONCE // (rows * actions))
 
 
 def how_many(rows: int, actions: int) -> int:

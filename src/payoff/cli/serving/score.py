@@ -18,6 +18,12 @@ def main(argv: list[str]) -> int:
     )
     parser.add_argument("--input", metavar="FILE", required=True, help="the rows: Parquet, CSV, JSON lines or Arrow")
     parser.add_argument("--output", metavar="FILE", required=True, help="the Parquet file to write")
+    parser.add_argument(
+        "--aside",
+        metavar="FILE",
+        default="",
+        help="a Parquet file for rows that break a promise, with the reason; without it they are refused",
+    )
     parser.add_argument("--workers", metavar="N", type=_count, default=0, help="processes (default: one per processor)")
     parser.add_argument("--part", metavar="ROWS", type=_count, default=65_536, help="rows of a part (default: 65536)")
     parser.add_argument("--anyway", action="store_true", help="use a run that its gates refused")
@@ -34,6 +40,7 @@ def main(argv: list[str]) -> int:
         project=options.project,
         rows=options.part,
         anyway=options.anyway,
+        aside=options.aside,
     )
     made = job(request, screen.err)
     done = score(made, options.workers or processors(), screen.err)
@@ -47,6 +54,9 @@ def main(argv: list[str]) -> int:
     )
     if done.reused:
         screen.out(f"  {count(done.reused, 'part')} of {done.parts:,} were done before")
+    if options.aside:
+        verb = "breaks a promise and is" if done.aside == 1 else "break a promise and are"
+        screen.out(f"  {count(done.aside, 'row')} {verb} in {options.aside}, with the reasons")
     if done.payoff is not None:
         screen.out(f"  expected payoff of the decisions: {done.payoff:,.0f} {served.charter.currency}")
     return 0

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from payoff.records.run import RunRecord
 
 
+_NONE = "payoff:none"
+
+
 class Asked(NamedTuple):
     """`features` in the model's order, `more` what only decisions need, `id` the decision's own, which a request may have."""
 
@@ -62,20 +65,19 @@ def asked(past: Past, project: Project, record: RunRecord, score: StepOutcome) -
 
 def needed(charter: Charter, columns: Sequence[str]) -> list[str]:
     """The columns that the charter's payoffs and its capacity are computed from."""
-    parts = [f"({cell.sql})" for cell in charter.cells if cell.sql is not None]
+    parts = [f"({cell.sql}) as c" for cell in charter.cells if cell.sql is not None]
     if charter.quantity is not None:
-        parts += expressions.quantity_money(charter, charter.quantity, "0")
+        parts += expressions.quantity_money(charter, charter.quantity, "0")[:1]
     limit = charter.capacity
     if limit is not None:
-        parts += [f"({limit.cost_sql})"] if limit.cost_sql is not None else []
-        parts += [quoted(limit.within)] if limit.within is not None else []
+        parts += [f"({limit.cost_sql}) as c"] if limit.cost_sql is not None else []
+        parts += [f"{quoted(limit.within)} as c"] if limit.within is not None else []
     if not parts:
         return []
-    sql = "select " + ", ".join(f"{each} as c{number}" for number, each in enumerate(parts)) + " from rows"
-    found = usage.used_columns(sql, {"rows": governing.Names(tuple(columns))})["rows"]
-    plain = all(cell.sql is None or cell.sql.replace(".", "").lstrip("-").isdigit() for cell in charter.cells)
     # Of a query that names no column the first one is said to be used, so that its rows can be counted.
-    return [] if plain and charter.quantity is None and limit is None else list(found)
+    known = governing.Names((_NONE, *columns))
+    found = usage.used_columns(f"select {', '.join(parts)} from rows", {"rows": known})["rows"]
+    return [name for name in found if name != _NONE]
 
 
 def holdout(record: RunRecord) -> Artifact:
@@ -86,8 +88,6 @@ def holdout(record: RunRecord) -> Artifact:
 
 def silent(charter: Charter, record: RunRecord) -> str:
     """Why there are no decisions; empty where there are."""
-    if charter.quantity is not None:
-        return "its action is a quantity; payoff score and the verbs of a run value those"
     return "" if record.valuation is not None else "it was never valued"
 
 

@@ -15,7 +15,7 @@ from payoff.base.errors import OutsideError, Refused, UserError
 from payoff.base.files import place_folder
 from payoff.execute.tables import first_rows, schema_message
 from payoff.flows.opening import Opened, open_past
-from payoff.flows.serve import capacity, columns
+from payoff.flows.serve import capacity, columns, forecasts
 from payoff.flows.serve.offered import Offer
 from payoff.flows.show import find
 from payoff.plan import graph
@@ -112,6 +112,7 @@ def _served(past: Past, project: Project, record: RunRecord, step: Step, score: 
         classes=None if score.extra.get("classes") is None else tuple(score.extra["classes"]),
         calibration=record.valuation.calibration if record.valuation else None,
         bar=None if silent else capacity.bar(past, project, record),
+        errors=None if silent else forecasts.errors(past, record),
         id=asked.id,
         log=columns.log_rule([project, *([past.project] if isinstance(past, Opened) else [])], record, asked),
         silent=silent,

@@ -33,11 +33,12 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     charter: str
     run: str
     rows: int
+    aside: bool = False
     format: str = _FORMAT
 
 
 class Request(NamedTuple):
-    """What `payoff score` is asked for: `rows` is how many a part has."""
+    """What `payoff score` is asked for: `rows` is how many a part has, `aside` the file for rows that break a promise (without one they are refused)."""
 
     run: str
     source: str
@@ -45,14 +46,20 @@ class Request(NamedTuple):
     project: str | None = None
     rows: int = 65_536
     anyway: bool = False
+    aside: str = ""
 
 
 class Job:
-    """A model, a file of rows, and a folder of parts beside the file that is to be written; the parts go when it is."""
+    """A model, a file of rows, and a folder of parts beside the file that is to be written; the parts go when it is.
 
-    def __init__(self, offered: Offer, source: Source, target: Path, plan: Plan, names: tuple[str, ...]) -> None:
+    With `aside` a part is two files, of rows that were scored and of those that were set aside: it is done when the first is there, which is put last.
+    """
+
+    def __init__(
+        self, offered: Offer, source: Source, target: Path, plan: Plan, names: tuple[str, ...], *, aside: Path | None
+    ) -> None:
         self.offer, self.source, self.target, self.plan = offered, source, target, plan
-        self.names = names
+        self.names, self.aside = names, aside
         self.folder = target.with_name(f".{target.name}.parts")
 
     def begin(self) -> int:
@@ -71,25 +78,34 @@ class Job:
         """Where a part is, or will be."""
         return self.folder / f"{number:08}{ENDING}"
 
-    def keep(self, number: int, written: Path) -> None:
+    def part_aside(self, number: int) -> Path:
+        """The same of the rows that are set aside."""
+        return self.folder / f"{number:08}.aside"
+
+    def keep(self, number: int, written: Path, aside: Path | None) -> None:
         """Take over a part that is written; it is done from then on."""
+        if aside is not None:
+            place_durably(aside, self.part_aside(number))
         place_durably(written, self.part(number))
 
-    def finish(self, written: Path) -> None:
+    def finish(self, written: Path, aside: Path | None) -> None:
         """Take over the whole; the parts go."""
+        if aside is not None and self.aside is not None:
+            place_durably(aside, self.aside)
         place_durably(written, self.target)
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def job(request: Request, tell: Callable[[str], None]) -> Job:
     """Open a model and a file of rows."""
-    target = Path(request.target).absolute()
-    if target.suffix != ENDING:
+    target = _target(request.target, "--output", "scores")
+    aside = _target(request.aside, "--aside", "aside") if request.aside else None
+    if aside == target:
         raise UserError(
-            f"the output {request.target} does not end in {ENDING}",
+            f"--output and --aside name the same file, {request.aside}",
             code="PO-J006",
-            expected="a Parquet file",
-            remedy=f"name it with that ending: --output {Path(request.target).stem or 'scores'}{ENDING}",
+            expected="a file for what is scored and another for what is not",
+            remedy="name another: --aside aside.parquet",
         )
     path = Path(request.source).absolute()
     source = assemble.file(str(path))
@@ -99,12 +115,26 @@ def job(request: Request, tell: Callable[[str], None]) -> Job:
     needed = [each.name for each in served.columns]
     columns.refuse_unknown(given, needed)
     own = [served.id.name] if served.id is not None and served.id.name in given and served.id.name not in needed else []
-    target.parent.mkdir(parents=True, exist_ok=True)
+    for each in (target, aside or target):
+        each.parent.mkdir(parents=True, exist_ok=True)
     plan = Plan(
         source=hashing.of_file(path),
         model=served.digest,
         charter=served.charter.digest,
         run=served.run,
         rows=request.rows,
+        aside=aside is not None,
     )
-    return Job(offered, source, target, plan, (*own, *needed))
+    return Job(offered, source, target, plan, (*own, *needed), aside=aside)
+
+
+def _target(named: str, option: str, otherwise: str) -> Path:
+    target = Path(named).absolute()
+    if target.suffix != ENDING:
+        raise UserError(
+            f"the output {named} does not end in {ENDING}",
+            code="PO-J006",
+            expected="a Parquet file",
+            remedy=f"name it with that ending: {option} {Path(named).stem or otherwise}{ENDING}",
+        )
+    return target

@@ -37,6 +37,21 @@ class Bar(msgspec.Struct, frozen=True, kw_only=True):
     by_cost: bool = False
 
 
+class ForecastErrors(msgspec.Struct, frozen=True, kw_only=True):
+    """How far the forecasts of a model were off on rows that it did not learn from, in the unit of the outcome.
+
+    `edges` cut forecasts into bins, `off` has for each bin the errors (outcome minus forecast), equally likely. `positive`: no outcome was below zero;
+    `whole`: all were whole numbers. `together` is how many supposed outcomes the run added up at a time: a sum in another order may differ in its last
+    digit, and a decision that hangs by it.
+    """
+
+    edges: tuple[float, ...]
+    off: tuple[tuple[float, ...], ...]
+    positive: bool
+    whole: bool
+    together: int
+
+
 class LogRule(msgspec.Struct, frozen=True, kw_only=True):
     """Which columns of a request are written to the log of predictions, and why the others are not. `days`: how long it may be kept (None: any time)."""
 
@@ -51,7 +66,7 @@ class Served(msgspec.Struct, frozen=True, kw_only=True):
 
     `features` are the columns that the model takes, in its order; `more` those that decisions need besides, `id` the decision's own,
     which a request may have. `outputs` are the model's, `classes` the
-    names of its probabilities (none where it gives a number). `silent` says why there are no decisions, where that is so. `schema` is the Arrow schema
+    names of its probabilities (none where it gives a number). `errors` are those of its forecasts, where the action is a quantity. `silent` says why there are no decisions, where that is so. `schema` is the Arrow schema
     (as an IPC message) of `columns`, in their order.
     """
 
@@ -73,6 +88,7 @@ class Served(msgspec.Struct, frozen=True, kw_only=True):
     classes: tuple[Any, ...] | None = None
     calibration: Calibration | None = None
     bar: Bar | None = None
+    errors: ForecastErrors | None = None
     log: LogRule = LogRule()
     silent: str = ""
     schema: bytes = b""

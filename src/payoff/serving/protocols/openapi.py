@@ -158,13 +158,6 @@ def _tables(served: Served) -> dict[str, Any]:
     split = _object("columns", "data", columns={"const": list(promised)}, data=lists)
     columns = {"anyOf": [_object(*promised, **{each: _list(of) for each, of in promised.items()}), rows]}
     forms = {"rows": rows, "dataframe_records": rows, "instances": rows, "dataframe_split": split, "inputs": columns}
-    amounts, chances = (
-        _object(*names, **dict.fromkeys(names, _NUMBER)) for names in (served.charter.actions, served.charter.outcomes)
-    )
-    decision = _object(
-        "action", "expected_payoff", "payoffs", "probabilities",
-        action={"enum": list(served.charter.actions)}, expected_payoff=_NUMBER, payoffs=amounts, probabilities=chances,
-    )  # fmt: skip
     capacity = _object("action", "bar", "counted", action=_TEXT, bar=_NUMBER, counted={"const": False})
     return {
         "Row": row,
@@ -172,9 +165,26 @@ def _tables(served: Served) -> dict[str, Any]:
         "Predictions": _object("predictions", predictions=_list({"anyOf": [_NUMBER, _list(_NUMBER)]}, minItems=1)),
         "Decisions": _object(
             "model", "version", "id", "currency", "decisions",
-            model=_TEXT, version=_TEXT, id=_TEXT, currency=_TEXT, capacity=capacity, decisions=_list(decision, minItems=1),
+            model=_TEXT, version=_TEXT, id=_TEXT, currency=_TEXT, unit=_TEXT, capacity=capacity, decisions=_list(_decision(served), minItems=1),
         ),
     }  # fmt: skip
+
+
+def _decision(served: Served) -> dict[str, Any]:
+    """A decision as it is told: of named actions with the payoff of each, of quantities with the forecast."""
+    charter, quantity = served.charter, served.charter.quantity
+    if quantity is None:
+        amounts, chances = (
+            _object(*names, **dict.fromkeys(names, _NUMBER)) for names in (charter.actions, charter.outcomes)
+        )
+        return _object(
+            "action", "expected_payoff", "payoffs", "probabilities",
+            action={"enum": list(charter.actions)}, expected_payoff=_NUMBER, payoffs=amounts, probabilities=chances,
+        )  # fmt: skip
+    action = {"type": "number", "minimum": float(quantity.least), "maximum": float(quantity.most)}
+    if served.errors is None:  # the model names the quantity itself, and says nothing of what it should bring
+        return _object("action", "expected_payoff", action=action, expected_payoff={"type": "null"})
+    return _object("action", "expected_payoff", "forecast", action=action, expected_payoff=_NUMBER, forecast=_NUMBER)
 
 
 def _error() -> dict[str, Any]:

@@ -120,12 +120,12 @@ def read_csv(body: bytes, kinds: Mapping[str, str]) -> Table:
         raise unreadable("a column is named twice")
     table = _lists(lines[1:], names)
     return Table(
-        {name: [_value(each, kinds.get(name, "")) for each in values] for name, values in table.columns.items()},
+        {name: [value(each, kinds.get(name, "")) for each in values] for name, values in table.columns.items()},
         table.rows,
     )
 
 
-def _value(text: str, kind: str) -> Any:
+def value(text: str, kind: str) -> Any:
     """What a text means in a column of that type; left as it is where it means nothing, so that the column's own check tells it."""
     if text == "":
         return None
