@@ -205,7 +205,7 @@ def test_every_quantity_is_that_of_the_run(bakery: Light) -> None:
 def test_a_release_carries_the_errors_of_the_forecasts(bakery: Light, tmp_path: Path) -> None:
     """What is sealed into an image and opened there decides as the run did, without the project, its tables and its store."""
     from payoff.flows.serve import released
-    from payoff.serving.deciding import decider
+    from payoff.serving.decisions.deciding import decider
 
     made = offered(bakery)
     digest = released.sha256_of(made.model)

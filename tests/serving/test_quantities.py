@@ -14,7 +14,7 @@ from payoff.data import expressions
 from payoff.data.names import column
 from payoff.records.charter import QuantitySpec
 from payoff.records.serving.served import ForecastErrors
-from payoff.serving.quantities import QuantityDecider
+from payoff.serving.decisions.quantities import QuantityDecider
 from payoff.testing.samples import sample_charter
 from payoff.value import quantities
 from payoff.wiring import assemble

@@ -40,7 +40,7 @@ class Process:
         ours, theirs = socket.socketpair()
         task = {
             "root": str(root), "model": str(root / "model.pickle"), "form": "pyarrow", "outputs": ["p_0", "p_1"], "beside": str(root / "beside"),
-            "schema": SCHEMA.serialize().to_pybytes().hex(), "environment": {}, "step": "model", "seed": 1, "socket": theirs.fileno(), **more,
+            "schema": SCHEMA.serialize().to_pybytes().hex(), "features": 1, "environment": {}, "step": "model", "seed": 1, "socket": theirs.fileno(), **more,
         }  # fmt: skip
         self.process = subprocess.Popen(
             [sys.executable, "-s", str(SERVER), str(root), json.dumps(task)], pass_fds=[theirs.fileno()], cwd=root, stdin=subprocess.DEVNULL

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from payoff.base.clock import stopwatch
 from payoff.base.errors import OutsideError, UserError
-from payoff.serving.deciding import AMOUNT, decider, refuse_bad
+from payoff.serving.decisions.deciding import AMOUNT, decider, refuse_bad
 from payoff.serving.faults import Fault, Wrong
 from payoff.serving.launching import launch
 from payoff.serving.model import ModelFailed, ModelGone, Models, facts
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from payoff.flows.serve.score import Job
     from payoff.records.serving.served import Served
-    from payoff.serving.deciding import Decisions
+    from payoff.serving.decisions.deciding import Decisions
 
 SECONDS = 3600.0  # that a part may take
 _TRIES = 3

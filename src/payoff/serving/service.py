@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from payoff.flows.serve.offered import Offer
-    from payoff.serving.deciding import Decider, Decisions
+    from payoff.serving.decisions.deciding import Decider, Decisions
+    from payoff.serving.decisions.quantities import QuantityDecider
     from payoff.serving.launching import Early
-    from payoff.serving.quantities import QuantityDecider
     from payoff.serving.rows import Values
 
 FIRST = 60.0  # seconds that a model's first answer may take
@@ -134,7 +134,7 @@ class Service:
     def _learn_to_decide(self) -> None:
         """Bring the engine and what reads payoffs: as long as the model takes, nobody waits for it."""
         if not self.served.silent:
-            from payoff.serving.deciding import decider
+            from payoff.serving.decisions.deciding import decider
 
             self.decider = decider(self.served, self.offer.kit.engine)
 
@@ -195,7 +195,7 @@ class Service:
         self.metrics.rows[route] += rows
         decisions: Decisions | None = part.done.decisions if decides else None
         if decisions is not None:
-            from payoff.serving.deciding import refuse_bad
+            from payoff.serving.decisions.deciding import refuse_bad
 
             refuse_bad(decisions, part.first, part.number)
             self._count(decisions, part)
@@ -237,7 +237,7 @@ class Service:
             try:
                 decisions = self.decider.decide(batch, answered)
             except UserError as error:
-                from payoff.serving.deciding import unsound
+                from payoff.serving.decisions.deciding import unsound
 
                 raise unsound(error) from None
         if self.log is not None:

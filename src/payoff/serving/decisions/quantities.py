@@ -10,7 +10,7 @@ import pyarrow as pa
 from payoff.base.money import LARGEST
 from payoff.data import expressions, predictions
 from payoff.data.names import column
-from payoff.serving.deciding import Decisions
+from payoff.serving.decisions.deciding import Decisions
 from payoff.value import decide, quantities
 
 if TYPE_CHECKING:

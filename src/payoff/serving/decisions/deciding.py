@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from payoff.ports.engine import Engine
     from payoff.records.serving.served import Served
-    from payoff.serving.quantities import QuantityDecider
+    from payoff.serving.decisions.quantities import QuantityDecider
 
 AMOUNT = "is an amount of money for every row"
 _COST, _WITHIN = "capacity:cost", "within"
@@ -156,7 +156,7 @@ def decider(served: Served, engine: Engine) -> Decider | QuantityDecider:
     """What decides by the charter of a model."""
     if served.charter.quantity is None:
         return Decider(served, engine)
-    from payoff.serving.quantities import QuantityDecider
+    from payoff.serving.decisions.quantities import QuantityDecider
 
     return QuantityDecider(served, engine)
 

@@ -1,0 +1,1 @@
+"""What a server decides: actions by their expected payoff, and quantities."""
