@@ -587,3 +587,18 @@ def test_a_capacity_is_kept_by_a_bar(apart: Path) -> None:
     for one, other, each in zip(ours, theirs, answer["decisions"], strict=True):
         assert one == other or each["payoffs"]["offer"] - each["payoffs"]["nothing"] == bar
         assert each["expected_payoff"] == each["payoffs"][one]
+
+
+def test_the_log_is_kept_as_long_as_the_shortest_retention_of_what_is_in_it(light: Any) -> None:
+    """By the labels of today as well; a column that is not written there says nothing of how long it may be."""
+    from payoff.flows.serve.offer import offer
+
+    def days() -> int | None:
+        return offer(str(light.root), "latest", lambda _line: None).served.log.days
+
+    assert days() is None
+    for column, kept in (("tenure", 60), ("late_payments", 30), ("name", 5)):
+        line = next(each for each in (light.root / "contracts/customers.yaml").read_text().splitlines() if f"name: {column}," in each)
+        new = line.replace(f"name: {column},", f"name: {column}, customProperties: [{{ property: retention, value: {kept} }}],")
+        light.change("contracts/customers.yaml", line, new)
+    assert days() == 30

@@ -2,16 +2,19 @@
 
 When an answer leaves, its rows are in the operating system: a process that is killed loses none of them. A machine that stops loses what was not yet
 forced to the disk: at most the last `SYNC` seconds. A message that is not whole, the end of a write that a kill cut off, is left out by the next
-server, which turns what it finds into Parquet.
+server, which turns what it finds into Parquet. Who writes never waits for a disk: two threads do, one that forces to it, one that makes Parquet and
+removes what may not be kept.
 """
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import fcntl
 import os
 import threading
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -22,7 +25,7 @@ from payoff.base.files import place_durably
 from payoff.serving.faults import Wrong
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from payoff.records.serving.served import Served
@@ -30,41 +33,62 @@ if TYPE_CHECKING:
 SYNC = 1.0  # seconds
 LARGEST, LONGEST = 64 << 20, 3600.0  # bytes and seconds of a segment
 OPEN, DONE = ".arrows", ".parquet"
+_DAY = 86_400_000_000  # microseconds
 _AGAIN = 1.0  # seconds after which a disk that was full is tried again
 
 
-class Log:
-    """Where predictions are written down. Used by one thread; files are forced to the disk and turned into Parquet by another."""
+class Clock(NamedTuple):
+    """`seconds` only go forward; `now` is in microseconds since 1970."""
 
-    def __init__(self, folder: Path, served: Served, rows: pa.Schema, tell: Callable[[str], None]) -> None:
-        self._folder, self._tell = folder, tell
+    seconds: Callable[[], float] = stopwatch
+    now: Callable[[], int] = microseconds
+
+
+_CLOCK = Clock()
+
+
+class Log:
+    """Where predictions are written down, by one thread; others force files to the disk, turn them into Parquet, and remove them."""
+
+    def __init__(
+        self, folder: Path, served: Served, rows: pa.Schema, tell: Callable[[str], None], *, clock: Clock = _CLOCK
+    ) -> None:
+        self._folder, self._tell, self._clock = folder, tell, clock
         self._names = [name for name in served.log.columns if name in rows.names]
         self.keeps_ids = served.id is not None and served.id.name in served.log.columns
         self._days = served.log.days
+        self._oldest: dict[str, int] = {}  # file -> the time of its first row
         self._action = _action(served)
         self.schema = _schema(served, rows, self._names, ids=self.keeps_ids)
         self._digest = pa.array([served.digest] * 1024)
         self._fd = -1
         self._path: Path | None = None
-        self._size, self._began, self._broken = 0, 0.0, 0.0
+        self._size, self._broken = 0, 0.0
+        self._began: float | None = None  # when the segment got its first row
         self._unsynced = False
+        self._full: collections.deque[int] = (
+            collections.deque()
+        )  # segments that nobody writes to any more, not yet forced to the disk
         self._stop = threading.Event()
-        self._lock = threading.Lock()
+        self._lock = threading.Lock()  # of the segment that is written; nobody waits for a disk with it
         self.rows = 0
-        self._thread = threading.Thread(target=self._tend, name="payoff-log", daemon=True)
+        self._threads = [
+            threading.Thread(target=self._again, args=(each,), name="payoff-log", daemon=True)
+            for each in (self.force, self.tend)
+        ]
 
     @property
     def works(self) -> bool:
         """Whether the last write succeeded, or long enough ago failed to be tried again."""
-        return not self._broken or stopwatch() - self._broken > _AGAIN
+        return not self._broken or self._clock.seconds() - self._broken > _AGAIN
 
     def start(self) -> None:
         """Take over what an earlier server left, and begin a segment."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._recover()
-        self._expire()
+        self.tend()
         self._begin()
-        self._thread.start()
+        for each in self._threads:
+            each.start()
 
     def write(
         self,
@@ -77,31 +101,32 @@ class Log:
         """Write down a batch; `who` are (request, route, rows, decides) in the order of the rows. `Wrong` when it cannot be written: then nothing of it is."""
         batch = self._batch(rows, answered, decisions, who, ids_)
         data = batch.serialize()
-        try:
-            if self._fd < 0:
-                self._begin()
-            self._append(memoryview(data))
-        except OSError as error:
-            self._broken = stopwatch()
-            raise _unwritten(error) from None
+        with self._lock:
+            try:
+                if self._fd < 0:
+                    self._begin()
+                self._append(memoryview(data))
+            except OSError as error:
+                self._broken = self._clock.seconds()
+                raise _unwritten(error) from None
+            if self._began is None:
+                self._began = self._clock.seconds()
+            self._turn_full()
         self._broken = 0.0
         self.rows += batch.num_rows
-        if self._size > LARGEST or stopwatch() - self._began > LONGEST:
-            self._turn()
 
     def close(self) -> None:
-        """Force all to the disk, and make a Parquet file of the last segment."""
+        """Force all to the disk, and make Parquet files of what is left."""
         self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join(30)
-        path, self._path = self._path, None
-        if self._fd >= 0:
-            with contextlib.suppress(OSError):
-                os.fsync(self._fd)
-            os.close(self._fd)
-            self._fd = -1
-        if path is not None:
-            self._finish(path)
+        for each in self._threads:
+            if each.is_alive():
+                each.join(30)
+        with self._lock:
+            fd, self._fd, self._path = self._fd, -1, None
+        if fd >= 0:
+            self._full.append(fd)
+        self.force()
+        self.tend()
 
     # -- segments
 
@@ -112,7 +137,7 @@ class Log:
             fcntl.flock(
                 fd, fcntl.LOCK_EX
             )  # goes with this process: who finds the file free knows that nobody writes it
-            self._fd, self._path, self._size, self._began = fd, path, 0, stopwatch()
+            self._fd, self._path, self._size, self._began = fd, path, 0, None
             self._append(memoryview(self.schema.serialize()))
         except OSError:
             os.close(fd)
@@ -133,29 +158,43 @@ class Log:
         self._size = before + data.nbytes
         self._unsynced = True
 
-    def _turn(self) -> None:
-        """The next segment; the thread makes a Parquet file of this one."""
-        with self._lock:
-            fd, self._fd, self._path = self._fd, -1, None
-        with contextlib.suppress(OSError):
-            os.fsync(fd)
-        os.close(fd)
-        with contextlib.suppress(OSError):  # the next write tries again
-            self._begin()
+    def _turn_full(self) -> None:
+        """The next segment, when this one is large or old enough; the threads take care of this one."""
+        if self._fd < 0 or self._began is None:
+            return  # without a row it has no age
+        if self._size > LARGEST or self._clock.seconds() - self._began > LONGEST:
+            self._full.append(self._fd)
+            self._fd, self._path = -1, None
+            with contextlib.suppress(OSError):  # the next write tries again
+                self._begin()
 
-    def _tend(self) -> None:
-        """Every second: force to the disk, and finish what is full."""
+    def _again(self, what: Callable[[], None]) -> None:
+        """Do it every second."""
         while not self._stop.wait(SYNC):
-            with self._lock:
-                if self._unsynced and self._fd >= 0:
-                    self._unsynced = False
-                    with contextlib.suppress(OSError):
-                        os.fsync(self._fd)
             try:
-                self._recover()
-                self._expire()
+                what()
             except OSError as error:
                 self._tell(f"the log of predictions cannot be tended: {error.strerror}")
+
+    def force(self) -> None:
+        """Force to the disk what was written; segments that are full are closed, which is how others know that they may take them."""
+        while self._full:
+            fd = self._full.popleft()
+            with contextlib.suppress(OSError):
+                os.fsync(fd)
+            os.close(fd)
+        fd = self._fd  # only this closes one, so that it stays open meanwhile
+        if self._unsynced and fd >= 0:
+            self._unsynced = False
+            with contextlib.suppress(OSError):
+                os.fsync(fd)
+
+    def tend(self) -> None:
+        """Finish what is full or old, and remove what may not be kept."""
+        with self._lock:
+            self._turn_full()  # also where nobody asks any more
+        self._recover()
+        self._expire()
 
     def _recover(self) -> None:
         """Make Parquet of segments that nobody writes any more."""
@@ -179,14 +218,18 @@ class Log:
             part.unlink(missing_ok=True)
 
     def _expire(self) -> None:
-        """Remove what labels do not permit to be kept any longer."""
+        """Remove files of which labels do not permit to keep the first row any longer; the last is younger by an hour at most."""
         if self._days is None:
             return
-        last = microseconds() / 1e6 - self._days * 86400
+        last = self._clock.now() - self._days * _DAY
         for path in self._folder.glob(f"*{DONE}"):
             with contextlib.suppress(FileNotFoundError):
-                if path.stat().st_mtime < last:
+                oldest = self._oldest.get(path.name)
+                if oldest is None:
+                    oldest = self._oldest[path.name] = _first(path)
+                if oldest <= last:
                     path.unlink()
+                    del self._oldest[path.name]
 
     # -- rows
 
@@ -199,7 +242,7 @@ class Log:
         ids_: Sequence[Any] | None,
     ) -> pa.RecordBatch:
         number = rows.num_rows
-        moment = microseconds()
+        moment = self._clock.now()
         requests: list[str] = []
         routes: list[str] = []
         places: list[int] = []
@@ -271,6 +314,16 @@ def _schema(served: Served, rows: pa.Schema, names: Sequence[str], *, ids: bool)
 
 def _action(served: Served) -> pa.DataType:
     return pa.string() if served.charter.quantity is None else pa.float64()
+
+
+def _first(path: Path) -> int:
+    """The time of a file's first row, in microseconds; that of the file itself where it cannot be read."""
+    try:
+        groups = pq.read_metadata(str(path))
+        found = [groups.row_group(each).column(0).statistics.min for each in range(groups.num_row_groups)]
+        return round(min(found).timestamp() * 1e6)
+    except (pa.ArrowException, AttributeError, ValueError):
+        return path.stat().st_mtime_ns // 1000
 
 
 def _is_free(path: Path) -> bool:
