@@ -14,6 +14,7 @@ import msgspec
 import pytest
 
 from payoff.adapters.registries import layout
+from payoff.base.errors import OutsideError
 from payoff.testing.releasing import foundation
 from payoff.testing.releasing.deployer import DeployerSuite, asked, put_image
 
@@ -51,6 +52,41 @@ class TestProcess(DeployerSuite):
         running = deployer.apply(self.wanted(image), registry)
         assert asked(running.address)[0] == "one"
         assert not (said.parent / "sitecustomize.py").exists()
+
+    def test_a_layer_that_was_changed_is_not_started(self, deployer: Deployer, registry: Registry, tmp_path: Path) -> None:
+        """Also where the archive ends before the blob does: what comes after its end is part of what the digest is of."""
+        image = put_image(registry, "one", 1)
+        (blob,) = [path for path in tmp_path.rglob("blobs/sha256/*") if path.stat().st_size >= 10240]
+        kept = blob.read_bytes()
+        assert len(kept) % 10240 == 0
+        for more in (b"", bytes(3 << 20)):
+            blob.unlink()
+            blob.write_bytes(kept.replace(b"one", b"bad") + more)
+            with pytest.raises(OutsideError, match="something else"):
+                deployer.apply(self.wanted(image), registry)
+            assert deployer.state(self.wanted(image).name) is None
+            assert not [path for path in tmp_path.rglob("payoff/said") if path.read_text() == "bad"], "nothing of it is kept"
+
+    def test_a_link_that_was_laid_into_what_is_unpacked_goes(self, deployer: Deployer, registry: Registry, tmp_path: Path) -> None:
+        """A folder of modules from elsewhere, and the whole folder from elsewhere."""
+        image = put_image(registry, "one", 1)
+        deployer.apply(self.wanted(image), registry)
+        (said,) = tmp_path.rglob("payoff/said")
+        evil = tmp_path / "evil"
+        evil.mkdir()
+        (evil / "__init__.py").write_text("")
+        (said.parent / "sitecustomize").symlink_to(evil)
+        self.kill(deployer, self.wanted(image).name)
+        deployer.apply(self.wanted(image), registry)
+        assert not (said.parent / "sitecustomize").exists()
+        self.kill(deployer, self.wanted(image).name)
+        elsewhere = tmp_path / "elsewhere"
+        said.parent.rename(elsewhere)
+        (elsewhere / "os.py").write_text("1/0")
+        said.parent.symlink_to(elsewhere)
+        running = deployer.apply(self.wanted(image), registry)
+        assert asked(running.address)[0] == "one"
+        assert not said.parent.is_symlink()
 
 
 def podman(*words: str) -> str:

@@ -54,10 +54,13 @@ class Tree:
 
     def add(self, pieces: Iterable[bytes]) -> None:
         """One more layer: a tar archive, compressed in a way that Python reads."""
+        found = iter(pieces)
         try:
-            with tarfile.open(fileobj=cast("IO[bytes]", _Stream(iter(pieces))), mode="r|*") as archive:
+            with tarfile.open(fileobj=cast("IO[bytes]", _Stream(found)), mode="r|*") as archive:
                 for entry in archive:
                     self._entry(archive, entry)
+            for _ in found:  # whether a blob has its digest is known at its end, which may lie beyond the archive's
+                pass
         except tarfile.TarError:
             raise unfit(
                 "a layer of it is no tar archive, or is compressed by what Python does not read (zstd)"

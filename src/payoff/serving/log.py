@@ -321,7 +321,8 @@ def _first(path: Path) -> int:
     try:
         groups = pq.read_metadata(str(path))
         found = [groups.row_group(each).column(0).statistics.min for each in range(groups.num_row_groups)]
-        return round(min(found).timestamp() * 1e6)
+        micro: float = min(found).timestamp() * 1e6
+        return round(micro)
     except (pa.ArrowException, AttributeError, ValueError):
         return path.stat().st_mtime_ns // 1000
 

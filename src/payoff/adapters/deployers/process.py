@@ -151,37 +151,37 @@ class Process:
         return msgspec.json.decode(config)["config"], msgspec.convert(manifest["layers"], list[Blob])
 
     def _unpacked(self, wanted: Wanted, images: Registry) -> dict[str, Any]:
-        """Every file of ours is as its layer, whose digest was checked, has it; nothing else is there."""
+        """Every file of ours is as its layer, whose digest was checked, has it; nothing else is there, and no folder leads elsewhere."""
         config, layers = self._config(wanted, images)
-        place = self._place(wanted)
-        kept: set[str] = set()
-        for layer in layers:
-            if layer.media_type != LAYER:
-                continue  # ours are not compressed: what is, is of the base
-            with tarfile.open(fileobj=cast("IO[bytes]", _Stream(images.read(layer))), mode="r|") as archive:
-                for member in archive:
-                    parts = member.name.split("/")
-                    if parts[0] not in _OURS or member.isdir():
-                        continue
-                    kept.add(member.name)
-                    if member.issym():
-                        # The one link of an environment leads to an interpreter of the base, whose place ours takes.
-                        _link(place / member.name, self._python(member.linkname))
-                    elif member.isfile():
-                        content = cast("IO[bytes]", archive.extractfile(member)).read()
-                        if parts[-1] == "pyvenv.cfg":
-                            python = self._python(f"python{_VERSION.findall(content)[0].decode()}")
-                            content = _HOME.sub(os.fsencode(f"home = {os.path.dirname(python)}"), content)
-                        _put(place / member.name, content, member.mode & 0o755)
-        for folder, folders, files in os.walk(place, topdown=False):
-            for each in files:
-                path = Path(folder, each)
-                if path.relative_to(place).as_posix() not in kept:
-                    path.unlink()
-            for each in folders:
-                with contextlib.suppress(OSError):  # one that is not empty stays
-                    Path(folder, each).rmdir()
+        tree = _Tree(self._place(wanted))
+        try:
+            for layer in layers:
+                if layer.media_type == LAYER:  # ours are not compressed: what is, is of the base
+                    self._unpack(images.read(layer), tree)
+        except BaseException:
+            tree.take_back()  # bytes that turned out to be others
+            raise
+        tree.remove_others()
         return config
+
+    def _unpack(self, pieces: Iterator[bytes], tree: _Tree) -> None:
+        with tarfile.open(fileobj=cast("IO[bytes]", _Stream(pieces)), mode="r|") as archive:
+            for member in archive:
+                parts = member.name.split("/")
+                if parts[0] not in _OURS or ".." in parts or member.isdir():
+                    continue
+                if member.issym():
+                    # The one link of an environment leads to an interpreter of the base, whose place ours takes.
+                    tree.link(member.name, self._python(member.linkname))
+                elif member.isfile():
+                    content = cast("IO[bytes]", archive.extractfile(member)).read()
+                    if parts[-1] == "pyvenv.cfg":
+                        python = self._python(f"python{_VERSION.findall(content)[0].decode()}")
+                        content = _HOME.sub(os.fsencode(f"home = {os.path.dirname(python)}"), content)
+                    tree.put(member.name, content, member.mode & 0o755)
+        # An archive may end before its blob does, and the digest is of the whole: only who reads to the end knows that it is right.
+        for _ in pieces:
+            pass
 
     def _command(self, wanted: Wanted, config: dict[str, Any], port: str) -> tuple[list[str], dict[str, str]]:
         place = os.fspath(self._place(wanted).absolute())
@@ -282,23 +282,73 @@ class _Stream:
         return found
 
 
-def _link(path: Path, to: str) -> None:
-    if path.is_symlink() and os.readlink(path) == to:
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.unlink(missing_ok=True)
-    path.symlink_to(to)
+class _Tree:
+    """What is unpacked in a folder. Files that are right already stay as they are."""
 
+    def __init__(self, place: Path) -> None:
+        self._place = place
+        self._kept: set[str] = set()
+        self._written: list[Path] = []
+        self._folders: set[Path] = set()
 
-def _put(path: Path, data: bytes, mode: int) -> None:
-    with contextlib.suppress(OSError):
-        if not path.is_symlink() and path.stat().st_mode & 0o777 == mode and path.read_bytes() == data:
+    def link(self, name: str, to: str) -> None:
+        """A link."""
+        path = self._path(name)
+        if path.is_symlink() and os.readlink(path) == to:
             return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.unlink(missing_ok=True)
-    # Not forced to the disk: what a crash leaves half-written is found by the comparison above.
-    path.write_bytes(data)
-    path.chmod(mode)
+        _remove(path)
+        path.symlink_to(to)
+        self._written.append(path)
+
+    def put(self, name: str, data: bytes, mode: int) -> None:
+        """A file."""
+        path = self._path(name)
+        with contextlib.suppress(OSError):
+            if not path.is_symlink() and path.stat().st_mode & 0o777 == mode and path.read_bytes() == data:
+                return
+        _remove(path)
+        self._written.append(path)
+        # Not forced to the disk: what a crash leaves half-written is found by the comparison above.
+        path.write_bytes(data)
+        path.chmod(mode)
+
+    def take_back(self) -> None:
+        """Remove what was written."""
+        for each in self._written:
+            _remove(each)
+
+    def remove_others(self) -> None:
+        """Remove what was not put here."""
+        for folder, folders, files in os.walk(self._place, topdown=False):
+            for each in (*files, *folders):
+                path = Path(folder, each)
+                if path.is_symlink() or each in files:
+                    if path.relative_to(self._place).as_posix() not in self._kept:
+                        path.unlink()
+                else:
+                    with contextlib.suppress(OSError):  # one that is not empty stays
+                        path.rmdir()
+
+    def _path(self, name: str) -> Path:
+        """Where it goes; the folders above it are folders, and not links to others."""
+        self._kept.add(name)
+        path = self._place / name
+        if path.parent not in self._folders:
+            above = [self._place, *(self._place / each for each in reversed(Path(name).parents[:-1]))]
+            for each in above:
+                if each.is_symlink() or each.is_file():
+                    each.unlink()
+                each.mkdir(parents=True, exist_ok=True)
+            self._folders.update(above)
+        return path
+
+
+def _remove(path: Path) -> None:
+    """A file, a link, or a folder that is where a file should be."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _running(started: Started) -> Running:
