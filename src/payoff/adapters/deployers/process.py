@@ -224,7 +224,9 @@ class Process:
         return os.path.realpath(found)  # of a virtual environment's, the one below: it must not bring packages along
 
     def _start(self, wanted: Wanted, config: dict[str, Any]) -> tuple[Started, subprocess.Popen[bytes], Path]:
-        port = _free_port()
+        with socket.socket() as listening:
+            listening.bind(("127.0.0.1", 0))
+            port = int(listening.getsockname()[1])
         command, variables = self._command(wanted, config, str(port))
         words = self._folder / f"{wanted.name}.log"
         with words.open("wb") as out:
@@ -387,9 +389,3 @@ def _end(started: Started, seconds: float) -> None:
             os.kill(started.pid, signal.SIGKILL)
     with contextlib.suppress(ChildProcessError):
         os.waitpid(started.pid, 0)
-
-
-def _free_port() -> int:
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        return int(listening.getsockname()[1])
