@@ -104,9 +104,7 @@ class Warm:
     def _start(self) -> socket.socket:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         code = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import warm; del sys.path[0]; warm.serve({theirs.fileno()})"
-        # On a machine whose processors are all at work, OpenBLAS' threads would only wait for each other; what a command is given is its own.
-        environ = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
-        process = subprocess.Popen([sys.executable, "-P", "-c", code], pass_fds=(theirs.fileno(),), cwd="/", env=environ)
+        process = subprocess.Popen([sys.executable, "-P", "-c", code], pass_fds=(theirs.fileno(),), cwd="/")
         theirs.close()
         atexit.register(lambda: (ours.close(), process.wait(10)))
         return ours
