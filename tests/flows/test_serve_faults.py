@@ -197,6 +197,28 @@ def infer(server: Any) -> Any:
     return request
 
 
+def test_a_call_that_is_opened_and_never_sent_gives_its_place_back(server: Any) -> None:
+    """As a body by HTTP: it may take so long, and no longer."""
+    import grpc
+
+    given_up = threading.Event()
+
+    def nothing() -> Iterator[bytes]:
+        given_up.wait(60)
+        yield from ()
+
+    with grpc.insecure_channel(server.grpc) as channel:
+        opened = channel.stream_unary("/inference.GRPCInferenceService/ModelInfer", request_serializer=None, response_deserializer=None)
+        began = time.monotonic()
+        waits = opened.future(nothing(), timeout=60)
+        assert call(server, "ModelInfer", infer(server).SerializeToString())[0] == "OK", "others are answered meanwhile"
+        error = waits.exception()
+        took = time.monotonic() - began
+        given_up.set()
+    assert (error.code().name, error.details().partition(":")[0]) == ("DEADLINE_EXCEEDED", "PO-J029")
+    assert took >= 9
+
+
 CALLS = ["ServerLive", "ServerReady", "ModelReady", "ServerMetadata", "ModelMetadata", "ModelInfer"]
 TOLD = {"OK", "INVALID_ARGUMENT", "NOT_FOUND"}
 QUICK = settings(max_examples=60, derandomize=True, database=None, phases=[Phase.explicit, Phase.generate], suppress_health_check=list(HealthCheck))

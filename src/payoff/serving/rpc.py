@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import grpc
@@ -16,7 +17,7 @@ from payoff.serving.protocols import described, messages, tensors
 from payoff.serving.service import ACTION, PAYOFF
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
     from pathlib import Path
 
     from payoff.serving.service import Service
@@ -68,15 +69,15 @@ class Rpc:
         """Their names."""
         return tuple(self._calls)
 
-    async def answer(self, name: str, body: bytes, context: Any) -> Any:
-        """One call, its message still in bytes; what the client did wrong ends it with a status and one line of text."""
+    async def answer(self, name: str, asked: AsyncIterator[bytes], context: Any) -> Any:
+        """One call, its message still in bytes and perhaps on its way; what the client did wrong ends it with a status and one line of text."""
         began = stopwatch()
         status, wrong = 200, None
         self._service.under_way += 1
         try:
             if self._token and name not in _OPEN:
                 self._know(context)
-            return await self._calls[name](_parsed(name, body), context)
+            return await self._calls[name](_parsed(name, await self._read(asked)), context)
         except Wrong as error:
             wrong, status = error, error.status
         except Exception as error:  # a defect of ours must not end the server
@@ -91,6 +92,18 @@ class Rpc:
         if wrong.retry is not None:
             context.set_trailing_metadata((("retry-after", str(max(1, round(wrong.retry)))),))
         return await context.abort(_STATUS.get(wrong.status, grpc.StatusCode.INTERNAL), wrong.said())
+
+    async def _read(self, asked: AsyncIterator[bytes]) -> bytes:
+        seconds = self._service.limits.read
+        try:
+            async with asyncio.timeout(seconds):
+                return await anext(asked)
+        except TimeoutError:
+            raise Wrong(
+                f"no message came within {seconds:g} s", code="PO-J029", remedy="send it with the call", status=504
+            ) from None
+        except StopAsyncIteration:
+            raise unreadable("there is no message") from None
 
     def _know(self, context: Any) -> None:
         sent = dict(context.invocation_metadata() or ()).get("authorization", "")
@@ -187,11 +200,12 @@ async def listen(service: Service, token: str, address: str, secure: Secure | No
     rpc = Rpc(service, token)
 
     def handler(name: str) -> Any:
-        async def answer(body: bytes, context: Any) -> Any:
-            return await rpc.answer(name, body, context)
+        async def answer(asked: AsyncIterator[bytes], context: Any) -> Any:
+            return await rpc.answer(name, asked, context)
 
-        # What is no message is refused by us, with a status and a code, as everything else that is wrong.
-        return name, grpc.unary_unary_rpc_method_handler(
+        # One message is what a client sends. Read by us, it may be waited for no longer than HTTP's body (the library would wait for ever, and the call keep its place), and
+        # what is no message is refused with a status and a code, as everything else that is wrong.
+        return name, grpc.stream_unary_rpc_method_handler(
             answer, response_serializer=messages.message(f"{name}Response").SerializeToString
         )
 
