@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from payoff.serving.metrics import Metrics
     from payoff.serving.model import ModelProcess, Models
+    from payoff.serving.protocols.metrics import Metrics
     from payoff.serving.rows import Checker, Rows
 
 MOST_ROWS = 8192  # of a batch of several requests; a larger request is a batch of its own

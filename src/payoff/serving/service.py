@@ -14,8 +14,8 @@ from payoff.serving.batching import Batcher, Done, Item, Part
 from payoff.serving.faults import Wrong
 from payoff.serving.launching import launch
 from payoff.serving.log import Log
-from payoff.serving.metrics import Metrics
 from payoff.serving.model import ModelFailed, ModelGone, Models, facts
+from payoff.serving.protocols.metrics import Metrics
 from payoff.serving.protocols.tensors import Output
 from payoff.serving.rows import Checker
 
