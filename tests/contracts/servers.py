@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -78,6 +79,24 @@ def running(program: str, words: Callable[[Path, int], list[str]], ready: Callab
             process.kill()
             process.wait()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def images() -> contextlib.AbstractContextManager[int]:
+    """Debian's registry of images, empty; answers its port."""
+
+    def words(folder: Path, port: int) -> list[str]:
+        config = folder / "config.yml"
+        kept = f"storage: {{filesystem: {{rootdirectory: {folder / 'kept'}}}}}"
+        config.write_text(f"version: 0.1\n{kept}\nhttp: {{addr: 127.0.0.1:{port}}}\nlog: {{level: error}}\n")
+        return ["serve", str(config)]
+
+    def ready(port: int) -> bool:
+        try:
+            return bool(urllib.request.urlopen(f"http://127.0.0.1:{port}/v2/", timeout=2).status == 200)
+        except OSError:
+            return False
+
+    return running("docker-registry", words, ready)
 
 
 @contextlib.contextmanager

@@ -33,12 +33,6 @@ _spec.loader.exec_module(servers)
 PATH = f"{os.environ['PATH']}:/usr/sbin"
 NEEDED = ("docker", "dockerd", "containerd", "runc", "docker-registry")
 MISSING = [each for each in NEEDED if shutil.which(each, path=PATH) is None]
-CONFIG = """version: 0.1
-storage:
-  filesystem: {{rootdirectory: {folder}}}
-http: {{addr: 127.0.0.1:{port}}}
-log: {{level: error}}
-"""
 pytestmark = [
     pytest.mark.skipif(bool(MISSING) or os.geteuid() != 0, reason=f"needs root and {', '.join(MISSING or NEEDED)}"),
     pytest.mark.timeout(300),
@@ -69,17 +63,7 @@ def daemon() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def port() -> Iterator[int]:
-    def config(folder: Path, port: int) -> list[str]:
-        (folder / "config.yml").write_text(CONFIG.format(folder=folder / "kept", port=port))
-        return ["serve", str(folder / "config.yml")]
-
-    def ready(port: int) -> bool:
-        try:
-            return bool(urllib.request.urlopen(f"http://127.0.0.1:{port}/v2/", timeout=2).status == 200)
-        except OSError:
-            return False
-
-    with servers.running("docker-registry", config, ready) as found:
+    with servers.images() as found:
         yield found
 
 

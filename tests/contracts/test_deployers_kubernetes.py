@@ -42,12 +42,6 @@ servers = importlib.util.module_from_spec(_spec)
 sys.modules["kube_servers"] = servers
 _spec.loader.exec_module(servers)
 NEEDED = ("podman", "runc", "catatonit", "docker-registry")
-CONFIG = """version: 0.1
-storage:
-  filesystem: {{rootdirectory: {folder}}}
-http: {{addr: 127.0.0.1:{port}}}
-log: {{level: error}}
-"""
 
 
 @pytest.mark.live
@@ -83,18 +77,6 @@ class TestCluster(DeployerSuite):
         """Elsewhere."""
 
 
-def config(folder: Path, port: int) -> list[str]:
-    (folder / "config.yml").write_text(CONFIG.format(folder=folder / "kept", port=port))
-    return ["serve", str(folder / "config.yml")]
-
-
-def up(port: int) -> bool:
-    try:
-        return bool(urllib.request.urlopen(f"http://127.0.0.1:{port}/v2/", timeout=2).status == 200)
-    except OSError:
-        return False
-
-
 def put(registry: Registry) -> str:
     """An image that is laid out as a release's is: it starts in /srv, which is there."""
     base, _ = foundation.put_base(registry)
@@ -123,7 +105,7 @@ def played(tmp_path: Path) -> Iterator[tuple[str, str, dict[str, Any]]]:
     of the copy that it is given. Nothing else is.
     """
     before = set(podman("images", "--quiet", "--no-trunc").split())
-    with servers.running("docker-registry", config, up) as port:
+    with servers.images() as port:
         registry = distribution.connect(tmp_path, distribution.Options(f"127.0.0.1:{port}/team/churn"))
         image = put(registry)
         at = servers.free_port()

@@ -27,29 +27,11 @@ assert _spec and _spec.loader
 servers = importlib.util.module_from_spec(_spec)
 sys.modules["registry_servers"] = servers
 _spec.loader.exec_module(servers)
-CONFIG = """version: 0.1
-storage:
-  filesystem: {{rootdirectory: {folder}}}
-http: {{addr: 127.0.0.1:{port}}}
-log: {{level: error}}
-"""
-
-
-def config(folder: Path, port: int) -> list[str]:
-    (folder / "config.yml").write_text(CONFIG.format(folder=folder / "kept", port=port))
-    return ["serve", str(folder / "config.yml")]
-
-
-def ready(port: int) -> bool:
-    try:
-        return bool(urllib.request.urlopen(f"http://127.0.0.1:{port}/v2/", timeout=2).status == 200)
-    except OSError:
-        return False
 
 
 @pytest.fixture(scope="module")
 def registry_port() -> Iterator[int]:
-    with servers.running("docker-registry", config, ready) as port:
+    with servers.images() as port:
         yield port
 
 

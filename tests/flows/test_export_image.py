@@ -33,12 +33,6 @@ assert _spec and _spec.loader
 container = importlib.util.module_from_spec(_spec)
 sys.modules["export_container"] = container
 _spec.loader.exec_module(container)
-CONFIG = """version: 0.1
-storage:
-  filesystem: {{rootdirectory: {folder}}}
-http: {{addr: 127.0.0.1:{port}}}
-log: {{level: error}}
-"""
 
 
 def base_of(root: Path) -> str:
@@ -95,18 +89,6 @@ def test_a_folder_is_no_base(released: Any) -> None:
     assert not list(released.root.glob(".payoff-export-*"))
 
 
-def config(folder: Path, port: int) -> list[str]:
-    (folder / "config.yml").write_text(CONFIG.format(folder=folder / "kept", port=port))
-    return ["serve", str(folder / "config.yml")]
-
-
-def up(port: int) -> bool:
-    try:
-        return bool(urllib.request.urlopen(f"http://127.0.0.1:{port}/v2/", timeout=2).status == 200)
-    except OSError:
-        return False
-
-
 @pytest.mark.slow
 @pytest.mark.skipif(bool(container.MISSING) or os.geteuid() != 0, reason=f"needs root and {', '.join(container.NEEDED)}")
 @pytest.mark.skipif(shutil.which("docker-registry") is None, reason="docker-registry is not installed")
@@ -118,7 +100,7 @@ def test_it_is_built_and_serves(made_light: Path, tmp_path: Path) -> None:
     container.releases.releasable(root, digest, base=f'path = "{container.BASE}"')
     run = json.loads(container.flows.payoff("run", "--json", at=root).stdout)["run"]
     name = f"localhost/payoff-export-{os.getpid()}:1"
-    with servers.running("docker-registry", config, up) as port:
+    with servers.images() as port:
         base = f"127.0.0.1:{port}/base"
         words = ["skopeo", "copy", "--quiet", "--preserve-digests", "--dest-tls-verify=false", f"oci:{container.BASE}:latest", f"docker://{base}:1"]
         subprocess.run(words, check=True, timeout=120)

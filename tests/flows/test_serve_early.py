@@ -47,7 +47,7 @@ def image(light: Any, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def early(image: Path) -> Iterator[launching.Early]:
+def early(image: Path) -> Iterator[launching.Started]:
     found = launching.early(str(image), {})
     assert found is not None
     yield found
@@ -60,7 +60,7 @@ def models_of(pid: int) -> list[int]:
     return [int(each) for each in children if WORKER in Path(f"/proc/{each}/cmdline").read_bytes().decode()]
 
 
-def test_it_is_the_process_that_the_server_would_start(image: Path, early: launching.Early, tmp_path: Path) -> None:
+def test_it_is_the_process_that_the_server_would_start(image: Path, early: launching.Started, tmp_path: Path) -> None:
     opened = released.opened(str(image), {"PAYOFF_OPEN": "1", "PAYOFF_HOME": str(tmp_path / "home")})
     how = launching.launch(model.facts(opened))
     assert early.how._replace(environ={}) == how._replace(environ={})
@@ -79,7 +79,7 @@ def test_it_is_the_process_that_the_server_would_start(image: Path, early: launc
     assert early.returncode is not None
 
 
-def test_one_of_another_model_is_ended_and_not_taken(early: launching.Early) -> None:
+def test_one_of_another_model_is_ended_and_not_taken(early: launching.Started) -> None:
     other = early.how._replace(root=early.how.root + "/.")
     models = model.Models(other, pa.schema([pa.field("p", pa.float64())]), 1, tell=print, early=early)
     assert early.returncode is not None

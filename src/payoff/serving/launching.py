@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _WORKER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "worker", "server.py")
 _ENVIRON = {"PYTHONHASHSEED": "0", "TF_CPP_MIN_LOG_LEVEL": "2"}  # as the steps of a run have it
 _AWAY = ("VIRTUAL_ENV", "UV_PROJECT", "UV_PROJECT_ENVIRONMENT")
-ERRORS = 2  # what a model prints is no answer of ours
+_ERRORS = 2  # what a model prints is no answer of ours
 _LARGEST = 256 << 20  # bytes of a model that is digested twice rather than waited for
 
 
@@ -57,8 +57,8 @@ class Launch(NamedTuple):
         return (self.words, self.task, self.root) == (other.words, other.task, other.root)
 
 
-class Early:
-    """A process that is being started already, and our end of its socket; it has of asyncio's processes what we need of them."""
+class Started:
+    """A process on its way, and our end of its socket. By the thread that will be there longest: it ends with the thread that started it."""
 
     def __init__(self, how: Launch) -> None:
         self.how = how
@@ -69,7 +69,7 @@ class Early:
                 [*how.words, task],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
-                stdout=ERRORS,
+                stdout=_ERRORS,
                 cwd=how.root,
                 env=how.environ,
             )
@@ -117,7 +117,7 @@ def launch(facts: Facts) -> Launch:
     return Launch(words, _environ(facts.variables), task, facts.root)
 
 
-def early(folder: str, environ: Mapping[str, str]) -> Early | None:
+def early(folder: str, environ: Mapping[str, str]) -> Started | None:
     """The process of a released model whose files lie in `folder` (payoff.flows.serve.released says which), started at once.
 
     None where the files are not what the release says, where the model is too large to be digested twice, or anything is missing: who opens the release says what it is.
@@ -150,7 +150,7 @@ def early(folder: str, environ: Mapping[str, str]) -> Early | None:
             schema=base64.b64decode(served["schema"]),
             features=len(served["features"]),
         )
-        return Early(launch(facts))
+        return Started(launch(facts))
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

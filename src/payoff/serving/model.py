@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import socket
 import struct
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,7 @@ import pyarrow as pa
 
 from payoff.base.clock import stopwatch
 from payoff.base.errors import OutsideError, UserError, Where
-from payoff.serving.launching import ERRORS, Early, Facts, Launch
+from payoff.serving.launching import Facts, Launch, Started
 
 if TYPE_CHECKING:
     from payoff.flows.serve.offered import Offer
@@ -63,7 +62,7 @@ class ModelProcess(asyncio.Protocol):
     def __init__(self, how: Launch, answers: pa.Schema) -> None:
         self._how = how
         self._answers = answers
-        self._process: asyncio.subprocess.Process | Early | None = None
+        self._process: Started | None = None
         self._transport: asyncio.Transport | None = None
         self._waiting: dict[int, asyncio.Future[bytes]] = {}
         self._buffer = bytearray()
@@ -71,13 +70,12 @@ class ModelProcess(asyncio.Protocol):
         self.ended = asyncio.Event()
         self.facts: dict[str, Any] = {}
 
-    async def start(self, early: Early | None = None) -> dict[str, Any]:
+    async def start(self, early: Started | None = None) -> dict[str, Any]:
         """Start it, or take one that was, and wait until the model is loaded; answers what it says of itself."""
         loop = asyncio.get_running_loop()
-        ours = await self._started() if early is None else early.door
-        self._process = early or self._process
+        self._process = early or Started(self._how)
         ready = self._waiting[0] = loop.create_future()
-        await loop.create_connection(lambda: self, sock=ours)
+        await loop.create_connection(lambda: self, sock=self._process.door)
         try:
             self.facts = json.loads(await asyncio.wait_for(ready, START))
         except (ModelGone, TimeoutError) as gone:
@@ -100,22 +98,6 @@ class ModelProcess(asyncio.Protocol):
                 where=Where(self._how.root),
             ) from None
         return self.facts
-
-    async def _started(self) -> socket.socket:
-        """Our end of a new process's socket."""
-        ours, theirs = socket.socketpair()
-        with theirs:
-            task = json.dumps({**self._how.task, "socket": theirs.fileno()})
-            self._process = await asyncio.create_subprocess_exec(
-                *self._how.words,
-                task,
-                pass_fds=[theirs.fileno()],
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=ERRORS,
-                cwd=self._how.root,
-                env=self._how.environ,
-            )
-        return ours
 
     async def ask(self, batch: pa.RecordBatch, seconds: float) -> pa.RecordBatch:
         """The model's columns for a batch, in the same order of rows.
@@ -203,7 +185,9 @@ class ModelProcess(asyncio.Protocol):
 class Models:
     """So many processes of one model; one that ends is started again, later each time it ends soon."""
 
-    def __init__(self, how: Launch, answers: pa.Schema, number: int, *, tell: Any, early: Early | None = None) -> None:
+    def __init__(
+        self, how: Launch, answers: pa.Schema, number: int, *, tell: Any, early: Started | None = None
+    ) -> None:
         self._how, self._answers, self._tell = how, answers, tell
         if early is not None and not early.how.same(how):  # another model than the one that is opened now
             early.leave()

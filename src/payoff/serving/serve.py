@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from payoff.flows.serve.offered import Offer
     from payoff.records.project import ServingSpec
     from payoff.records.serving.served import Served
-    from payoff.serving.launching import Early
+    from payoff.serving.launching import Started
 
 GRACE = 30.0  # seconds that what is under way has when we are told to stop
 LEAST = 16  # characters of a token
@@ -64,7 +64,7 @@ class Request(NamedTuple):
     anyway: bool = False
     released: str = ""
     onnx: bool = False
-    early: Early | None = None
+    early: Started | None = None
 
 
 def serve(request: Request, ready: Callable[[Addresses, Served], None], tell: Callable[[str], None]) -> None:

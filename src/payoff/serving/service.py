@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from payoff.flows.serve.offered import Offer
     from payoff.serving.decisions.deciding import Decider, Decisions
     from payoff.serving.decisions.quantities import QuantityDecider
-    from payoff.serving.launching import Early
+    from payoff.serving.launching import Started
     from payoff.serving.rows import Values
 
 FIRST = 60.0  # seconds that a model's first answer may take
@@ -93,7 +93,7 @@ class Service:
         tell: Callable[[str], None],
         *,
         log: bool = True,
-        early: Early | None = None,
+        early: Started | None = None,
     ) -> None:
         self.offer, self.served, self.limits = offer, offer.served, limits
         schema = pa.ipc.read_schema(pa.py_buffer(self.served.schema))
