@@ -10,6 +10,7 @@ import msgspec
 from payoff.base import hashing
 from payoff.base.errors import UserError
 from payoff.base.files import write_atomically
+from payoff.project.locking.requirements import normalised
 from payoff.project.past import locks
 from payoff.wiring import assemble
 
@@ -57,7 +58,7 @@ def installed(python: Path) -> dict[str, str]:
     found: dict[str, str] = {}
     for each in python.parents[1].glob("lib/python3*/site-packages/*.dist-info"):
         name, _, version = each.name.removesuffix(".dist-info").rpartition("-")
-        found[name.replace("_", "-").replace(".", "-").lower()] = version
+        found[normalised(name)] = version
     return found
 
 

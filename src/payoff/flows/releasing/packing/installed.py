@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from payoff.base.errors import OutsideError, UserError
 from payoff.base.hashing import as_record, of_json
+from payoff.project.locking.requirements import normalised
 from payoff.records.release.image import Member
 from payoff.release.documents import Distribution
 
@@ -206,11 +207,6 @@ def _place(file: Path) -> Path:
     """The environment that a file is in."""
     site = next((each for each in file.parents if each.name == "site-packages"), file.parent)
     return site.parents[2] if len(site.parents) > 2 else site
-
-
-def normalised(name: str) -> str:
-    """A package's name as packaging tools compare it."""
-    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def _name(info: Path) -> str:
