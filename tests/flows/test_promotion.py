@@ -359,6 +359,14 @@ def test_follow_takes_over_and_puts_back(released: Any, tmp_path: Path) -> None:
             third = json.loads(process.stdout.readline())
             assert (third["did"], third["release"]["number"]) == ("put back", 2)
             assert serves(third)
+            host.rename(tmp_path / "away.git")
+            told = json.loads(process.stdout.readline())
+            assert told["error"]["code"] == "PO-A147", "the remote is down"
+            pid = json.loads(next((released.root / ".payoff/deployments").glob("*-dev.process")).read_text())["pid"]
+            os.kill(pid, signal.SIGKILL)
+            third = json.loads(process.stdout.readline())
+            assert (third["did"], third["release"]["number"]) == ("put back", 2)
+            (tmp_path / "away.git").rename(host)
             other.git("pull", "--quiet", "--rebase")
             other.write("deploy/dev.toml", 'release = 7\nstatement = "sha256:0"\nimage = "sha256:0"\n')
             other.git("commit", "--quiet", "--all", "--message", "by hand")

@@ -8,14 +8,16 @@ import json
 import os
 import sqlite3
 import subprocess
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
+PAYOFF = str(Path(sys.executable).with_name("payoff"))
 EVE = "eve@example.org"  # who may write to everything, and holds no key that counts
 
 
@@ -66,6 +68,57 @@ def an_edited_pin(project: Any) -> str:
 def a_hidden_edit(project: Any) -> str:
     """Git is told not to look at the file."""
     project.git("update-index", "--assume-unchanged", "payoff.toml")
+    project.change("payoff.toml", 'approvals = ["owner", "engineer"]', "approvals = []")
+    return "PO-A081"
+
+
+def a_link_in_the_place_of_the_rules(project: Any) -> str:
+    """Git has where a link leads, and nothing of what is there."""
+    file = project.root / "payoff.toml"
+    (project.root / ".payoff/rules.toml").write_text(file.read_text())
+    file.unlink()
+    file.symlink_to(".payoff/rules.toml")
+    project.commit()
+    rules = (project.root / ".payoff/rules.toml").read_text()
+    (project.root / ".payoff/rules.toml").write_text(rules.replace('approvals = ["owner", "engineer"]', "approvals = []"))
+    return "PO-A081"
+
+
+def a_folder_that_is_a_link(project: Any) -> str:
+    (project.root / "contracts").rename(project.root / ".payoff/contracts")
+    (project.root / "contracts").symlink_to(".payoff/contracts")
+    project.commit()
+    return "PO-A081"
+
+
+def a_contract_that_git_does_not_look_at(project: Any) -> str:
+    """Another contract, which a file of this clone alone hides from `git status`."""
+    (project.root / ".git/info/exclude").write_text("contracts/more.yaml\n")
+    text = (project.root / "contracts/customers.yaml").read_text()
+    (project.root / "contracts/more.yaml").write_text(text.replace("customers", "buyers"))
+    return "PO-A081"
+
+
+def an_edit_behind_a_filter(project: Any) -> str:
+    """A filter of this clone gives git what was committed, whatever is there."""
+    (project.root / ".payoff/as-committed").write_bytes((project.root / "payoff.toml").read_bytes())
+    (project.root / ".git/info/attributes").write_text("payoff.toml filter=hide\n")
+    project.git("config", "filter.hide.clean", "cat .payoff/as-committed")
+    rule = 'approvals = ["owner", "engineer"]'
+    project.change("payoff.toml", rule, "approvals = []".ljust(len(rule)))  # of another size, git would look closer
+    assert project.git("status", "--porcelain") == ""
+    return "PO-A081"
+
+
+def a_monitor_of_files_that_lies(project: Any) -> str:
+    """Git asks a program which files were changed; this one says none."""
+    hook = project.root / ".git/hooks/quiet"
+    hook.write_text("#!/bin/sh\nprintf 'token\\0'\n")
+    hook.chmod(0o755)
+    project.git("config", "core.fsmonitor", ".git/hooks/quiet")
+    project.git("config", "core.fsmonitorHookVersion", "2")
+    project.git("update-index", "--fsmonitor")
+    project.git("status")
     project.change("payoff.toml", 'approvals = ["owner", "engineer"]', "approvals = []")
     return "PO-A081"
 
@@ -211,7 +264,8 @@ def no_image_in_the_registry(project: Any) -> str:
 
 
 TRIED = (
-    an_edited_pin, a_hidden_edit, a_committed_pin_of_an_unverified_release, a_committed_pin_of_another_image, a_committed_pin_of_no_release,
+    an_edited_pin, a_hidden_edit, a_link_in_the_place_of_the_rules, a_folder_that_is_a_link, a_contract_that_git_does_not_look_at, an_edit_behind_a_filter,
+    a_monitor_of_files_that_lies, a_committed_pin_of_an_unverified_release, a_committed_pin_of_another_image, a_committed_pin_of_no_release,
     rules_without_approvals, rules_without_a_deployment_before, an_approval_by_who_named_herself, a_release_by_who_named_herself,
     a_verification_by_who_may_not, an_edited_release, a_removed_release, a_chain_from_the_beginning, a_replaced_object, a_shallow_clone,
     another_manifest_in_the_registry, a_changed_layer_in_the_registry, no_image_in_the_registry,
@@ -226,6 +280,88 @@ def test_it_is_refused_and_nothing_runs(promoted: Any, tamper: Callable[[Any], s
     assert answer["errors"][0]["code"] == code, answer["errors"]
     assert answer["exit_code"] in {1, 2, 4}
     assert not list((promoted.root / ".payoff/deployments").glob("prod*.process"))
+
+
+def test_what_is_kept_from_before_does_not_decide(released: Any) -> None:
+    """Payoff keeps what it found out about unchanged files. Who writes the old charter in there gets no release past the new one."""
+    from payoff.base import hashing
+
+    file = released.root / ".payoff/cache/project/project.json"
+
+    def kept() -> dict[str, Any]:
+        released.payoff("check", code=None)
+        found: dict[str, Any] = json.loads(file.read_bytes().partition(b"\n")[2])
+        return found
+
+    old = kept()
+    released.change("charter.toml", "confidence = 0.95", "confidence = 0.99")
+    released.commit("stricter")
+    new = kept()
+    assert new["project"]["charter"] != old["project"]["charter"]
+    new["project"]["charter"] = old["project"]["charter"]
+    content = json.dumps(new).encode()
+    file.write_bytes(hashing.of_bytes(content).encode() + b"\n" + content)
+    assert released.refused("promote", "1", "dev") == "PO-A102"
+    assert json.loads(file.read_bytes().partition(b"\n")[2])["project"]["charter"] == old["project"]["charter"]
+
+
+NONE = ("no JSON", json.dumps({"payload": base64.b64encode(b"[" * 100_000).decode(), "payloadType": "application/vnd.in-toto+json", "signatures": []}))
+
+
+@pytest.mark.parametrize("content", NONE, ids=["text", "deep"])
+def test_a_file_that_is_no_statement_stops_nobody_and_may_go(promoted: Any, content: str) -> None:
+    """Whoever may commit can leave a stray file; nothing is decided by it, and it is not there for ever."""
+    stray = ["deploy/approvals/0001-x.json", "deploy/verified/0002-dev-x.json"]
+    for each in stray:
+        (promoted.root / each).write_text(content)
+    promoted.commit("by mistake")
+    assert promoted.answer("deploy", "prod")["did"] == "started"
+    said = promoted.answer("promote", "2", "test", code=1)["errors"][0]
+    assert said["code"] == "PO-A100"
+    if content == "no JSON":
+        assert "deploy/verified/0002-dev-x.json cannot be read" in said["what"]
+    (promoted.root / "deploy/releases/0003.json").write_text(content)
+    promoted.commit("here, too")
+    assert promoted.refused("deploy", "prod") == "PO-A020", "a release that is none ends the chain"
+    promoted.git("rm", "--quiet", *stray, "deploy/releases/0003.json")
+    promoted.git("commit", "--quiet", "--message", "away with it")
+    assert promoted.answer("deploy", "prod")["did"] == "nothing"
+    if content != "no JSON":
+        return
+    run = promoted.answer("run", "-p", "slope=0.37")["run"]
+    assert promoted.answer("release", run)["release"]["number"] == 3, "where the stray one was, a release may come"
+    promoted.git("rm", "--quiet", "deploy/releases/0003.json")
+    promoted.git("commit", "--quiet", "--message", "and that one may not go")
+    assert promoted.refused("deploy", "prod") == "PO-A034"
+
+
+@pytest.mark.parametrize("file", ["approvals/0001-owner-*", "verified/0001-dev-*"])
+def test_an_approval_that_counts_may_not_go(promoted: Any, file: str) -> None:
+    (found,) = (promoted.root / "deploy").glob(file)
+    content = found.read_text()
+    found.write_text("none")
+    promoted.commit()
+    assert promoted.refused("deploy", "prod") == "PO-A034"
+    found.write_text(content)
+    promoted.commit("back")
+    assert promoted.answer("deploy", "prod")["did"] == "started"
+
+
+def test_a_clock_that_was_set_back(released: Any) -> None:
+    """A release is never dated before the one it follows, so that the next one can follow it."""
+    run = released.answer("run", "-p", "slope=0.37")["run"]
+    clock = released.root / ".payoff/clock"
+    clock.mkdir()
+    (clock / "sitecustomize.py").write_text("import time\nreal = time.time\ntime.time = lambda: real() - 864000\n")
+    before = released.answer("release", "--dry-run", run)["release"]["created"]
+    done = subprocess.run(
+        [PAYOFF, "release", run, "--json"], cwd=released.root, env={**os.environ, "PYTHONPATH": str(clock)}, capture_output=True, text=True, check=True
+    )
+    made = json.loads(done.stdout)["release"]
+    assert (made["number"], made["created"] < before) == (3, True), "its clock was set back"
+    said = json.loads(base64.b64decode(json.loads((released.root / "deploy/releases/0002.json").read_text())["payload"]))
+    assert made["created"] == said["predicate"]["created"]
+    assert released.answer("promote", "3", "dev")["release"]["number"] == 3
 
 
 def ledger(project: Any) -> Path:

@@ -39,7 +39,7 @@ def tell(error: BaseException, argv: list[str]) -> int:
         return _INTERRUPTED
     if isinstance(error, SystemExit):
         return error.code if isinstance(error.code, int) else 1
-    known = error if isinstance(error, PayoffError) else _outside(error) or _bug(error, argv)
+    known = as_ours(error, argv)
     if "--json" in argv:
         from payoff.cli.render import document
 
@@ -47,6 +47,11 @@ def tell(error: BaseException, argv: list[str]) -> int:
     else:
         screen.err(str(known))
     return known.exit_code
+
+
+def as_ours(error: BaseException, argv: list[str]) -> PayoffError:
+    """An error as it is told: our own as it is, what the machine did, or a bug of ours, of which a file is kept."""
+    return error if isinstance(error, PayoffError) else _outside(error) or _bug(error, argv)
 
 
 def unknown_verb(verb: str, verbs: Iterable[str]) -> NoReturn:

@@ -32,10 +32,10 @@ class Opened(Past):
         self.project = project
 
 
-def open_project(folder: str | None) -> Opened:
-    """Load the project that a folder belongs to; all its errors at once."""
+def open_project(folder: str | None, *, anew: bool = False) -> Opened:
+    """Load the project that a folder belongs to; all its errors at once. `anew`: by its files alone, whatever .payoff/ has from before."""
     root = root_of(folder)
-    project = projects.load(root)
+    project = projects.load(root, anew=anew)
     return Opened(root, project, assemble.assemble(project))
 
 

@@ -28,11 +28,13 @@ class Reading:
     """Reads files below `root`, keeps their digests, and collects findings instead of raising.
 
     `files`, `absent` and `listings` together are everything the result depends on: when none of them changed, the result of an earlier
-    reading holds. `cacheable` is false when something was read that they do not cover.
+    reading holds. `cacheable` is false when something was read that they do not cover. `anew`: what was found out before is not asked for, and
+    nothing is written down, so that files alone decide.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, anew: bool = False) -> None:
         self.root = root
+        self.anew = anew
         self.files: dict[str, str] = {}
         self.absent: set[str] = set()
         self.listings: dict[str, tuple[str, ...]] = {}
@@ -42,7 +44,7 @@ class Reading:
 
     def apart(self) -> Reading:
         """The same look at the files, with findings of its own."""
-        other = Reading(self.root)
+        other = Reading(self.root, anew=self.anew)
         other.files, other.absent, other.listings, other._texts = self.files, self.absent, self.listings, self._texts
         return other
 
@@ -130,6 +132,8 @@ class Reading:
 
         A cache that cannot be read, written or understood is as good as none.
         """
+        if self.anew:
+            return make()
         path = self.root / CACHE / f"{kind}-{hashing.of_json([FORMAT, content])}.json"
         known = recall(path, shape)
         if known is None:

@@ -51,19 +51,20 @@ def _no_project(here: Path) -> UserError:
     )
 
 
-def load(root: Path, git: Git | None = None) -> Project:
-    """The project in a folder; `git` where it is known what git would say, as of a folder that an earlier commit was written to.
+def load(root: Path, git: Git | None = None, *, anew: bool = False) -> Project:
+    """The project in a folder; `git` where it is known what git would say, as of a folder that an earlier commit was written to. `anew`: by its
+    files alone, whatever .payoff/ has from before.
 
     Raises InvalidInput with every error that its files have, not only the first.
     """
-    project, findings = inspect(root, git)
+    project, findings = inspect(root, git, anew=anew)
     errors = [finding.as_error() for finding in findings if finding.severity == "error"]
     if errors or project is None:
         raise InvalidInput(errors)
     return project
 
 
-def inspect(root: Path, git: Git | None = None) -> tuple[Project | None, list[Finding]]:
+def inspect(root: Path, git: Git | None = None, *, anew: bool = False) -> tuple[Project | None, list[Finding]]:
     """The project in a folder and everything found about it: errors, warnings and notes, in the order of the files.
 
     The project is there as soon as its files can be read, even when there are errors; otherwise it is None.
@@ -72,14 +73,14 @@ def inspect(root: Path, git: Git | None = None) -> tuple[Project | None, list[Fi
     if not (root / FILE).is_file():
         return None, from_error(_no_project(root))
     status = Status(root) if git is None else None
-    reading = Reading(root)
-    known = _remember(root)
+    reading = Reading(root, anew=anew)
+    known = None if anew else _remember(root)
     if known is None:
         from payoff.project import assemble  # the parsers, which an unchanged project does not need
 
         project = assemble.project(reading)
         findings = reading.findings
-        if project is not None and reading.cacheable and not reading.failed:
+        if project is not None and reading.cacheable and not reading.failed and not anew:
             keep(root, _place(root), _known(reading, project))
         files = reading.files
     else:

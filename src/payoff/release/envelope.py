@@ -93,7 +93,7 @@ def predicate(envelope: Envelope, kind: str, form: type[T]) -> tuple[T, str]:
         (subject,) = said["subject"]
         ((algorithm, value),) = subject["digest"].items()
         return msgspec.convert(said["predicate"], form), f"{algorithm}:{value}"
-    except (ValueError, KeyError, TypeError, AttributeError, msgspec.ValidationError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, msgspec.ValidationError):
         raise _broken(f"it holds no statement of the kind {kind!r}") from None
 
 

@@ -11,7 +11,7 @@ import io
 import tarfile
 from typing import TYPE_CHECKING
 
-from payoff.base.errors import Bug
+from payoff.base.errors import Bug, OutsideError
 from payoff.base.hashing import Sha256
 from payoff.records.release.image import LAYER, Blob, Layer, Member
 
@@ -40,9 +40,10 @@ def pack(members: Iterable[Member], read: Callable[[Member], Iterable[bytes]]) -
             yield piece
         wanted = _size(member)
         if size != wanted:
-            raise Bug(
-                f"{member.path} has {size} bytes, and its header says {wanted}",
+            raise OutsideError(
+                f"{member.path} has {size} bytes, and had {wanted} when it was listed",
                 code="PO-A010",
+                expected="files that nobody writes to while they are packed",
                 remedy="payoff release again: it changed while it was read",
             )
         rest = -size % _BLOCK

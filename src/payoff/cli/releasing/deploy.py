@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import contextlib
 import signal
+import traceback
 from typing import TYPE_CHECKING
 
 from payoff.base.errors import PayoffError
+from payoff.cli import failure
 from payoff.cli.arguments import Parser
 from payoff.cli.main import VERBS
 from payoff.cli.render import screen
@@ -71,7 +73,7 @@ def main(argv: list[str]) -> int:
         for ending in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(ending, signal.default_int_handler)
         with contextlib.suppress(KeyboardInterrupt):  # that is how it ends; what it deployed runs on
-            follow(request, tell)
+            follow(request, tell, _Known(argv))
         return 0
     answer = deploy(request)
     if options.json:
@@ -79,6 +81,23 @@ def main(argv: list[str]) -> int:
     else:
         screen.result(steps.deployed(answer))
     return 0
+
+
+class _Known:
+    """Errors as they are told, while it goes on: of the same failure, again and again, one file is kept."""
+
+    def __init__(self, argv: list[str]) -> None:
+        self._argv = argv
+        self._seen: dict[str, PayoffError] = {}
+
+    def __call__(self, error: Exception) -> PayoffError:
+        if isinstance(error, PayoffError):
+            return error
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        said = f"{type(error).__name__} {getattr(error, 'errno', '')} {frame.filename}:{frame.lineno}"
+        if said not in self._seen:
+            self._seen[said] = failure.as_ours(error, ["deploy", *self._argv])
+        return self._seen[said]
 
 
 def _overview(project: str | None, *, document: bool) -> int:

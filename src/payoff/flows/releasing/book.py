@@ -5,6 +5,7 @@ Read from the commit that is checked out, never from what lies about, a ledger o
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from typing import TYPE_CHECKING, NamedTuple
@@ -14,12 +15,13 @@ import msgspec
 from payoff.base.errors import Refused, UserError
 from payoff.flows.opening import open_project
 from payoff.flows.releasing.judged import judged
-from payoff.project.releasing import commits, pins
-from payoff.records.release.release import Envelope, Policy, Stage
+from payoff.project.releasing import commits, committed, pins
+from payoff.records.release.release import APPROVAL, VERIFIED, Approval, Envelope, Policy, Stage, Verified
 from payoff.release import chain
 from payoff.wiring import releasing
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from payoff.flows.opening import Opened
@@ -27,12 +29,14 @@ if TYPE_CHECKING:
     from payoff.records.project import Project
     from payoff.records.release.settings import DeploymentSpec, ReleaseSpec
     from payoff.release.chain import Link
+    from payoff.release.envelope import Verify
 
+_NAMED = re.compile(r"/[\w.@+-]+\.json$")
 RELEASES, APPROVALS, VERIFIEDS = "deploy/releases", "deploy/approvals", "deploy/verified"
 
 
 class Book(NamedTuple):
-    """`head` is the commit that was read."""
+    """`head` is the commit that was read, `unread` are files under deploy/approvals and deploy/verified that hold no statement."""
 
     opened: Opened
     settings: ReleaseSpec
@@ -41,6 +45,7 @@ class Book(NamedTuple):
     approvals: tuple[Envelope, ...]
     verified: tuple[Envelope, ...]
     head: str
+    unread: tuple[str, ...] = ()
 
     @property
     def root(self) -> Path:
@@ -60,9 +65,11 @@ class Book(NamedTuple):
     @property
     def written(self) -> Policy:
         """The rules that the project's files have: the next release signs them."""
-        said = self.settings
+        said, known = self.settings, self.signer.known()
+        if committed.files(self.root, self.head, said.signers).get(said.signers) != known.encode():
+            raise committed.differs([said.signers])
         return Policy(
-            known=self.signer.known(),
+            known=known,
             releasers=said.releasers,
             deployers=said.deployers,
             approvers=said.approvers,
@@ -122,17 +129,17 @@ class Book(NamedTuple):
         """
         stage, number = self.policy.deployments[deployment], link.release.number
         again = self.ran(link, deployment)
+        missing, unread = self.missing(link, deployment), "".join(f"; {each} cannot be read" for each in self.unread)
         if stage.after and not again and not self.ran(link, stage.after):
             raise Refused(
-                f"release {number} was not verified in {stage.after}, which comes before {deployment}",
+                f"release {number} was not verified in {stage.after}, which comes before {deployment}{unread}",
                 code="PO-A100",
                 expected=f"a signed statement of one of {', '.join(self.policy.deployers)} that it ran in {stage.after}",
                 remedy=f"payoff promote {number} {stage.after} && payoff deploy {stage.after}",
             )
-        missing = self.missing(link, deployment)
         if missing:
             raise Refused(
-                f"release {number} is not approved for {deployment} by: {', '.join(missing)}",
+                f"release {number} is not approved for {deployment} by: {', '.join(missing)}{unread}",
                 code="PO-A101",
                 expected=", ".join(
                     f"{role}: one of {', '.join(self.policy.approvers.get(role, ())) or 'nobody'}" for role in missing
@@ -151,7 +158,7 @@ class Book(NamedTuple):
     def pinned(self, deployment: str) -> pins.Pinned | None:
         """What a deployment should run, by its committed file; None when nothing was promoted there."""
         path = f"deploy/{deployment}.toml"
-        said = commits.files(self.root, self.head, path).get(path)
+        said = committed.files(self.root, self.head, path).get(path)
         return None if said is None else pins.read(path, said)
 
     def wanted(self, deployment: str) -> tuple[Link, Link | None, pins.Pinned]:
@@ -192,7 +199,7 @@ def opened(folder: str | None) -> Book:
     """The book of a project. Refused when a release does not verify, when one was changed or removed since it was committed, or when what decides
     is not as it is committed.
     """
-    found = open_project(folder)
+    found = open_project(folder, anew=True)
     settings = found.project.release
     if settings is None or not settings.releasers:
         raise UserError(
@@ -202,13 +209,15 @@ def opened(folder: str | None) -> Book:
             remedy="see docs/releases.md for what to write",
         )
     head, _ = commits.head(found.root)
-    commits.refuse_changes(found.root)
-    for each in (RELEASES, APPROVALS, VERIFIEDS):
-        commits.refuse_rewritten(found.root, head, each)
+    committed.refuse_changes(found.root, head, found.project.files)
     signer = releasing.signer(found.project, settings)
-    links = chain.verified(_envelopes(found.root, head, RELEASES), found.project.id, signer.principals)
-    approvals, verified = (_envelopes(found.root, head, each) for each in (APPROVALS, VERIFIEDS))
-    return Book(found, settings, signer, links, approvals, verified, head)
+    kept = committed.Kept(found.root, head, RELEASES, APPROVALS, VERIFIEDS)
+    kept.refuse_rewritten(_Counted(kept, found.project.id, signer.principals))
+    links = chain.verified(tuple(_releases(found.root, head)), found.project.id, signer.principals)
+    approvals, verified = (_statements(found.root, head, each) for each in (APPROVALS, VERIFIEDS))
+    unread = tuple(path for each in (approvals, verified) for path, envelope in each.items() if envelope is None)
+    good = [tuple(envelope for envelope in each.values() if envelope) for each in (approvals, verified)]
+    return Book(found, settings, signer, links, *good, head, unread)
 
 
 def encoded(envelope: Envelope) -> bytes:
@@ -216,18 +225,66 @@ def encoded(envelope: Envelope) -> bytes:
     return json.dumps(msgspec.to_builtins(envelope), indent=1, sort_keys=True).encode() + b"\n"
 
 
-def _envelopes(root: Path, commit: str, folder: str) -> tuple[Envelope, ...]:
-    found = []
-    for path, content in sorted(commits.files(root, commit, folder).items(), key=lambda each: (len(each[0]), each[0])):
-        if not re.fullmatch(r"[\w.@+-]+\.json", path.rpartition("/")[2]):
-            continue
-        try:
-            found.append(msgspec.json.decode(content, type=Envelope))
-        except msgspec.DecodeError:
-            raise Refused(
-                f"{path} holds no signed statement",
-                code="PO-A020",
-                expected="a DSSE envelope with one in-toto statement, as payoff release and payoff approve write it",
-                remedy=f"git log -p -- {path}, and restore it",
-            ) from None
-    return tuple(found)
+class _Counted:
+    """Whether something that was once committed is a statement that counts. What is none may go as it came."""
+
+    def __init__(self, kept: committed.Kept, project: str, verify: Verify) -> None:
+        self._kept, self._project, self._verify = kept, project, verify
+        self._first: dict[str, tuple[Link, bytes]] | None = None
+
+    def __call__(self, path: str, content: bytes) -> bool:
+        """Of a release: it was the first of its file that followed those before it. Of others: it is about one of those, and signed by somebody known."""
+        if self._first is None:  # seldom asked for: nothing was ever removed
+            self._first = self._chain()
+        folder = path.rpartition("/")[0]
+        if folder == RELEASES:
+            return path in self._first and self._first[path][1] == content
+        envelope = _read(path, content)
+        kind, form = (APPROVAL, Approval) if folder == APPROVALS else (VERIFIED, Verified)
+        links = [link for link, _ in self._first.values()]
+        return envelope is not None and chain.counts(envelope, kind, form, links, self._verify)
+
+    def _chain(self) -> dict[str, tuple[Link, bytes]]:
+        """The releases as they were first committed."""
+        found: dict[str, tuple[Link, bytes]] = {}
+        for path in sorted((each for each in self._kept.paths() if each.startswith(f"{RELEASES}/")), key=_order):
+            links = [link for link, _ in found.values()]
+            for content in self._kept.were(path):
+                envelope = _read(path, content)
+                with contextlib.suppress(Refused):
+                    if envelope is not None:
+                        found[path] = (chain.following(links, envelope, self._project, self._verify), content)
+                        break
+        return found
+
+
+def _releases(root: Path, commit: str) -> Iterator[Envelope]:
+    """In their order. One that cannot be read ends the chain, and may not."""
+    for path, content in sorted(committed.files(root, commit, RELEASES).items(), key=lambda each: _order(each[0])):
+        if _NAMED.search(path):
+            envelope = _read(path, content)
+            if envelope is None:
+                raise Refused(
+                    f"{path} holds no signed statement",
+                    code="PO-A020",
+                    expected="a DSSE envelope with one in-toto statement, as payoff release and payoff approve write it",
+                    remedy=f"git log -p -- {path}, and restore it; one that never was a release: git rm {path}",
+                )
+            yield envelope
+
+
+def _statements(root: Path, commit: str, folder: str) -> dict[str, Envelope | None]:
+    """By their paths; None where a file is none. What says nothing decides nothing: nobody stops a deployment by it."""
+    found = committed.files(root, commit, folder)
+    return {path: _read(path, found[path]) for path in sorted(found) if _NAMED.search(path)}
+
+
+def _read(path: str, content: bytes) -> Envelope | None:
+    try:
+        return msgspec.json.decode(content, type=Envelope) if _NAMED.search(path) else None
+    except (msgspec.DecodeError, RecursionError):
+        return None
+
+
+def _order(path: str) -> tuple[int, str]:
+    return len(path), path

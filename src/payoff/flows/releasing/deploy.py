@@ -140,30 +140,39 @@ def _target(address: str, link: Link) -> Target:
     return Target(address=address, release=link.release.number, image=link.release.image)
 
 
-def follow(request: DeployRequest, tell: Callable[[Deployed | PayoffError], None]) -> None:
+def follow(
+    request: DeployRequest, tell: Callable[[Deployed | PayoffError], None], known: Callable[[Exception], PayoffError]
+) -> None:
     """Deploy, again and again until the process is told to end: what others pushed is taken over first (only ever forward), what drifted is put back.
 
-    What goes wrong is told once as long as it stays the same, and tried again; nothing that runs is stopped for it.
+    What goes wrong (`known` says how it is told) is told once as long as it stays the same, and tried again. Nothing that runs is stopped for it, and nothing else waits
+    for it: while the remote is down, what drifts is put back as git said last.
     """
-    last = ""
+    told: dict[str, str] = {}
+    steps: dict[str, Callable[[], Deployed | None]] = {
+        "forward": lambda: commits.forward(root_of(request.project)),
+        "deploy": lambda: deploy(request),
+    }
+    if request.push:
+        steps["push"] = lambda: commits.push(root_of(request.project))
     while True:
-        try:
-            root = root_of(request.project)
-            commits.forward(root)
-            answer: Deployed | PayoffError = deploy(request)
-            if request.push:
-                commits.push(root)
-        except PayoffError as error:
-            answer = error
-        said = (
-            f"{answer.code} {answer.what}"
-            if isinstance(answer, PayoffError)
-            else f"{answer.release.image} {answer.share}"
-        )
-        if said != last or not (isinstance(answer, PayoffError) or answer.did == "nothing"):
-            tell(answer)
-        last = said
+        for name, step in steps.items():
+            try:
+                answer: Deployed | PayoffError | None = step()
+            except Exception as error:
+                answer = known(error)
+            said = _said(answer)
+            if answer is not None and (said != told.get(name) or getattr(answer, "did", "nothing") != "nothing"):
+                tell(answer)
+            told[name] = said
         time.sleep(request.every)
+
+
+def _said(answer: Deployed | PayoffError | None) -> str:
+    """What makes an answer another than the one before."""
+    if isinstance(answer, PayoffError):
+        return f"{answer.code} {answer.what}"
+    return "" if answer is None else f"{answer.release.image} {answer.share}"
 
 
 def _refuse_other(running: Running, link: Link, deployment: str) -> None:

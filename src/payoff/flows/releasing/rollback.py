@@ -9,7 +9,7 @@ import msgspec
 from payoff.base.errors import Refused, UserError
 from payoff.flows.releasing import book as books
 from payoff.flows.releasing.promote import refuse_absent
-from payoff.project.releasing import commits, pins
+from payoff.project.releasing import commits, committed, pins
 from payoff.records.answers.releasing import Promoted
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def _before(book: Book, deployment: str, path: str, to: str) -> tuple[str, pins.
     now = book.pinned(deployment)
     pile: list[tuple[str, pins.Pinned]] = []
     newest = ""
-    for commit, content, says in commits.history(book.root, book.head, path):
+    for commit, content, says in committed.history(book.root, book.head, path):
         newest = commit
         try:
             pin = msgspec.structs.replace(pins.read(path, content or b""), canary=None)

@@ -90,7 +90,8 @@ class Parts(NamedTuple):
             project=self.project.id,
             name=self.project.id,
             run=run.run,
-            created=now(),
+            # A clock that was set back must not date a release before the one it follows.
+            created=max(now(), links[-1].release.created) if links else now(),
             by=watching.who(),
             image=made.digest,
             base=self.ground.base.digest,
