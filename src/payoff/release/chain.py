@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from payoff.release.envelope import Verify
 
-T = TypeVar("T", Approval, Verified)
+T = TypeVar("T", bound=Approval | Verified)
 
 
 class Link(msgspec.Struct, frozen=True, kw_only=True):

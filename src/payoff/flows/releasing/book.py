@@ -216,8 +216,7 @@ def opened(folder: str | None) -> Book:
     links = chain.verified(tuple(_releases(found.root, head)), found.project.id, signer.principals)
     approvals, verified = (_statements(found.root, head, each) for each in (APPROVALS, VERIFIEDS))
     unread = tuple(path for each in (approvals, verified) for path, envelope in each.items() if envelope is None)
-    good = [tuple(envelope for envelope in each.values() if envelope) for each in (approvals, verified)]
-    return Book(found, settings, signer, links, *good, head, unread)
+    return Book(found, settings, signer, links, _good(approvals), _good(verified), head, unread)
 
 
 def encoded(envelope: Envelope) -> bytes:
@@ -277,6 +276,10 @@ def _statements(root: Path, commit: str, folder: str) -> dict[str, Envelope | No
     """By their paths; None where a file is none. What says nothing decides nothing: nobody stops a deployment by it."""
     found = committed.files(root, commit, folder)
     return {path: _read(path, found[path]) for path in sorted(found) if _NAMED.search(path)}
+
+
+def _good(found: dict[str, Envelope | None]) -> tuple[Envelope, ...]:
+    return tuple(each for each in found.values() if each is not None)
 
 
 def _read(path: str, content: bytes) -> Envelope | None:
