@@ -133,7 +133,7 @@ class Rules:
         return known.results
 
     def _known(self, sql: str) -> Expression:
-        return self.reading.remembered("expression", sql, Expression, lambda: expression(sql))
+        return self.reading.remembered("expression", sql, Expression, lambda: expression(sql), decides=False)
 
     def outcomes(self, cells: tuple[Cell, ...]) -> None:
         """The named outcome and its opposite; or, of more than two, one for every value of the outcome's column."""

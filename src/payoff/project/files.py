@@ -28,8 +28,8 @@ class Reading:
     """Reads files below `root`, keeps their digests, and collects findings instead of raising.
 
     `files`, `absent` and `listings` together are everything the result depends on: when none of them changed, the result of an earlier
-    reading holds. `cacheable` is false when something was read that they do not cover. `anew`: what was found out before is not asked for, and
-    nothing is written down, so that files alone decide.
+    reading holds. `cacheable` is false when something was read that they do not cover. `anew`: nothing that could decide is taken from what
+    was found out before, so that files alone do.
     """
 
     def __init__(self, root: Path, *, anew: bool = False) -> None:
@@ -127,12 +127,12 @@ class Reading:
             self.listings[key] = listing(self.root, key)
         return self.listings[key]
 
-    def remembered(self, kind: str, content: Any, shape: type[T], make: Callable[[], T]) -> T:
-        """What `make` gives for this content, from the cache when it was made before.
+    def remembered(self, kind: str, content: Any, shape: type[T], make: Callable[[], T], *, decides: bool = True) -> T:
+        """What `make` gives for this content, from the cache when it was made before; `decides`: the project says something else when it is another.
 
         A cache that cannot be read, written or understood is as good as none.
         """
-        if self.anew:
+        if self.anew and decides:
             return make()
         path = self.root / CACHE / f"{kind}-{hashing.of_json([FORMAT, content])}.json"
         known = recall(path, shape)

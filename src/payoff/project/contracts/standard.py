@@ -7,17 +7,17 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jsonschema import Draft201909Validator
-
-from payoff.base import text
+from payoff.base import lazy, text
 from payoff.project.contracts.quality import OPERATORS, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from jsonschema import ValidationError
+    import jsonschema
 
     Path_ = tuple[str | int, ...]
+else:
+    jsonschema = lazy.Module("jsonschema")
 
 SCHEMA = Path(__file__).parents[2] / "schemas" / "odcs-v3.json"
 
@@ -33,6 +33,11 @@ def _standard() -> dict[str, Any]:
     return schema
 
 
+def keeps(data: Any) -> bool:
+    """Whether a document keeps to the standard."""
+    return next(problems(data), None) is None
+
+
 def problems(data: Any) -> Iterator[tuple[Path_, Problem]]:
     """Everything by which a document breaks the standard, with the path to it."""
     version = data.get("apiVersion") if isinstance(data, dict) else None
@@ -40,7 +45,7 @@ def problems(data: Any) -> Iterator[tuple[Path_, Problem]]:
         what, expected = f"the contract is in version {version} of the standard", "apiVersion: v3.1.0 (ODCS v3)"
         yield (), Problem("PO-P073", "error", what, expected, "apiVersion")
         return
-    errors = Draft201909Validator(_standard()).iter_errors(data)
+    errors = jsonschema.Draft201909Validator(_standard()).iter_errors(data)
     leaves = [leaf for error in errors for leaf in _leaves(error)]
     broken = {tuple(leaf.absolute_path) for leaf in leaves if leaf.validator != "unevaluatedProperties"}
     found: dict[tuple[Path_, str], Problem] = {}
@@ -53,7 +58,7 @@ def problems(data: Any) -> Iterator[tuple[Path_, Problem]]:
         yield path, problem
 
 
-def _leaves(error: ValidationError) -> Iterator[ValidationError]:
+def _leaves(error: jsonschema.ValidationError) -> Iterator[jsonschema.ValidationError]:
     """The errors that say what is wrong: of alternatives, those of the one that fits best."""
     if not error.context:
         yield error
@@ -62,7 +67,7 @@ def _leaves(error: ValidationError) -> Iterator[ValidationError]:
     if error.validator == "oneOf" and "Common comparison" in str(schema.get("description", "")):
         yield error
         return
-    branches: dict[Any, list[ValidationError]] = {}
+    branches: dict[Any, list[jsonschema.ValidationError]] = {}
     for each in error.context:
         branches.setdefault(each.schema_path[0], []).append(each)
     best = max(branches.values(), key=lambda each: max(len(one.absolute_path) for one in each))
@@ -70,7 +75,7 @@ def _leaves(error: ValidationError) -> Iterator[ValidationError]:
         yield from _leaves(each)
 
 
-def _problems(error: ValidationError) -> Iterator[Problem]:
+def _problems(error: jsonschema.ValidationError) -> Iterator[Problem]:
     """An error of the JSON schema in our words."""
     found: Any = error.validator
     value: Any = error.validator_value

@@ -5,15 +5,16 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-import sqlglot
-from sqlglot import exp
-from sqlglot.errors import SqlglotError
-
-from payoff.base import hashing
+from payoff.base import hashing, lazy
 from payoff.base.text import DIALECT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import sqlglot
+    from sqlglot import exp
+else:
+    sqlglot, exp = lazy.Module("sqlglot"), lazy.Module("sqlglot.expressions")
 
 logging.getLogger("sqlglot").setLevel(logging.ERROR)  # what it warns of, we say as a finding
 Problems = tuple[tuple[str, int, str, str], ...]
@@ -165,7 +166,7 @@ def _reason(error: Exception) -> tuple[int, str]:
     parts = getattr(error, "errors", None)
     if isinstance(error, RecursionError):
         return 1, "it is nested too deeply"
-    if not isinstance(error, SqlglotError):
+    if not isinstance(error, sqlglot.errors.SqlglotError):
         return 1, "the SQL parser cannot make anything of it"
     if not parts:
         return 1, "a text or a comment in it does not end"

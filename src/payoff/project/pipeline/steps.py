@@ -371,7 +371,7 @@ def _queries(reading: Reading) -> Iterator[Step]:
         if content is None:
             continue
         step = name.removesuffix(".sql")
-        query = reading.remembered("sql", reading.digest(file), Query, partial(_look_into, content))
+        query = reading.remembered("sql", reading.digest(file), Query, partial(_look_into, content), decides=False)
         for code, line, what, expected in query.problems:
             reading.error(
                 code,
