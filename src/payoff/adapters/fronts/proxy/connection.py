@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from payoff.adapters.fronts.proxy.messages import Incoming, Refused, Request, said
+from payoff.adapters.fronts.proxy.messages import Incoming, Denied, Request, said
 from payoff.adapters.fronts.proxy.sharing import handle
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from payoff.adapters.fronts.proxy.state import State
 
 # Seconds: that a connection may say nothing between two requests; that a head, and then a body, may take from their first byte to their last.
@@ -41,10 +43,9 @@ class Connection(asyncio.Protocol):
 
     # -- asyncio's
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+    def connection_made(self, transport: Any) -> None:
         """A client came."""
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - a server of sockets makes no other
-        self._transport = transport
+        self._transport: asyncio.Transport = transport
         transport.set_write_buffer_limits(high=0)
         self._state.clients.add(self)
         if len(self._state.clients) > self._state.most:
@@ -89,7 +90,7 @@ class Connection(asyncio.Protocol):
         """Begin with the next request, if it is whole."""
         try:
             request = self._incoming.next()
-        except Refused as refused:
+        except Denied as refused:
             self._refuse(refused.status, refused.why)
             return
         if request is not None:
@@ -110,7 +111,7 @@ class Connection(asyncio.Protocol):
         try:
             try:
                 reply = await handle(self._state, request)
-            except Refused as refused:
+            except Denied as refused:
                 reply = said(refused.status, refused.why)
             keep = request.keep and not self._state.ending
             if not self._transport.is_closing():

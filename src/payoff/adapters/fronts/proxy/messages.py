@@ -35,7 +35,7 @@ _AGAIN = {b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"}  # RFC 9110,
 Headers = list[tuple[bytes, bytes]]
 
 
-class Refused(Exception):
+class Denied(Exception):
     """What a client gets instead of a release's answer."""
 
     def __init__(self, status: int, why: str) -> None:
@@ -43,7 +43,7 @@ class Refused(Exception):
         self.status, self.why = status, why
 
 
-class Gone(Refused):
+class Gone(Denied):
     """No answer came."""
 
 
@@ -150,7 +150,7 @@ class Incoming:
         self._bytes += data
 
     def next(self) -> Request | None:
-        """The next request, when it is whole. Raises `Refused`: then nothing more can be read here."""
+        """The next request, when it is whole. Raises `Denied`: then nothing more can be read here."""
         if self._body is None:
             self._read_head()
         if self._body is None:
@@ -176,9 +176,9 @@ class Incoming:
             self._tail = b"" if end >= 0 else (self._tail + piece)[-3:]
             self._feed(piece)
             if self._begun > 1 or (self._headed and end < 0):
-                raise Refused(400, "a head ends otherwise than it seems to")
+                raise Denied(400, "a head ends otherwise than it seems to")
             if self._fed - len(self._url) > _HEAD:
-                raise Refused(431, f"the headers have at most {_HEAD} bytes")
+                raise Denied(431, f"the headers have at most {_HEAD} bytes")
         if self._headed:
             self._body = self._framed()
 
@@ -190,29 +190,29 @@ class Incoming:
             pass  # whoever asks for another protocol may be answered in this one (RFC 9110, 7.8)
         except httptools.HttpParserError as error:
             ours = error.__context__
-            raise ours if isinstance(ours, Refused) else Refused(400, f"this is no HTTP/1.1: {error}") from None
+            raise ours if isinstance(ours, Denied) else Denied(400, f"this is no HTTP/1.1: {error}") from None
 
     def _framed(self) -> _Sized | _Chunked:
         """How the body ends. What others might read in another way is refused, or one of them would take a part of a body for a request."""
         version = self._parser.get_http_version()
         if version not in {"1.0", "1.1"}:
-            raise Refused(505, "only HTTP/1.1 and 1.0 are spoken here")
+            raise Denied(505, "only HTTP/1.1 and 1.0 are spoken here")
         if self._parser.get_method() == b"CONNECT":
-            raise Refused(501, "there is no way through here")
+            raise Denied(501, "there is no way through here")
         found: dict[bytes, list[bytes]] = {}
         for name, value in self._headers:
             found.setdefault(name.lower(), []).append(value.strip())
         hosts, lengths, codings = (found.get(each, []) for each in (b"host", b"content-length", b"transfer-encoding"))
         if len(hosts) > 1 or (not hosts and version == "1.1"):
-            raise Refused(400, "one header Host is needed")
+            raise Denied(400, "one header Host is needed")
         if codings and (lengths or version == "1.0"):
-            raise Refused(400, "a body is chunked or has a length, not both")
+            raise Denied(400, "a body is chunked or has a length, not both")
         if codings and [each.lower() for each in codings] != [b"chunked"]:
-            raise Refused(501, "a body is chunked and nothing else")
+            raise Denied(501, "a body is chunked and nothing else")
         if len(set(lengths)) > 1 or not all(each.isdigit() for each in lengths):
-            raise Refused(400, "one number is needed as Content-Length")
+            raise Denied(400, "one number is needed as Content-Length")
         if lengths and (len(lengths[0]) > 15 or int(lengths[0]) > LARGEST):
-            raise Refused(413, f"a body has at most {LARGEST} bytes")
+            raise Denied(413, f"a body has at most {LARGEST} bytes")
         body = _Chunked() if codings else _Sized(int(lengths[0]) if lengths else 0)
         waits = any(value.lower() == b"100-continue" for value in found.get(b"expect", []))
         self.awaited = waits and version == "1.1" and not body.done and not self._bytes
@@ -228,7 +228,7 @@ class Incoming:
         """Some of the target."""
         self._url += url
         if len(self._url) > _TARGET:
-            raise Refused(414, f"a target has at most {_TARGET} bytes")
+            raise Denied(414, f"a target has at most {_TARGET} bytes")
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """One header."""
@@ -284,7 +284,7 @@ class _Chunked:
                 return
             line = bytes(data[: at + 1])
             if not line.endswith(b"\r\n"):
-                raise Refused(400 if self._part != "trailers" else 431, "this is no chunked body")
+                raise Denied(400 if self._part != "trailers" else 431, "this is no chunked body")
             del data[: at + 1]
             self._line(line[:-2])
 
@@ -294,10 +294,10 @@ class _Chunked:
         elif self._part == "size":
             found = _SIZE.fullmatch(line)
             if found is None:
-                raise Refused(400, "this is no chunked body")
+                raise Denied(400, "this is no chunked body")
             self._left = int(found[1], 16)
             if self._left + len(self.content) > LARGEST:
-                raise Refused(413, f"a body has at most {LARGEST} bytes")
+                raise Denied(413, f"a body has at most {LARGEST} bytes")
             self._part = "data" if self._left else "trailers"
         else:
             self._trailers += len(line)

@@ -23,27 +23,25 @@ _TRIED = 10.0  # seconds that a canary has at least; then the other one is asked
 
 
 class Heard(NamedTuple):
-    """What one release answered. `worth` are the payoffs that it expects of its decisions; None when it should have told them and did not."""
+    """What one release answered, or why it did not. `worth` are the payoffs that it expects of its decisions; None when it should have told them and did not."""
 
-    reply: Reply | None
-    gone: Gone | None
+    reply: Reply | Gone
     seconds: float
     worth: list[float] | None
 
     @property
     def failed(self) -> bool:
         """Whether it is an error whatever the other one answers."""
-        return self.reply is None or self.reply.status >= 500 or self.worth is None
+        return self.reply.status >= 500 or self.worth is None
 
     def worse(self, other: Heard) -> bool:
         """Whether it refuses what the other one takes. Where both refuse, the client is to blame."""
-        return bool(self.reply and other.reply) and self.reply.status // 100 > other.reply.status // 100  # type: ignore[union-attr]
+        return self.reply.status // 100 > other.reply.status // 100
 
     def given(self) -> Reply:
-        """The answer, as good as it is."""
-        if self.reply is None:
-            assert self.gone is not None  # noqa: S101 - one of the two is there
-            raise self.gone
+        """The answer, as good as it is. Raises `Gone`."""
+        if isinstance(self.reply, Gone):
+            raise self.reply
         return self.reply
 
 
@@ -59,12 +57,13 @@ async def handle(state: State, request: Request) -> Reply:
     if chosen or routes.mode == "canary":
         note(seen.stable, heard, failed=heard.failed)
     size = len(request.body)
-    if chosen and heard.reply and len(state.shadows) < _SHADOWS and state.copied + size <= max(_COPIED, size):
+    reply = heard.given()
+    if chosen and len(state.shadows) < _SHADOWS and state.copied + size <= max(_COPIED, size):
         state.copied += size
         task = asyncio.get_running_loop().create_task(shadow(state, request, routes.canary, seen, heard))
         state.shadows.add(task)
         task.add_done_callback(state.shadows.discard)
-    return heard.given()
+    return reply
 
 
 async def tried(state: State, request: Request, stable: Target, canary: Target, seen: Seen) -> Reply:
@@ -74,13 +73,12 @@ async def tried(state: State, request: Request, stable: Target, canary: Target, 
     client's fault, and counts as an answer. Where that cannot be told, for the other one fails, nobody is blamed.
     """
     heard = await ask(state, canary, request, patience(seen))
-    if heard.reply and heard.reply.status < 300 and not heard.failed:
+    if heard.reply.status < 300 and not heard.failed:
         note(seen.canary, heard, failed=False)
-        return heard.reply
+        return heard.given()
     other = await ask(state, stable, request)
     note(seen.canary, heard, failed=heard.failed or heard.worse(other))
-    broken = other.reply is None or other.reply.status >= 500
-    return (heard if broken and not heard.failed else other).given()
+    return (heard if other.reply.status >= 500 and not heard.failed else other).given()
 
 
 async def shadow(state: State, request: Request, target: Target, seen: Seen, stable: Heard) -> None:
@@ -104,9 +102,9 @@ async def ask(state: State, target: Target, request: Request, seconds: float = S
     try:
         reply = await state.pool.ask(target.address, request, seconds)
     except Gone as gone:
-        return Heard(None, gone, stopwatch() - began, [])
+        return Heard(gone, stopwatch() - began, [])
     took = stopwatch() - began
-    return Heard(reply, None, took, payoffs(reply) if request.decides and reply.status == 200 else [])
+    return Heard(reply, took, payoffs(reply) if request.decides and reply.status == 200 else [])
 
 
 def note(arm: Arm, heard: Heard, *, failed: bool) -> None:

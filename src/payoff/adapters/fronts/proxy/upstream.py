@@ -15,6 +15,7 @@ from payoff.base.clock import stopwatch
 
 if TYPE_CHECKING:
     from collections.abc import Collection
+    from typing import Any
 
     from payoff.adapters.fronts.proxy.messages import Request
 
@@ -73,38 +74,39 @@ class Line(asyncio.Protocol):
 
     # -- asyncio's
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+    def connection_made(self, transport: Any) -> None:
         """It is there."""
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - a connection of sockets has no other
-        self._transport = transport
+        self._transport: asyncio.Transport = transport
         self.open = True
 
     def data_received(self, data: bytes) -> None:
         """Some of an answer; where nothing was asked, it is none."""
-        if self._answer is None or self._answer.done():
+        answer = self._answer
+        if answer is None or answer.done():
             self.close()
             return
         self._size += len(data)
         try:
             self._parser.feed_data(data)
             if self._size > _LARGEST:
-                self._fail(Gone(502, "the release's answer is too large"))
+                self._fail(answer, Gone(502, "the release's answer is too large"))
             elif self._done:
-                self._finish()
+                self._finish(answer)
         except httptools.HttpParserUpgrade:
-            self._fail(Gone(502, "the release speaks another protocol than it was asked to"))
+            self._fail(answer, Gone(502, "the release speaks another protocol than it was asked to"))
         except httptools.HttpParserError as error:
             ours = error.__context__
             if self._done:
                 self._more = True
-                self._finish()
+                self._finish(answer)
             else:
-                self._fail(ours if isinstance(ours, Gone) else Gone(502, "the release's answer is no HTTP/1.1"))
+                self._fail(answer, ours if isinstance(ours, Gone) else Gone(502, "the release's answer is no HTTP/1.1"))
 
     def eof_received(self) -> None:
         """It says nothing more: the end of an answer that has no other."""
-        if self._to_the_end and self._answer is not None and not self._answer.done():
-            self._finish()
+        answer = self._answer
+        if self._to_the_end and answer is not None and not answer.done():
+            self._finish(answer)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """It is no more."""
@@ -115,14 +117,12 @@ class Line(asyncio.Protocol):
                 gone(502, "the release broke off its answer" if self._size else "the release closed the connection")
             )
 
-    def _fail(self, gone: Gone) -> None:
-        assert self._answer is not None  # noqa: S101 - only what answers can fail
+    def _fail(self, answer: asyncio.Future[Reply], gone: Gone) -> None:
         self.close()
-        self._answer.set_exception(gone)
+        answer.set_exception(gone)
 
-    def _finish(self) -> None:
+    def _finish(self, answer: asyncio.Future[Reply]) -> None:
         """The answer is whole. The connection goes on if both sides know that, and the request was read to its end."""
-        assert self._answer is not None  # noqa: S101 - only what was asked is answered
         named = options(self._headers)
         keeps = b"close" not in named and (self._parser.get_http_version() == "1.1" or b"keep-alive" in named)
         ends = not (self._more or self._to_the_end or self._head_only or self._transport.get_write_buffer_size())
@@ -130,7 +130,7 @@ class Line(asyncio.Protocol):
             self.since = stopwatch()
         else:
             self.close()
-        self._answer.set_result(Reply(self._status, self._reason, self._headers, bytes(self._body)))
+        answer.set_result(Reply(self._status, self._reason, self._headers, bytes(self._body)))
 
     # -- the parser's
 
