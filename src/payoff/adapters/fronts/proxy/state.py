@@ -46,7 +46,7 @@ class State:
         self.applied = ""
         self.seen: Seen | None = None
         self._written = b""
-        self._complaint = ""
+        self._complaints: dict[str, str] = {}
         self._changed = self._mark()
         self.routes = self._read()
 
@@ -54,14 +54,14 @@ class State:
         """Take over routes that were changed; whether there were any. A file that is gone, or is none, is said once."""
         try:
             if (found := self._mark()) == self._changed:
-                self._complaint = ""
                 return False
             self._changed = found
             self._read()
         except (OSError, ValueError, msgspec.DecodeError) as error:
             self._changed = (0, 0)
-            self._complain(f"the routes cannot be read, and stay as they were: {error}")
+            self._complain("the routes cannot be read, and stay as they were", str(error))
             return False
+        self._complaints.clear()
         return True
 
     def _mark(self) -> tuple[int, int]:
@@ -113,7 +113,7 @@ class State:
             write_atomically(beside(self.place, ".seen"), content)
             self._written = content
         except OSError as error:
-            self._complain(f"what was seen cannot be written: {error}")
+            self._complain("what was seen cannot be written", str(error))
 
     def chosen(self, body: bytes) -> bool:
         """Whether a request is of the share that the canary gets."""
@@ -122,7 +122,7 @@ class State:
             return False
         return int(hashing.of_bytes(body)[:13], 16) / 16**13 < routes.share
 
-    def _complain(self, words: str) -> None:
-        if words != self._complaint:
-            self._complaint = words
-            _log.warning("%s %s", now(), words)
+    def _complain(self, what: str, why: str) -> None:
+        if self._complaints.get(what) != why:
+            self._complaints[what] = why
+            _log.warning("%s %s: %s", now(), what, why)
