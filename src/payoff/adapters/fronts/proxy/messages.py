@@ -49,7 +49,9 @@ class Gone(Denied):
 
 def options(headers: Headers) -> set[bytes]:
     """The names in `Connection`: headers that speak of this connection only, `close`, `keep-alive`."""
-    return {each.strip().lower() for name, value in headers if name.lower() == b"connection" for each in value.split(b",")}
+    return {
+        each.strip().lower() for name, value in headers if name.lower() == b"connection" for each in value.split(b",")
+    }
 
 
 def handed_on(headers: Headers) -> Iterable[bytes]:

@@ -74,6 +74,7 @@ async def main(place: Path, host: str, port: int) -> None:
         if stopwatch() - since > _TIDY:
             since = stopwatch()
             state.tidy()
+            await state.write()
     server.close()
     state.ending = True
     for each in [*state.clients]:
@@ -82,7 +83,7 @@ async def main(place: Path, host: str, port: int) -> None:
         async with asyncio.timeout(_DRAIN):
             await state.quiet.wait()
             await asyncio.gather(*state.shadows, return_exceptions=True)
-    state.tidy()
+    await state.write()
 
 
 def start(words: list[str]) -> Coroutine[Any, Any, None]:

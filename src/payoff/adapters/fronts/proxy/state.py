@@ -103,14 +103,17 @@ class State:
             self.quiet.set()
 
     def tidy(self) -> None:
-        """What is to be done now and then: write what was seen, when there is more; close connections that nobody will use."""
+        """Close connections that nobody will use."""
         routes = self.routes
         self.pool.tidy([each.address for each in (routes.stable, routes.canary) if each is not None])
+
+    async def write(self) -> None:
+        """What was seen, when there is more; in a thread, for a disk may be slow and clients do not wait for it."""
         content = msgspec.json.encode(self.seen) if self.seen else b""
         if not content or content == self._written:
             return
         try:
-            write_atomically(beside(self.place, ".seen"), content)
+            await asyncio.to_thread(write_atomically, beside(self.place, ".seen"), content)
             self._written = content
         except OSError as error:
             self._complain("what was seen cannot be written", str(error))
