@@ -418,6 +418,11 @@ def test_what_could_be_read_in_two_ways_is_refused(release: Release, front: Fron
     assert release.asked == []
 
 
+@pytest.mark.parametrize(("version", "coding", "says"), [(b"1.1", b"gzip, chunked", 501), (b"1.0", b"chunked", 400), (b"1.1", b"chunked", 200)])
+def test_only_what_is_chunked_and_nothing_else_is_read(release: Release, front: Front, version: bytes, coding: bytes, says: int) -> None:
+    assert status(asked(front, b"POST / HTTP/%s\r\nHost: a\r\nTransfer-Encoding: %s\r\n\r\n3\r\nabc\r\n0\r\n\r\n" % (version, coding))) == says
+
+
 @pytest.mark.parametrize(
     "body",
     [b"3\nabc\r\n0\r\n\r\n", b"3\r\nabcd\r\n0\r\n\r\n", b"0x3\r\nabc\r\n0\r\n\r\n", b"-3\r\nabc", b"3;a\nb\r\nabc\r\n0\r\n\r\n", b" 3\r\nabc\r\n0\r\n\r\n", b"1_0\r\n", b"\r\n"],
@@ -596,6 +601,22 @@ def test_a_connection_that_was_closed_meanwhile_is_not_asked(release: Release, f
         release.asked.clear()
         assert asked(front, post(b"abc")).endswith(OK)
         assert len(release.asked) == 1
+
+
+def test_an_end_that_has_only_just_come_is_seen(release: Release) -> None:
+    """Before a request is sent the socket itself is asked: what the loop was told may be old."""
+
+    async def look() -> list[bool]:
+        _, line = await asyncio.get_running_loop().create_connection(upstream.Line, *upstream.parted(release.target.address))
+        await line.ask(Request(b"GET", b"/", [(b"Host", b"a")], b""))
+        before = line.usable
+        release._open[-1].shutdown(socket.SHUT_RDWR)
+        time.sleep(0.05)  # noqa: ASYNC251 - the loop is to know nothing of it
+        found = [before, line.usable]
+        line.close()
+        return found
+
+    assert asyncio.run(look()) == [True, False]
 
 
 def test_connections_that_nobody_uses_are_closed(release: Release, front: Front, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -233,7 +233,7 @@ class FrontSuite:
             assert (status, told["release"]) == (200, 1)
         until(lambda: (found := front.seen(NAME)) is not None and found.canary.errors == 5)
 
-    @pytest.mark.parametrize("worth", [math.nan, -math.inf, 1e200, 10**400, "3.0", True])
+    @pytest.mark.parametrize("worth", [math.nan, -math.inf, 1e200, pytest.param(10**400, id="long"), "3.0", True])
     def test_payoffs_that_are_no_numbers(self, front: Front, releases: Callable[..., Release], worth: Any) -> None:
         """Whoever tells them fails: the other one answers, and what was added up stays a number."""
         stable, canary = releases(1, 2.0), releases(2, worth)

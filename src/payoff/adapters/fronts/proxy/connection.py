@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from payoff.adapters.fronts.proxy.messages import Incoming, Denied, Request, said
+from payoff.adapters.fronts.proxy.messages import Denied, Incoming, Request, said
 from payoff.adapters.fronts.proxy.sharing import handle
 
 if TYPE_CHECKING:
