@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -30,6 +31,24 @@ class TestProxy(FrontSuite):
         until(lambda: front.routes(NAME) is None)
         ask(front.route(NAME, routes), "/decide", b"row")
         until(lambda: (found := front.seen(NAME)) is not None and found.canary.requests == 2)
+
+    def test_without_its_routes_it_goes_on_and_says_so_once(self, front: Front, releases: Any, tmp_path: Path) -> None:
+        routes = Routes(stable=releases(1).target)
+        address = front.route(NAME, routes)
+        (file,) = tmp_path.rglob("*.routes")
+        for bad in (None, b"{"):
+            file.unlink(missing_ok=True)
+            if bad:
+                file.write_bytes(bad)
+            time.sleep(0.3)
+            assert ask(address) == (200, {"release": 1})
+            assert front.routes(NAME) is None
+        (log,) = tmp_path.rglob("*.front-log")
+        assert log.read_text().count("the routes cannot be read") == 2
+        assert front.route(NAME, routes) == address
+        assert front.routes(NAME) == routes
+        assert front.route(NAME, Routes(stable=releases(2).target)) == address
+        assert ask(address) == (200, {"release": 2})
 
     def test_a_port_that_is_taken(self, releases: Any, tmp_path: Path) -> None:
         taken = releases(1)

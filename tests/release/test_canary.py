@@ -98,6 +98,33 @@ def test_a_shadow_is_compared_pair_by_pair() -> None:
     assert (canary.judge(apart, SPEC).verdict, canary.judge(together, SPEC).verdict) == ("wait", "back")
 
 
+NO_NUMBERS = (math.nan, math.inf, -math.inf)
+
+
+@pytest.mark.parametrize("mode", ["canary", "shadow"])
+@pytest.mark.parametrize("field", ["mean", "squares"])
+@pytest.mark.parametrize("bad", NO_NUMBERS)
+def test_sums_that_are_no_numbers_let_nothing_go_on(bad: float, field: str, mode: Any) -> None:
+    """The canary's send it back; the other's, and those of the differences, make it wait."""
+
+    def found(which: str) -> str:
+        good, better, gains = (Sum(count=6000, mean=each, squares=6000.0) for each in (2.0, 3.0, 1.0))
+        both = Seen(since="", mode=mode, stable=arm([1.0] * 900), canary=arm([1.0] * 900), pairs=gains)
+        both.stable.payoff, both.canary.payoff = good, better
+        wrong = {"stable": both.stable.payoff, "canary": both.canary.payoff, "pairs": both.pairs}.get(which)
+        if wrong is not None:
+            setattr(wrong, field, bad)
+        return canary.judge(both, SPEC).verdict
+
+    assert {which: found(which) for which in ("none", "stable", "canary", "pairs")} == {"none": "advance", "stable": "wait", "canary": "back", "pairs": "wait"}
+
+
+@pytest.mark.parametrize("more", [{"tolerance": math.nan}, {"errors": math.nan}, {"slower": math.nan}, {"decisions": 0, "requests": 0}])
+def test_rules_that_are_no_numbers_let_nothing_go_on(more: dict[str, Any]) -> None:
+    good = [] if "decisions" in more else drawn(2, 6000, 1)
+    assert canary.judge(seen(arm(good), arm([each + 5 for each in good])), CanarySpec(**more)).verdict != "advance"
+
+
 def test_looking_at_every_decision_sends_none_back_wrongly() -> None:
     """200 canaries that are as good, looked at after every tenth decision up to 2,000: an interval for one look (z = 1.96) would send many back."""
     wrong = naive = 0

@@ -11,7 +11,15 @@ _FEWEST = 50  # of which the bounds, which hold in the limit, hold well enough
 
 
 def judge(seen: Seen, spec: CanarySpec) -> Judgement:
-    """What was seen so far, by the rules of the deployment. What says `back` goes before what says `advance`."""
+    """What was seen so far, by the rules of the deployment. What says `back` goes before what says `advance`.
+
+    Every comparison that lets a canary go on must be true; with a NaN none is. Where the canary's own sums are no numbers it goes back: what runs is as it was, and
+    money cannot speak for it any more. Where those of the other one are none, or only the differences, that is not the canary's: it waits, and never goes on.
+    """
+    if not seen.canary.payoff.finite:
+        return Judgement(verdict="back", because=("its expected payoffs add up to no number",))
+    if not (seen.stable.payoff.finite and seen.pairs.finite):
+        return Judgement(verdict="wait", because=("what is expected of both adds up to no number, and cannot be compared",))
     gain, half = _gain(seen, 1 - spec.confidence)
     low, high = (None, None) if gain is None else (gain - half, gain + half)
     back: list[str] = []
@@ -27,7 +35,9 @@ def judge(seen: Seen, spec: CanarySpec) -> Judgement:
         back.append(slower)
     if fewest < spec.decisions:
         wait.append(f"{fewest} of {spec.decisions} decisions of each were seen")
-    elif low is not None and low < -spec.tolerance:
+    elif low is None:
+        wait.append("too few decisions were seen to tell what it brings")
+    elif not low >= -spec.tolerance:
         wait.append(f"it may still lose {-low:.4g} per decision, more than {spec.tolerance:.4g}")
     few = min(seen.stable.requests, seen.canary.requests)
     if few < spec.requests:

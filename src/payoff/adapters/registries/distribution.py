@@ -1,7 +1,8 @@
 """An OCI registry by the distribution protocol (OCI distribution specification 1.1): any that podman and docker push to.
 
-Credentials are those that `podman login` or `docker login` keep (a file of theirs, never a setting of ours). Plain HTTP is spoken with
-this machine only.
+Credentials are those that `podman login` or `docker login` keep (a file of theirs, never a setting of ours), and go to the registry and the token service that it
+names. Many registries keep blobs in a storage of another host, and send there who wants one (ECR, GCR, Docker Hub, Harbor): they are followed, without
+credentials. Plain HTTP is spoken with this machine only.
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ _DOCKER = "application/vnd.docker.distribution.manifest"
 _ACCEPT = f"{MANIFEST}, {INDEX}, {_DOCKER}.v2+json, {_DOCKER}.list.v2+json"
 _PIECE = 1 << 20
 _TRIES, _AGAIN = 4, {408, 429, 500, 502, 503, 504}
+_ELSEWHERE, _HOPS = {301, 302, 303, 307, 308}, 5
+_PORTS = {"http": 80, "https": 443}
 _MANIFEST_MOST = 4 << 20  # the size that the specification lets registries stop at
 _REPOSITORY = re.compile(r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*")
 
@@ -74,39 +77,46 @@ class Distribution:
         self._authorization = ""
 
     def has(self, blob: Blob) -> bool:
-        """By HEAD."""
-        return bool(self._asked("HEAD", f"blobs/{blob.digest}", {200, 404}).status == 200)
+        """By HEAD. A storage of another host may have been told to expect GET only (S3 signs the method, too): then it is asked so, and left before it sends the blob."""
+        answer, home = self._asked("HEAD", f"blobs/{blob.digest}")
+        if not home and answer.status not in {200, 404}:
+            answer, home = self._asked("GET", f"blobs/{blob.digest}", streamed=True)
+            answer.close()
+        return bool(self._judge(answer, {200, 404}, home=home).status == 200)
 
     def read(self, blob: Blob) -> Iterator[bytes]:
-        """By GET, checked at its end."""
-        answer = self._asked("GET", f"blobs/{blob.digest}", {200, 404}, streamed=True)
+        """By GET, checked at its end, and no more of it than it should have."""
+        answer, home = self._asked("GET", f"blobs/{blob.digest}", streamed=True)
         try:
-            if answer.status == 404:
+            if self._judge(answer, {200, 404}, home=home).status == 404:
                 raise UserError(
                     f"{self._host} has no blob {blob.digest} in {self._name}",
                     code="PO-A061",
                     expected="a repository with all that its manifests list",
                     remedy="push the image there again",
                 )
-            digest = Sha256()
+            digest, size = Sha256(), 0
             with self._reaching():
                 for piece in answer.stream(_PIECE, decode_content=False):
+                    size += len(piece)
+                    if size > blob.size:
+                        raise self._broken(blob.digest)
                     digest.update(piece)
                     yield piece
             if digest.digest != blob.digest:
                 raise self._broken(blob.digest)
         finally:
-            answer.release_conn()
+            answer.close()
 
     def write(self, blob: Blob, pieces: Iterable[bytes]) -> None:
         """By POST and one PUT."""
-        began = self._asked("POST", "blobs/uploads/", {202})
-        where = urljoin(self._url, began.headers.get("Location", ""))
+        began, home = self._asked("POST", "blobs/uploads/")
+        self._judge(began, {202}, home=home)
+        where = self._place(self._url, began)
         where += ("&" if urlsplit(where).query else "?") + urlencode({"digest": blob.digest})
-        if urlsplit(where).netloc != self._host and urlsplit(where).scheme != "https":
-            raise self._refused("it asks to send images where nothing is encrypted")
         headers = {"Content-Type": "application/octet-stream", "Content-Length": str(blob.size)}
-        if urlsplit(where).netloc == self._host and self._authorization:
+        home = self._home(where)
+        if home and self._authorization:
             headers["Authorization"] = self._authorization
         digest = Sha256()
 
@@ -119,16 +129,22 @@ class Distribution:
             answer = self._pool.request("PUT", where, body=counted(), headers=headers, redirect=False)
         if digest.digest != blob.digest:
             raise self._broken(blob.digest)
-        self._judge(answer, {201, 204})
+        self._judge(answer, {201, 204}, home=home)
 
     def manifest(self, reference: str) -> tuple[bytes, str] | None:
         """By GET; asks for images and indexes, OCI's and Docker's."""
-        answer = self._asked("GET", f"manifests/{reference}", {200, 404}, {"Accept": _ACCEPT})
-        if answer.status == 404:
-            return None
-        content = bytes(answer.data)
-        if len(content) > _MANIFEST_MOST:
-            raise self._refused(f"the manifest {reference} is larger than 4 MB")
+        answer, home = self._asked("GET", f"manifests/{reference}", {"Accept": _ACCEPT}, streamed=True)
+        try:
+            if self._judge(answer, {200, 404}, home=home).status == 404:
+                return None
+            content = b""
+            with self._reaching():
+                for piece in answer.stream(_PIECE):
+                    content += piece
+                    if len(content) > _MANIFEST_MOST:
+                        raise self._refused(f"the manifest {reference} is larger than 4 MB")
+        finally:
+            answer.close()
         if reference.startswith("sha256:") and sha256(content) != reference:
             raise self._broken(reference)
         return content, str(answer.headers.get("Content-Type", MANIFEST)).partition(";")[0]
@@ -136,7 +152,8 @@ class Distribution:
     def put(self, content: bytes, media_type: str, tag: str = "") -> None:
         """By PUT, under its digest first, then its tag."""
         for reference in [sha256(content), *([tag] if tag else [])]:
-            self._asked("PUT", f"manifests/{reference}", {201}, {"Content-Type": media_type}, body=content)
+            answer, home = self._asked("PUT", f"manifests/{reference}", {"Content-Type": media_type}, body=content)
+            self._judge(answer, {201}, home=home)
 
     # -- asking
 
@@ -144,43 +161,90 @@ class Distribution:
         self,
         method: str,
         path: str,
-        good: set[int],
         headers: Mapping[str, str] | None = None,
         *,
         body: bytes | None = None,
         streamed: bool = False,
-    ) -> Any:
-        """The answer, after as many tries as it is worth; a registry that asks who we are is told so once."""
+    ) -> tuple[Any, bool]:
+        """The answer, after as many tries as it is worth, and whether it is the registry's own. One that asks who we are is told so once; another host never is."""
         told = False
         for attempt in range(_TRIES):
-            sent = {**(headers or {}), **({"Authorization": self._authorization} if self._authorization else {})}
             last = attempt == _TRIES - 1
             try:
-                answer = self._pool.request(
-                    method, self._url + path, headers=sent, body=body, preload_content=not streamed
-                )
+                answer, home = self._followed(method, self._url + path, headers or {}, body, streamed=streamed)
             except urllib3.exceptions.HTTPError as error:
                 if last:
                     raise self._unreached(error) from None
                 time.sleep(0.2 * 2**attempt)
                 continue
-            if answer.status == 401 and not told:
+            if answer.status == 401 and home and not told:
                 told = True
-                answer.release_conn()
+                _let_go(answer)
                 self._authorization = self._introduce(answer.headers.get("WWW-Authenticate", ""))
                 continue
             if answer.status in _AGAIN and not last:
-                answer.release_conn()
+                _let_go(answer)
                 asked = answer.headers.get("Retry-After", "")
                 time.sleep(min(float(asked), 10.0) if asked.isdigit() else 0.2 * 2**attempt)
                 continue
-            return self._judge(answer, good)
+            return answer, home
         raise self._refused("it does not take the credentials that it asked for")
 
-    def _judge(self, answer: Any, good: set[int]) -> Any:
+    def _followed(
+        self, method: str, where: str, headers: Mapping[str, str], body: bytes | None, *, streamed: bool
+    ) -> tuple[Any, bool]:
+        """One answer, from where it is to be had: who asks for something may be sent elsewhere, who brings something is not."""
+        for _ in range(_HOPS + 1):
+            home = self._home(where)
+            known = {"Authorization": self._authorization} if home and self._authorization else {}
+            answer = self._pool.request(
+                method, where, headers={**headers, **known}, body=body, preload_content=not streamed, redirect=False
+            )
+            if answer.status not in _ELSEWHERE or method not in {"GET", "HEAD"}:
+                return answer, home
+            _let_go(answer)
+            where = self._place(where, answer)
+        raise self._astray(f"on more than {_HOPS} times")
+
+    def _place(self, base: str, answer: Any) -> str:
+        """Where `Location` says, if that may be asked."""
+        said = answer.headers.get("Location", "")
+        try:
+            return self._checked(urljoin(base, said) if said else "")
+        except ValueError:
+            raise self._astray("to no address") from None
+
+    def _checked(self, where: str) -> str:
+        """An address that encrypts, or one of this machine when the registry is on it, too. Read by who will ask it: two readers may see two hosts in one address."""
+        try:
+            said = urllib3.util.parse_url(where)
+        except urllib3.exceptions.HTTPError:
+            said = urllib3.util.Url()
+        if said.scheme not in {"http", "https"} or not said.host:
+            raise self._astray("to no address")
+        if said.scheme == "http" and not (_here(self._host) and _here(said.netloc or "")):
+            raise self._astray(f"to {said.host}, where nothing is encrypted")
+        return where
+
+    def _home(self, where: str) -> bool:
+        """Whether that is the registry itself."""
+        one, other = (
+            (said.scheme, said.host, said.port or _PORTS.get(said.scheme or ""))
+            for said in map(urllib3.util.parse_url, (where, self._url))
+        )
+        return one == other
+
+    def _judge(self, answer: Any, good: set[int], *, home: bool = True) -> Any:
         if answer.status in good:
             return answer
-        answer.release_conn()
+        _let_go(answer)
+        if not home:
+            raise OutsideError(
+                f"where {self._host} sends us for that, it is answered with status {answer.status}",
+                code="PO-A151",
+                expected="a storage that gives what its registry says that it has",
+                remedy="try again; where it stays, look at the storage's log",
+            )
         if answer.status in {401, 403}:
             raise UserError(
                 f"{self._host} does not let us do that with {self._name} (status {answer.status})",
@@ -199,8 +263,7 @@ class Distribution:
             return basic
         asked = dict(re.findall(r'(\w+)="([^"]*)"', rest))
         realm = asked.pop("realm", "")
-        if urlsplit(realm).scheme != "https" and not _here(urlsplit(realm).netloc):
-            raise self._refused("it asks for credentials where nothing is encrypted")
+        self._checked(realm)
         asked.setdefault("scope", f"repository:{self._name}:pull,push")
         with self._reaching():
             answer = self._pool.request(
@@ -237,6 +300,14 @@ class Distribution:
             remedy="look at its log, then try again: what was sent is not sent twice",
         )
 
+    def _astray(self, where: str) -> OutsideError:
+        return OutsideError(
+            f"{self._host} sends us {where}",
+            code="PO-A150",
+            expected=f"the blob itself, or at most {_HOPS} times an address of https",
+            remedy=f"curl -si {self._url}tags/list shows its own address; have who runs it give out those of https",
+        )
+
     def _broken(self, digest: str) -> OutsideError:
         return OutsideError(
             f"what {self._host} has or was sent as {digest} is something else",
@@ -254,6 +325,13 @@ def _here(host: str) -> bool:
     with contextlib.suppress(ValueError):
         return ipaddress.ip_address(name).is_loopback
     return False
+
+
+def _let_go(answer: Any) -> None:
+    """An answer that nobody reads: the rest of it, if it is little, so that its connection can be used again."""
+    with contextlib.suppress(urllib3.exceptions.HTTPError):
+        answer.read(_PIECE, decode_content=False)
+    answer.close()
 
 
 def _credentials(host: str) -> str:

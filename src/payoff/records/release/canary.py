@@ -8,6 +8,7 @@ from typing import Literal
 import msgspec
 
 WIDTH = 1.1  # of a bucket of latencies
+MOST = 1e100  # beyond it a payoff is no amount of money, and its square could not be added up
 
 
 class Sum(msgspec.Struct, kw_only=True):
@@ -25,6 +26,11 @@ class Sum(msgspec.Struct, kw_only=True):
         self.squares += step * (value - self.mean)
 
     @property
+    def finite(self) -> bool:
+        """Whether it is a number still; what is none, or too large, makes all that is added to it none."""
+        return math.isfinite(self.mean) and math.isfinite(self.squares)
+
+    @property
     def variance(self) -> float:
         """The sample's variance; 0 for fewer than two."""
         return self.squares / (self.count - 1) if self.count > 1 else 0.0
@@ -32,7 +38,8 @@ class Sum(msgspec.Struct, kw_only=True):
 
 class Arm(msgspec.Struct, kw_only=True):
     """What was seen of one release. `payoff` is the expected payoff of each decision, as `/decide` said it; `latency` counts answers in buckets: number k is
-    from `WIDTH ** k` ms on, and 0 is all below. `errors` are answers of 500 and above, and those that did not come.
+    from `WIDTH ** k` ms on, and 0 is all below. `errors` are answers of 500 and above, those that did not come, those of `/decide` that tell no payoffs
+    that can be added up, and of the one that is tried also those that refuse what the other one takes.
     """
 
     release: int

@@ -11,7 +11,9 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import math
 import socket
+import struct
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -42,13 +44,17 @@ def connect(adapter: str, root: Path, options: dict[str, Any]) -> Front:
 class Release:
     """A running release: it says its number and what it was asked, and `/decide` that each row brings `worth`."""
 
-    def __init__(self, number: int, worth: float = 1.0) -> None:
+    def __init__(self, number: int, worth: Any = 1.0) -> None:
         self.number, self.worth, self.status, self.slow = number, worth, 200, 0.0
         self.asked: list[bytes] = []
+        self.rows = b""  # instead of those that it was asked
         release = self
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = (
+                True  # an answer is two writes; on a kept connection the second would wait for 40 ms
+            )
 
             def do_GET(self) -> None:
                 self.reply({"release": release.number})
@@ -59,7 +65,7 @@ class Release:
                 time.sleep(release.slow)
                 told = {"release": release.number, "bytes": len(body), "token": self.headers.get("Authorization", "")}
                 if self.path == "/decide":
-                    told["decisions"] = [{"expected_payoff": release.worth}] * body.count(b"row")
+                    told["decisions"] = [{"expected_payoff": release.worth}] * (release.rows or body).count(b"row")
                 self.reply(told)
 
             def reply(self, told: dict[str, Any]) -> None:
@@ -72,6 +78,11 @@ class Release:
             def log_message(self, *words: object) -> None:
                 return
 
+            def setup(self) -> None:
+                release._open.append(self.request)
+                super().setup()
+
+        self._open: list[socket.socket] = []
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
@@ -84,8 +95,11 @@ class Release:
         return Target(address=address, release=self.number, image=f"sha256:{self.number:064x}")
 
     def end(self) -> None:
-        """It is gone."""
+        """It is gone, and with it the connections that it kept."""
         self._server.shutdown()
+        for each in self._open:
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
         self._server.server_close()
         self._thread.join()
 
@@ -219,6 +233,120 @@ class FrontSuite:
             assert (status, told["release"]) == (200, 1)
         until(lambda: (found := front.seen(NAME)) is not None and found.canary.errors == 5)
 
+    @pytest.mark.parametrize("worth", [math.nan, -math.inf, 1e200, pytest.param(10**400, id="long"), "3.0", True])
+    def test_payoffs_that_are_no_numbers(self, front: Front, releases: Callable[..., Release], worth: Any) -> None:
+        """Whoever tells them fails: the other one answers, and what was added up stays a number."""
+        stable, canary = releases(1, 2.0), releases(2, worth)
+        routes = Routes(stable=stable.target, canary=canary.target, share=1.0)
+        address = front.route(NAME, routes)
+        for n in range(3):
+            assert ask(address, "/decide", b"row %d" % n)[1]["release"] == 1
+        canary.worth = 3.0
+        assert ask(address, "/decide", b"row")[1]["release"] == 2
+        until(lambda: (found := front.seen(NAME)) is not None and found.canary.requests == 4)
+        seen = front.seen(NAME)
+        assert seen is not None
+        assert (seen.canary.errors, seen.canary.payoff.count, seen.canary.payoff.mean) == (3, 1, 3.0)
+
+        canary.worth, shadows = worth, Routes(stable=stable.target, canary=canary.target, share=1.0, mode="shadow")
+        front.route(NAME, shadows)
+        assert ask(address, "/decide", b"row")[1]["release"] == 1
+        until(lambda: (found := front.seen(NAME)) is not None and found.canary.errors == 1)
+        stable.worth, canary.worth = worth, 3.0
+        assert ask(address, "/decide", b"row 2")[0] == 200, "nobody else could answer"
+        until(lambda: (found := front.seen(NAME)) is not None and found.canary.requests == 2)
+        seen = front.seen(NAME)
+        assert seen is not None
+        assert (seen.stable.errors, seen.canary.errors) == (1, 1)
+        assert (seen.stable.payoff.count, seen.canary.payoff.count, seen.pairs.count) == (1, 1, 0)
+
+    def test_payoffs_that_nobody_knows(self, front: Front, releases: Callable[..., Release]) -> None:
+        """Null is what a model says that names a quantity itself: it does not fail, and there is nothing to add up."""
+        canary = releases(2, None)
+        address = front.route(NAME, Routes(stable=releases(1).target, canary=canary.target, share=1.0))
+        assert ask(address, "/decide", b"row row")[1]["release"] == 2
+        until(lambda: (found := front.seen(NAME)) is not None and found.canary.requests == 1)
+        seen = front.seen(NAME)
+        assert seen is not None
+        assert (seen.canary.errors, seen.canary.payoff.count) == (0, 0)
+
+    @pytest.mark.parametrize("path", ["/decide", "/invocations"])
+    @pytest.mark.parametrize("mode", ["canary", "shadow"])
+    def test_a_canary_that_refuses_what_the_other_takes_fails(
+        self, front: Front, releases: Callable[..., Release], mode: Any, path: str
+    ) -> None:
+        """Its contract is narrower than clients were promised. What both refuse is the client's fault."""
+        stable, canary = releases(1, 2.0), releases(2, 3.0)
+        address = front.route(NAME, Routes(stable=stable.target, canary=canary.target, share=1.0, mode=mode))
+        fails, does_not = [(422, 200), (429, 200), (500, 422), (302, 200)], [(422, 400), (404, 404), (200, 200)]
+        for asked, (its, others) in enumerate([*fails, *does_not], 1):
+            canary.status, stable.status = its, others
+            told = ask(address, path, b"row %d" % asked)
+            assert told[0] == others
+            assert told[1]["release"] == (2 if mode == "canary" and its == 200 else 1)
+            until(lambda n=asked: len(canary.asked) == n)
+            if asked in {len(fails), len(fails) + len(does_not)}:
+                until(lambda n=asked: (found := front.seen(NAME)) is not None and found.canary.requests == n)
+                seen = front.seen(NAME)
+                assert seen is not None
+                assert (seen.canary.errors, seen.stable.errors) == (4, 0)
+        assert seen.canary.payoff.count == (1 if path == "/decide" else 0)
+
+    def test_where_the_other_fails_a_refusal_is_nobodys_fault(
+        self, front: Front, releases: Callable[..., Release]
+    ) -> None:
+        """And better heard than an error."""
+        stable, canary = releases(1), releases(2)
+        address = front.route(NAME, Routes(stable=stable.target, canary=canary.target, share=1.0))
+        stable.status, canary.status = 503, 422
+        assert ask(address, "/decide", b"row")[0] == 422
+        stable.end()
+        assert ask(address, "/decide", b"row")[0] == 422
+        until(lambda: (found := front.seen(NAME)) is not None and found.canary.requests == 2)
+        seen = front.seen(NAME)
+        assert seen is not None
+        assert seen.canary.errors == 0
+
+    def test_fewer_decisions_than_the_other_makes(self, front: Front, releases: Callable[..., Release]) -> None:
+        """A shadow that leaves rows out fails; nothing of it is compared."""
+        stable, shadow = releases(1, 2.0), releases(2, 3.0)
+        shadow.rows = b"row row"
+        address = front.route(NAME, Routes(stable=stable.target, canary=shadow.target, share=1.0, mode="shadow"))
+        ask(address, "/decide", b"row row row")
+        until(lambda: (found := front.seen(NAME)) is not None and found.canary.errors == 1)
+        seen = front.seen(NAME)
+        assert seen is not None
+        assert seen.pairs.count == seen.canary.payoff.count == 0
+
+    def test_who_goes_away_is_counted(self, front: Front, releases: Callable[..., Release]) -> None:
+        """A canary that is so slow that nobody waits for it is seen to be."""
+        canary = releases(2)
+        canary.slow = 1.0
+        address = front.route(NAME, Routes(stable=releases(1).target, canary=canary.target, share=1.0))
+        host, _, port = address.removeprefix("http://").rpartition(":")
+        with socket.create_connection((host, int(port)), timeout=5) as connection:
+            connection.sendall(b"POST /decide HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nrow")
+            until(lambda: bool(canary.asked))
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        until(lambda: (found := front.seen(NAME)) is not None and found.canary.requests == 1)
+        seen = front.seen(NAME)
+        assert seen is not None
+        assert max(seen.canary.latency) > 70, "a second"
+
+    def test_requests_in_one_segment_are_answered_in_order(
+        self, front: Front, releases: Callable[..., Release]
+    ) -> None:
+        """RFC 9112, 9.3.2."""
+        address = front.route(NAME, Routes(stable=releases(1).target))
+        host, _, port = address.removeprefix("http://").rpartition(":")
+        sent = b"POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabcGET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+        with socket.create_connection((host, int(port)), timeout=5) as connection:
+            connection.sendall(sent)
+            with connection.makefile("rb") as stream:
+                told = stream.read()
+        assert told.count(b"HTTP/1.1 200 ") == 2
+        assert told.index(b'"bytes": 3') < told.rindex(b"HTTP/1.1 200 ")
+
     def test_a_shadow_is_asked_and_never_heard(self, front: Front, releases: Callable[..., Release]) -> None:
         """Its answers are compared row by row; that it is slow, nobody feels."""
         stable, shadow = releases(1, 2.0), releases(2, 2.5)
@@ -268,7 +396,7 @@ class FrontSuite:
             b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"x" * (1 << 20),
             b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9999999999\r\n\r\n" + b"x" * 100,
             b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\nabc",
-            b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+            b"GET / HTTP/1.1\r\n\r\n",
         ],
     )
     def test_bad_bytes_end_one_connection(self, front: Front, releases: Callable[..., Release], sent: bytes) -> None:

@@ -49,10 +49,13 @@ class Proxy:
         self._options = options
 
     def routes(self, name: str) -> Routes | None:
-        """What the file says, if the process is there."""
+        """What the file says, if the process is there. Without a file that says it, nobody knows; the next `route` writes one."""
         if self._runs(name) is None:
             return None
-        return msgspec.json.decode(self._file(name, "routes").read_bytes(), type=Routes)
+        try:
+            return msgspec.json.decode(self._file(name, "routes").read_bytes(), type=Routes)
+        except (OSError, msgspec.DecodeError):
+            return None
 
     def route(self, name: str, routes: Routes) -> str:
         """Write it down, and wait until the process says that it has it."""
@@ -63,7 +66,7 @@ class Proxy:
         if runs is not None and runs["options"] != self._said():
             self.stop(name)
             runs = None
-        if runs is not None and runs["applied"] == hashing.of_bytes(content):
+        if runs is not None and runs["applied"] == hashing.of_bytes(content) and self.routes(name) == routes:
             return str(runs["address"])
         write_atomically(self._file(name, "routes"), content)
         process = self._start(name) if runs is None else None
