@@ -83,6 +83,7 @@ def put_image(registry: Registry, said: str, release: int, base: Base = EMPTY_BA
         command=(python, "/opt/payoff/server.py"),
         environment={"PAYOFF_HOST": ANY, "PAYOFF_PORT": "8080"},
         ports=(8080,),
+        labels={"org.opencontainers.image.title": "suite", "dev.payoff.model": sha256(said.encode())},
     )
     made = images.image(base, [layer], start)
     registry.write(layer.blob, [archive])
