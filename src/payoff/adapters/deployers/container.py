@@ -134,7 +134,7 @@ class Container:
                         return made, self._ready(made, wanted)
                     except BaseException as error:
                         self._engine("rm", "--force", made, quiet=True)
-                        if not left or not any(each in str(error) for each in _TAKEN):
+                        if not left or not any(each in str(error).lower() for each in _TAKEN):
                             raise
             raise AssertionError  # the last try answers or raises
 
