@@ -94,8 +94,8 @@ class Process:
         """Unpack (what was unpacked before is compared), start beside, wait, switch, end the others."""
         with alone(self._folder, wanted.name, self._wait):
             before = self._found(wanted.name)
-            for each in ("log", "log.1"):
-                _shorten(self._folder / f"{wanted.name}.{each}")
+            for ending in ("log", "log.1"):
+                _shorten(self._folder / f"{wanted.name}.{ending}")
             right = [each for each in before if (each.image, each.settings) == (wanted.image, self._settings(wanted))]
             started, running = _best(right)
             new = False
