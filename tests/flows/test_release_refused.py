@@ -87,7 +87,7 @@ def test_a_package_that_the_server_needs_and_is_not_installed(monkeypatch: pytes
 
 
 def test_modules_that_cannot_be_compiled(tmp_path: Path) -> None:
-    """The interpreter fails, or cannot write; a module that is no Python is no failure, and nothing half-made is left."""
+    """The interpreter fails, or cannot read; a module that is no Python is no failure, and nothing half-made is left."""
     good, bad = tmp_path / "good.py", tmp_path / "bad.py"
     good.write_text("x = 1\n")
     bad.write_text("x = = 1\n")
@@ -98,9 +98,8 @@ def test_modules_that_cannot_be_compiled(tmp_path: Path) -> None:
     failing = tmp_path / "python"
     failing.write_text("#!/bin/sh\necho 'No space left on device' >&2\nexit 1\n")
     failing.chmod(0o755)
-    # Two modules whose compiled files have one's name for a folder: as on a disk that takes no more.
-    clash = [members[0], Member(path=f"{made[0].path}/more.py", source=os.fspath(good), size=6)]
-    for python, listed, words in ((failing, members, "No space left"), (Path(sys.executable), clash, "Error")):
+    gone = [members[0], Member(path="opt/lib/gone.py", source=os.fspath(tmp_path / "gone.py"), size=6)]
+    for python, listed, words in ((failing, members, "No space left"), (Path(sys.executable), gone, "No such file")):
         with pytest.raises(OutsideError, match=words) as caught:
             compiled(listed, python, HERE, tmp_path / "other")
         assert caught.value.code == "PO-A076"
