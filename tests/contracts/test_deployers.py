@@ -257,6 +257,25 @@ class TestProcess(DeployerSuite):
             assert other.poll() is None
         assert at_work(tmp_path) == []
 
+    def test_what_an_earlier_version_started_is_taken_over(self, deployer: Deployer, registry: Registry, tmp_path: Path) -> None:
+        """It has no mark; the file says which it is, and it is at work in a folder of ours."""
+        image = put_image(registry, "one", 1)
+        deployer.apply(self.wanted(image), registry)
+        file = deployer._file(self.wanted(image).name)  # type: ignore[attr-defined]
+        said = json.loads(file.read_bytes())
+        deployer.stop(self.wanted(image).name)
+        (place,) = (tmp_path / ".payoff/deployments/images").iterdir()
+        environ = {"PAYOFF_HOST": "127.0.0.1", "PAYOFF_PORT": said["address"].rpartition(":")[2], "PAYOFF_IMAGE": image}
+        earlier = subprocess.Popen([sys.executable, f"{place}/opt/payoff/server.py"], cwd=place, env=environ)
+        with earlier:
+            file.write_text(json.dumps({**said, "pid": earlier.pid, "since": system.since(earlier.pid)}))
+            until(lambda: bool((runs := deployer.state(self.wanted(image).name)) and runs.ready))
+            running = deployer.state(self.wanted(image).name)
+            assert running is not None and running.image == image
+            deployer.apply(self.wanted(image), registry)
+            assert earlier.wait(10) == 0
+        assert len(at_work(tmp_path)) == 1
+
     @pytest.mark.parametrize("handles", [True, False])
     def test_a_process_that_took_the_number_over_is_not_ended(self, monkeypatch: pytest.MonkeyPatch, handles: bool) -> None:
         if not handles:
@@ -478,6 +497,34 @@ class TestContainer(DeployerSuite):
             made.apply(self.wanted(image), registry)
         assert caught.value.code == "PO-A115"
         assert self.containers(self.wanted(image).name) == []
+
+    def test_a_port_that_somebody_took_meanwhile_is_not_the_last(
+        self, registry: Registry, base: Base, python: str, tmp_path: Path, options: dict[str, Any]
+    ) -> None:
+        """The engine says that it cannot have it, once; then for ever."""
+        wanted = self.wanted(put_image(registry, "one", 1, base, python))
+        program, taken = tmp_path / "podman", tmp_path / "taken"
+        program.write_text(
+            '#!/bin/sh\ncase "$3" in start) echo >> "$0.starts"; if [ -e "$(dirname "$0")/taken" ]; then rm -f "$(dirname "$0")/taken"; '
+            'echo "Error: cannot listen on the TCP port: listen tcp4 127.0.0.1:1: bind: address already in use" >&2; exit 126; fi;; esac\n'
+            f'exec {shutil.which("podman")} "$@"\n'
+        )
+        program.chmod(0o755)
+        taken.touch()
+        made = connect(self.adapter, tmp_path, {**options, "program": str(program)})
+        try:
+            assert made.apply(wanted, registry).ready
+            assert len(self.containers(wanted.name)) == 1
+            made.stop(wanted.name)
+            assert len(Path(f"{program}.starts").read_text().splitlines()) == 2
+            program.write_text(program.read_text().replace('rm -f "$(dirname "$0")/taken"', ":"))
+            taken.touch()
+            with pytest.raises(OutsideError, match="address already in use"):
+                made.apply(wanted, registry)
+            assert self.containers(wanted.name) == []
+            assert len(Path(f"{program}.starts").read_text().splitlines()) == 5
+        finally:
+            made.stop(wanted.name)
 
     def test_a_folder_that_a_killed_deploy_left_is_in_nobodys_way(self, deployer: Deployer, registry: Registry, base: Base, python: str) -> None:
         left = Path(tempfile.gettempdir(), f"payoff-{os.getpid()}")
