@@ -6,21 +6,22 @@ import contextlib
 import dataclasses
 import json
 import os
-import shutil
+import re
 import socket
 import subprocess
 import tempfile
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from payoff.base import lazy
 from payoff.base.errors import OutsideError, UserError
 from payoff.base.hashing import sha256
-from payoff.ports.releasing.deployer import Running, Wanted, nowhere
+from payoff.base.locking import Taken, locked
+from payoff.ports.releasing.deployer import Running, Wanted, alone, nowhere, owner
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
+    from collections.abc import Callable
 
     import urllib3
 
@@ -30,7 +31,16 @@ else:
 
 CAPABILITIES: dict[str, Any] = {"remote": False}
 _NAME, _RELEASE, _SETTINGS, _ADDRESS = (f"dev.payoff.{each}" for each in ("name", "release", "settings", "address"))
+_OWNER, _ROOT, _PROJECT, _DEPLOYMENT = (f"dev.payoff.{each}" for each in ("owner", "root", "project", "deployment"))
+_IMAGES = "dev.payoff.model"  # the label that every image of a release has
+_TITLE = "org.opencontainers.image.title"  # the label that has its project
 _LINES = 15  # of a container's own words, when it does not get ready
+_TRIES = 3  # ports
+_TAKEN = ("address already in use", "port is already allocated", "ports are not available")
+_MARGIN = 60.0  # seconds that another deploy may take beyond what its release takes to get ready and the other to end
+_FOLDER = Path(".payoff", "deployments")
+# How images were named that earlier versions pulled from a folder.
+_EARLIER = re.compile(r"localhost/(?:.+/)?payoff-[0-9]+/images:latest")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,56 +66,91 @@ def connect(root: Path, options: Options) -> Container:
 
 
 class Container:
-    """A deployment is the containers that carry its name as a label: one, but for the moment in which one takes over from another."""
+    """A deployment is the containers that carry its name, and the project's folder, as labels: one, but for the moment in which one takes over from another. They are
+    found by the folder's real path, whatever else of the project is gone; when the folder is moved, they stay behind, and `dev.payoff.root` says where they are from.
+    A container of an earlier version says of no folder that it is its own: whoever deploys that name first takes it over, as it was, and replaces it.
+    """
 
     def __init__(self, root: Path, options: Options) -> None:
         self._root = root
+        self._owner = owner(root)
         self._options = options
+        self._wait = options.wait + options.drain + _MARGIN
 
     def state(self, name: str) -> Running | None:
-        """What the engine says of the newest container."""
-        found = self._containers(name)
-        return self._running(found[0]) if found else None
+        """What the engine says of the container that is ready, or else of the newest."""
+        seen = [self._running(each) for each in self._containers(name)]
+        return next((each for each in seen if each.ready), seen[0] if seen else None)
 
     def apply(self, wanted: Wanted, images: Registry, switch: Callable[[str], None] = nowhere) -> Running:
-        """Start beside, wait, switch, stop the other."""
-        before = self._containers(wanted.name)
-        if before:
-            runs = self._running(before[0])
-            as_it_should = before[0]["Config"]["Labels"].get(_SETTINGS) == self._settings(wanted)
-            if runs.image == wanted.image and runs.ready and as_it_should:
-                self._end(before[1:])
-                switch(runs.address)
-                return runs
-        image = self._pulled(wanted, images)
-        started = self._engine(*self._command(wanted, image), variables={"PAYOFF_TOKEN": self._options.token})
-        try:
-            running = self._ready(started.strip(), wanted)
-        except OutsideError:
-            self._engine("rm", "--force", started.strip(), quiet=True)
-            raise
-        switch(running.address)
-        self._end(before)
-        return running
+        """Start beside, wait, switch, stop the others. Of several that an earlier call left, the one that is right and ready is switched to."""
+        with alone(self._root / _FOLDER, wanted.name, self._wait):
+            before = [(each, self._running(each)) for each in self._containers(wanted.name)]
+            right = [each for each in before if self._right(*each, wanted)]
+            ready = [each for each in before if each[1].ready]
+            if right:
+                found, running = right[0][0]["Id"], right[0][1]
+            else:
+                # What is left of a start that was killed is in the way of nobody, and takes room.
+                self._end([each for each, runs in before if ready and not runs.ready])
+                found, running = self._begin(wanted, images)
+            switch(running.address)
+            self._end([each for each, _ in before if each["Id"] != found])
+            if not right:
+                self._remove_others(wanted, images)
+            return running
 
     def shown(self, wanted: Wanted, images: Registry) -> str:
         """The engine's commands."""
-        said = [self._pull(wanted, images), self._command(wanted, wanted.image, port="PORT")]
+        said = [self._pull(wanted, images), ["run", "--detach", *self._command(wanted, wanted.image, "PORT")]]
         return "\n".join(" ".join([self._options.program, *self._options.arguments, *each]) for each in said)
 
     def stop(self, name: str) -> None:
         """All of the name."""
-        self._end(self._containers(name))
+        with alone(self._root / _FOLDER, name, self._wait):
+            self._end(self._containers(name))
 
-    def _command(self, wanted: Wanted, image: str, port: str = "") -> list[str]:
+    def _right(self, container: dict[str, Any], running: Running, wanted: Wanted) -> bool:
+        labels = container["Config"]["Labels"]
+        as_it_should = (labels.get(_OWNER), labels.get(_SETTINGS)) == (self._owner, self._settings(wanted))
+        return running.ready and running.image == wanted.image and as_it_should
+
+    def _begin(self, wanted: Wanted, images: Registry) -> tuple[str, Running]:
+        """Pull an image, make a container of it, start it, and wait until it is ready; one that does not get ready, or not even starts, is removed."""
+        # Nobody removes images meanwhile; others may pull theirs.
+        with alone(self._root / _FOLDER, "images", self._wait, shared=True):
+            image = self._pulled(wanted, images)
+            for left in range(_TRIES - 1, -1, -1):
+                with socket.socket() as reserved:
+                    # Held until the server has it, without listening: nobody else is given it, and who says SO_REUSEADDR, as servers do, can take it.
+                    reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                    reserved.bind(("127.0.0.1", 0))
+                    words = self._command(wanted, image, str(reserved.getsockname()[1]))
+                    if self._options.network != "host":
+                        reserved.close()  # the engine takes it as it likes, and says when it cannot
+                    made = self._engine("create", *words, variables={"PAYOFF_TOKEN": self._options.token}).strip()
+                    try:
+                        self._engine("start", made)
+                        return made, self._ready(made, wanted)
+                    except BaseException as error:
+                        self._engine("rm", "--force", made, quiet=True)
+                        if not left or not any(each in str(error).lower() for each in _TAKEN):
+                            raise
+            raise AssertionError  # the last try answers or raises
+
+    def _command(self, wanted: Wanted, image: str, port: str) -> list[str]:
+        """What follows `run` or `create`."""
         options = self._options
-        port = port or str(_free_port())
-        address = f"http://127.0.0.1:{port}"
         labels = {
             _NAME: wanted.name,
+            _OWNER: self._owner,
+            # Names may have `-` in them: only apart does it show which part is whose.
+            _PROJECT: wanted.project,
+            _DEPLOYMENT: wanted.deployment,
+            _ROOT: os.fsencode(os.path.realpath(self._root)).decode(errors="replace"),
             _RELEASE: str(wanted.release),
             _SETTINGS: self._settings(wanted),
-            _ADDRESS: address,
+            _ADDRESS: f"http://127.0.0.1:{port}",
         }
         # Without a token it answers whoever reaches it: those on this machine.
         variables = {**wanted.variables, **({} if options.token else {"PAYOFF_OPEN": "1"})}
@@ -115,8 +160,11 @@ class Container:
         else:
             placed = [f"--network={options.network}"] if options.network else []
             placed += ["--publish", f"127.0.0.1:{port}:{wanted.port}"]
-        words = ["run", "--detach", "--read-only", "--tmpfs", "/tmp:rw,mode=1777", "--cap-drop=all"]  # noqa: S108 - the container's
+        words = ["--read-only", "--tmpfs", "/tmp:rw,mode=1777", "--cap-drop=all"]  # noqa: S108 - the container's
         words += ["--security-opt=no-new-privileges", "--restart=on-failure:5", *placed]
+        # Of the container's own words both throw away what is old.
+        words += ["--log-opt=max-size=10m"] if self._is("podman") else []
+        words += ["--log-driver=local"] if self._is("docker") else []
         for key, value in labels.items():
             words += ["--label", f"{key}={value}"]
         for key, value in sorted(variables.items()):
@@ -133,7 +181,7 @@ class Container:
     def _pull(self, wanted: Wanted, images: Registry) -> list[str]:
         kind, _, place = images.address.partition(":")
         if kind == "oci":
-            if os.path.basename(self._options.program) == "docker":
+            if self._is("docker"):
                 raise UserError(
                     f"docker cannot pull from the folder {place}",
                     code="PO-A149",
@@ -143,19 +191,21 @@ class Container:
             return ["pull", "--quiet", f"oci:{place}:release-{wanted.release}"]
         host = place.removeprefix("//")
         here = host.partition("/")[0].rpartition(":")[0] in {"127.0.0.1", "localhost"}
-        plain = ["--tls-verify=false"] if here and os.path.basename(self._options.program) == "podman" else []
+        plain = ["--tls-verify=false"] if here and self._is("podman") else []
         return ["pull", "--quiet", *plain, f"{host}@{wanted.image}"]
 
     def _pulled(self, wanted: Wanted, images: Registry) -> str:
         """The engine's name of the image, which has the digest that is wanted; an image of that digest is not asked for again."""
         words = self._pull(wanted, images)
-        with _place() as place:
+        with tempfile.TemporaryDirectory(prefix="payoff-") as place:
+            folder = None
             if images.address.startswith("oci:"):
-                # The engine makes the image's name of the folder's, and takes few letters in it.
-                link = os.path.join(place, "images")
-                os.symlink(images.address.removeprefix("oci:"), link)
-                words[-1] = f"oci:{link}:release-{wanted.release}"
-            image = self._engine(*words).split()[-1]
+                # The engine makes the image's name of the folder's, and takes few letters in it: it gets a link whose name, seen from where it starts, is ours.
+                folder, link = place, Path(place, self._named(wanted.release))
+                link.parent.mkdir(parents=True)
+                link.symlink_to(images.address.removeprefix("oci:"))
+                words[-1] = f"oci:{self._named(wanted.release)}:release-{wanted.release}"
+            image = self._engine(*words, folder=folder).split()[-1]
         found = self._digests(image)
         if wanted.image not in found:
             raise OutsideError(
@@ -166,15 +216,44 @@ class Container:
             )
         return image
 
+    def _named(self, release: int) -> str:
+        """The name of an image that comes from a folder."""
+        return f"payoff/{self._owner}/release-{release}"
+
     def _digests(self, image: str) -> set[str]:
-        said = json.loads(self._engine("image", "inspect", image))[0]
-        return {said.get("Digest", ""), *(each.rpartition("@")[2] for each in said.get("RepoDigests") or ())} - {""}
+        return _digests(json.loads(self._engine("image", "inspect", image))[0])
+
+    def _is(self, program: str) -> bool:
+        return os.path.basename(self._options.program) == program
+
+    def _remove_others(self, wanted: Wanted, images: Registry) -> None:
+        """Remove images of the project's releases that nobody is to run any more. The engine refuses what a container uses, and what somebody has given
+        another name stays as well; no failure is an error.
+        """
+        if not wanted.keep:
+            return
+        with contextlib.suppress(Taken, OutsideError), locked(self._root / _FOLDER / "images.lock", 0):
+            ids = self._engine("images", "--quiet", "--no-trunc", "--filter", f"label={_IMAGES}").split()
+            found = json.loads(self._engine("image", "inspect", *ids, quiet=True) or "[]") if ids else []
+            ours = f"localhost/{self._named(0).removesuffix('0')}"
+            for each in found:
+                tags, digests = each.get("RepoTags") or (), each.get("RepoDigests") or ()
+                labels = (each.get("Config") or {}).get("Labels") or {}
+                if labels.get(_TITLE) != wanted.project or _digests(each) & {*wanted.keep, wanted.image}:
+                    continue
+                named = [tag for tag in tags if tag.startswith(ours) or _EARLIER.fullmatch(tag)]
+                if not tags and {name.rpartition("@")[0] for name in digests} == {images.address.rpartition("//")[2]}:
+                    named = [each["Id"]]
+                for name in named:
+                    self._engine("rmi", name, quiet=True)
 
     def _containers(self, name: str) -> list[dict[str, Any]]:
-        """Inspected, the newest first."""
+        """Ours of the name, and those of earlier versions, inspected, the newest first."""
         ids = self._engine("ps", "--all", "--quiet", "--no-trunc", "--filter", f"label={_NAME}={name}").split()
-        said: list[dict[str, Any]] = json.loads(self._engine("inspect", "--type", "container", *ids)) if ids else []
-        return sorted(said, key=lambda each: str(each["Created"]), reverse=True)
+        # One of another clone may be gone by now.
+        said = json.loads(self._engine("inspect", "--type", "container", *ids, quiet=True) or "[]") if ids else []
+        ours = [each for each in said if each["Config"]["Labels"].get(_OWNER, self._owner) == self._owner]
+        return sorted(ours, key=lambda each: str(each["Created"]), reverse=True)
 
     def _running(self, container: dict[str, Any]) -> Running:
         labels = container["Config"]["Labels"]
@@ -214,13 +293,16 @@ class Container:
             self._engine("stop", "--time", f"{self._options.drain:.0f}", each["Id"], quiet=True)
             self._engine("rm", "--force", each["Id"], quiet=True)
 
-    def _engine(self, *words: str, variables: dict[str, str] | None = None, quiet: bool = False) -> str:
+    def _engine(
+        self, *words: str, variables: dict[str, str] | None = None, quiet: bool = False, folder: str | None = None
+    ) -> str:
         program = self._options.program
         try:
             done = subprocess.run(
                 [program, *self._options.arguments, *words],
                 capture_output=True,
                 check=False,
+                cwd=folder,
                 env={**os.environ, **(variables or {})},
                 start_new_session=True,
             )
@@ -243,24 +325,12 @@ class Container:
         return os.fsdecode(done.stdout + (done.stderr if words[0] == "logs" else b""))
 
 
-@contextlib.contextmanager
-def _place() -> Iterator[str]:
-    """A folder whose path has only letters that an image's name may have."""
-    place = os.path.join(tempfile.gettempdir(), f"payoff-{os.getpid()}")
-    os.mkdir(place, 0o700)
-    try:
-        yield place
-    finally:
-        shutil.rmtree(place)
+def _digests(image: dict[str, Any]) -> set[str]:
+    """The digests of an inspected image's manifest."""
+    return {image.get("Digest", ""), *(each.rpartition("@")[2] for each in image.get("RepoDigests") or ())} - {""}
 
 
 def _answers(url: str) -> bool:
     with contextlib.suppress(urllib3.exceptions.HTTPError):
         return bool(urllib3.request("GET", url, timeout=2.0, retries=False).status == 200)
     return False
-
-
-def _free_port() -> int:
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        return int(listening.getsockname()[1])

@@ -2,28 +2,38 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
+from payoff.base.errors import OutsideError
+from payoff.base.hashing import sha256
+from payoff.base.locking import Taken, locked
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from payoff.ports.releasing.registry import Registry
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
-    """What shall run. `name` is the deployment's (a canary's ends in `-canary`), `image` the digest of the image's manifest, `release` the number of
-    the release. `variables` are set for the server and are no secrets; a token is an option of the deployer's own. `port` is the one that the server
-    listens to inside.
+    """What shall run. `name` is the deployment's with the project's before it (a canary's ends in `-canary`), `deployment` its part after that; `image` is
+    the digest of the image's manifest, `release` the number of the release. `variables` are set for the server and are no secrets; a token is an option
+    of the deployer's own. `port` is the one that the server listens to inside. `keep`: the digests of images that are to stay on the machine, for
+    something of the project runs them or may soon; what else is there of the project's may be removed once this one runs (empty: nothing may).
     """
 
     name: str
     image: str
     release: int
     project: str
+    deployment: str = ""
     port: int = 8080
     variables: dict[str, str] = {}
+    keep: tuple[str, ...] = ()
 
 
 class Running(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,6 +52,34 @@ def nowhere(_address: str) -> None:
     """Nobody is to be told of a new address."""
 
 
+def owner(root: Path) -> str:
+    """What tells the deployments of one clone of a project from those of another on the same machine: made of the folder's real path, so that it is
+    the same when everything else that is known of them is gone.
+    """
+    return sha256(os.fsencode(os.path.realpath(root)))[7:23]
+
+
+@contextlib.contextmanager
+def alone(folder: Path, name: str, seconds: float, *, shared: bool = False) -> Iterator[None]:
+    """Nobody else changes that deployment meanwhile (`shared`: but for those who share it). Raises `OutsideError` when somebody does for longer than `seconds`."""
+    file = folder / f"{name}.lock"
+    try:
+        # Around the lock alone: what is raised while it is held is none of its own.
+        with contextlib.ExitStack() as held:
+            held.enter_context(locked(file, seconds, shared=shared))
+            kept = held.pop_all()
+    except Taken as taken:
+        by = f"process {taken.holder}" if taken.holder else "another process"
+        raise OutsideError(
+            f"{by} has been changing {name} for more than {seconds:.0f} s",
+            code="PO-A155",
+            expected="one payoff deploy of a deployment at a time",
+            remedy=f"the same command again when it is through; ps -p {taken.holder or 'PID'} shows what it is, and {file} is free as soon as it ends",
+        ) from None
+    with kept:
+        yield
+
+
 class Deployer(Protocol):
     """Deployments by their names. Not thread-safe: one caller. What it runs outlives the program that started it."""
 
@@ -52,7 +90,8 @@ class Deployer(Protocol):
     def apply(self, wanted: Wanted, images: Registry, switch: Callable[[str], None] = nowhere) -> Running:
         """Run an image by its digest, taken from a registry, in the place of what runs under that name; answers when it is ready. Nothing is done where
         that very image runs already and is as it should be. `switch` is called with the new one's address when it is ready, and then what ran before
-        is let finish what it had taken, and ends. Raises `OutsideError` when the new one does not get ready, and leaves running what ran before.
+        is let finish what it had taken, and ends. Raises `OutsideError` when the new one does not get ready, and leaves running what ran before, and
+        when another program has been changing the deployment for too long. What an earlier call left that was killed half-way is ended, too.
         """
         ...
 

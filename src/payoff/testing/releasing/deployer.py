@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 
-from payoff.base.errors import OutsideError
+from payoff.base.errors import OutsideError, PayoffError
 from payoff.base.hashing import sha256
 from payoff.ports.releasing.deployer import Wanted
 from payoff.records.release.image import LAYER, MANIFEST, Base, Blob, Layer, Member, Start
@@ -44,6 +44,8 @@ with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "said")) as f
     said = file.read()
 if said == "broken":
     sys.exit("the model cannot be opened")
+if said.startswith("late"):
+    time.sleep(3.0)
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         if self.path == "/slow":
@@ -73,7 +75,7 @@ def connect(adapter: str, root: Path, options: dict[str, Any]) -> Deployer:
 
 
 def put_image(registry: Registry, said: str, release: int, base: Base = EMPTY_BASE, python: str = "python3") -> str:
-    """An image whose server says `said` (one that says `broken` does not start), tagged as a release; answers its digest."""
+    """An image whose server says `said` (one that says `broken` does not start, `late...` takes three seconds to), tagged as a release; answers its digest."""
     members = [Member(path="opt/payoff/server.py", data=PROGRAM), Member(path="opt/payoff/said", data=said.encode())]
     archive = layers.bytes_of(members)
     layer = Layer(
@@ -83,6 +85,7 @@ def put_image(registry: Registry, said: str, release: int, base: Base = EMPTY_BA
         command=(python, "/opt/payoff/server.py"),
         environment={"PAYOFF_HOST": ANY, "PAYOFF_PORT": "8080"},
         ports=(8080,),
+        labels={"org.opencontainers.image.title": "suite", "dev.payoff.model": sha256(said.encode())},
     )
     made = images.image(base, [layer], start)
     registry.write(layer.blob, [archive])
@@ -206,6 +209,27 @@ class DeployerSuite:
         deployer.stop(name)
         assert deployer.state(name) is None
         deployer.stop(name)
+
+    def test_of_two_at_once_one_starts(
+        self, deployer: Deployer, registry: Registry, base: Base, python: str, tmp_path: Path, options: dict[str, Any]
+    ) -> None:
+        """The second waits for the first, and finds that there is nothing to do."""
+        image = put_image(registry, "one", 1, base, python)
+        others = [deployer, connect(self.adapter, tmp_path, options)]
+        found: list[object] = []
+
+        def apply(by: Deployer) -> None:
+            try:
+                found.append(by.apply(self.wanted(image), registry))
+            except PayoffError as error:
+                found.append(error)
+
+        both = [threading.Thread(target=apply, args=(each,)) for each in others]
+        for each in both:
+            each.start()
+        for each in both:
+            each.join()
+        assert found == [deployer.state(self.wanted(image).name)] * 2
 
     def kill(self, deployer: Deployer, name: str) -> None:
         """End what runs under a name from outside, as a crash would."""

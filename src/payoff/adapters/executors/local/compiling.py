@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -31,12 +32,11 @@ def compile_modules(listed: Sequence[tuple[str, str, str]], python: Path) -> Non
             env=environ,
         )
         assert process.stdin is not None  # noqa: S101 - asked for
-        process.stdin.write(json.dumps(listed[number::_PARTS]).encode())
-        process.stdin.close()
+        with contextlib.suppress(BrokenPipeError), process.stdin:  # one that has ended says below why
+            process.stdin.write(json.dumps(listed[number::_PARTS]).encode())
         process.stdin = None
         running.append(process)
-    for process in running:
-        _, said = process.communicate()
+    for process, (_, said) in [(each, each.communicate()) for each in running]:  # all have ended before one is told of
         if process.returncode:
             last = os.fsdecode(said).strip().rpartition("\n")[2]
             raise OutsideError(

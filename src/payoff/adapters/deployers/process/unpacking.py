@@ -1,0 +1,145 @@
+"""The parts of an image that are ours, as files of a folder: each as its layer has it, and nothing else."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import tarfile
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, cast
+
+from payoff.records.release.image import LAYER
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from payoff.ports.releasing.registry import Registry
+    from payoff.records.release.image import Blob
+
+OURS = ("opt", "srv")  # folders of an image that a release fills
+_HOME, _VERSION = (
+    re.compile(rb"^home *=.*$", re.MULTILINE),
+    re.compile(rb"^version(?:_info)? *= *(\d+\.\d+)", re.MULTILINE),
+)
+
+
+def unpack(layers: list[Blob], images: Registry, place: Path, python: Callable[[str], str]) -> None:
+    """Every file of ours is as its layer, whose digest was checked, has it; nothing else is there, and no folder leads elsewhere. `python` answers what
+    takes the place of an interpreter of the base.
+    """
+    tree = _Tree(place)
+    try:
+        for layer in layers:
+            if layer.media_type == LAYER:  # ours are not compressed: what is, is of the base
+                _unpack(images.read(layer), tree, python)
+    except BaseException:
+        tree.take_back()  # bytes that turned out to be others
+        raise
+    tree.remove_others()
+
+
+def _unpack(pieces: Iterator[bytes], tree: _Tree, python: Callable[[str], str]) -> None:
+    with tarfile.open(fileobj=cast("IO[bytes]", _Stream(pieces)), mode="r|") as archive:
+        for member in archive:
+            parts = member.name.split("/")
+            if parts[0] not in OURS or ".." in parts or member.isdir():
+                continue
+            if member.issym():
+                # The one link of an environment leads to an interpreter of the base, whose place ours takes.
+                tree.link(member.name, python(member.linkname))
+            elif member.isfile():
+                content = cast("IO[bytes]", archive.extractfile(member)).read()
+                if parts[-1] == "pyvenv.cfg":
+                    found = python(f"python{_VERSION.findall(content)[0].decode()}")
+                    content = _HOME.sub(os.fsencode(f"home = {os.path.dirname(found)}"), content)
+                tree.put(member.name, content, member.mode & 0o755)
+    # An archive may end before its blob does, and the digest is of the whole: only who reads to the end knows that it is right.
+    for _ in pieces:
+        pass
+
+
+class _Stream:
+    """An iterator of pieces, read like a file."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces, self._rest = pieces, b""
+
+    def read(self, size: int) -> bytes:
+        while len(self._rest) < size:
+            piece = next(self._pieces, b"")
+            if not piece:
+                break
+            self._rest += piece
+        found, self._rest = self._rest[:size], self._rest[size:]
+        return found
+
+
+class _Tree:
+    """What is unpacked in a folder. Files that are right already stay as they are."""
+
+    def __init__(self, place: Path) -> None:
+        self._place = place
+        self._kept: set[str] = set()
+        self._written: list[Path] = []
+        self._folders: set[Path] = set()
+
+    def link(self, name: str, to: str) -> None:
+        """A link."""
+        path = self._path(name)
+        if path.is_symlink() and os.readlink(path) == to:
+            return
+        _remove(path)
+        path.symlink_to(to)
+        self._written.append(path)
+
+    def put(self, name: str, data: bytes, mode: int) -> None:
+        """A file."""
+        path = self._path(name)
+        with contextlib.suppress(OSError):
+            if not path.is_symlink() and path.stat().st_mode & 0o777 == mode and path.read_bytes() == data:
+                return
+        _remove(path)
+        self._written.append(path)
+        # Not forced to the disk: what a crash leaves half-written is found by the comparison above.
+        path.write_bytes(data)
+        path.chmod(mode)
+
+    def take_back(self) -> None:
+        """Remove what was written."""
+        for each in self._written:
+            _remove(each)
+
+    def remove_others(self) -> None:
+        """Remove what was not put here."""
+        for folder, folders, files in os.walk(self._place, topdown=False):
+            for each in (*files, *folders):
+                path = Path(folder, each)
+                if path.is_symlink() or each in files:
+                    if path.relative_to(self._place).as_posix() not in self._kept:
+                        path.unlink()
+                else:
+                    with contextlib.suppress(OSError):  # one that is not empty stays
+                        path.rmdir()
+
+    def _path(self, name: str) -> Path:
+        """Where it goes; the folders above it are folders, and not links to others."""
+        self._kept.add(name)
+        path = self._place / name
+        if path.parent not in self._folders:
+            above = [self._place, *(self._place / each for each in reversed(Path(name).parents[:-1]))]
+            for each in above:
+                if each.is_symlink() or each.is_file():
+                    each.unlink()
+                each.mkdir(parents=True, exist_ok=True)
+            self._folders.update(above)
+        return path
+
+
+def _remove(path: Path) -> None:
+    """A file, a link, or a folder that is where a file should be."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
