@@ -6,6 +6,7 @@ The other side is tests/adapters/cluster.py; where there is a real cluster, test
 from __future__ import annotations
 
 import base64
+import copy
 import importlib.util
 import json
 import ssl
@@ -18,7 +19,7 @@ import pytest
 import yaml
 
 from payoff.adapters.deployers.kubernetes import Autoscale, Options, access, connect, deployer, owned
-from payoff.base.errors import OutsideError, UserError
+from payoff.base.errors import OutsideError, Refused, UserError
 from payoff.ports.releasing.deployer import Wanted
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ def cluster() -> Iterator[Any]:
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(deployer, "_EVERY", 0.01)
+    monkeypatch.setattr(deployer, "_SURE", 0.03)
 
 
 @pytest.fixture
@@ -132,6 +134,189 @@ def test_a_field_of_somebody_else_stays(cluster: Any, at: Any) -> None:
     assert writes(cluster) == []
     made.apply(wanted(TWO, 2), Images())
     assert cluster.objects[DEPLOYMENT]["spec"]["template"]["spec"]["priorityClassName"] == "high"
+
+
+SERVICE = ("services", "churn-prod")
+LABELS = {"app.kubernetes.io/managed-by": "payoff", "payoff.dev/project": "churn-prod", "payoff.dev/deployment": ""}
+
+
+def theirs(cluster: Any, key: tuple[str, str], **metadata: Any) -> dict[str, Any]:
+    """An object that is there already."""
+    kind, version = {"deployments": ("Deployment", "apps/v1"), "services": ("Service", "v1")}[key[0]]
+    about = {"name": key[1], "namespace": "ml", "uid": "theirs", "generation": 1, "labels": {"app": "shop"}, **metadata}
+    pods = {"spec": {"containers": [{"name": "model", "image": f"shop@{THREE}"}]}, "metadata": {"labels": {"app": "shop"}}}
+    spec = {"replicas": 1, "template": pods} if kind == "Deployment" else {"selector": {"app": "shop"}}
+    cluster.objects[key] = {"apiVersion": version, "kind": kind, "metadata": about, "spec": spec}
+    return cluster.objects[key]
+
+
+@pytest.mark.parametrize("key", [DEPLOYMENT, SERVICE])
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {},
+        {"labels": {"app.kubernetes.io/managed-by": "payoff"}},
+        {"labels": {**LABELS, "payoff.dev/project": "shop"}},
+        {"labels": {**LABELS, "payoff.dev/deployment": "prod"}},
+        {"labels": {**LABELS, "app.kubernetes.io/managed-by": "Helm"}},
+        {"labels": LABELS, "ownerReferences": [{"kind": "InferenceService", "name": "churn-prod", "controller": True}]},
+    ],
+    ids=["plain", "no-owner", "another-project", "another-deployment", "another-tool", "a-controllers"],
+)
+def test_what_is_somebody_elses_is_not_taken(cluster: Any, at: Any, key: tuple[str, str], metadata: dict[str, Any]) -> None:
+    """Nothing at all is written, and nothing of theirs is removed by a stop."""
+    before = copy.deepcopy(theirs(cluster, key, **metadata))
+    made = at()
+    with pytest.raises(Refused, match="that is not this deployment's: nothing was changed") as caught:
+        made.apply(wanted(), Images())
+    assert caught.value.code == "PO-A160"
+    assert "kubectl label --overwrite --namespace ml" in caught.value.remedy
+    assert made.state("churn-prod") is None
+    made.stop("churn-prod")
+    assert writes(cluster) == []
+    assert cluster.objects == {key: before}
+
+
+def test_what_was_given_to_us_is_taken(cluster: Any, at: Any) -> None:
+    """The labels that the refusal names, set by hand."""
+    theirs(cluster, SERVICE, labels={"app": "shop", **LABELS})
+    assert at().apply(wanted(), Images()).ready
+    assert cluster.objects[SERVICE]["metadata"]["labels"]["app"] == "shop"
+
+
+def test_two_projects_whose_names_come_to_one(cluster: Any, at: Any) -> None:
+    """`a-b` in `c`, and `a` in `b-c`: both are a-b-c. The second is refused, and its stop leaves the first alone."""
+    def named(project: str, deployment: str) -> Wanted:
+        return Wanted(name=f"{project}-{deployment}", image=ONE, release=1, project=project, variables={"PAYOFF_DEPLOYMENT": deployment})
+
+    at().apply(named("a-b", "c"), Images())
+    assert cluster.objects["deployments", "a-b-c"]["metadata"]["labels"]["payoff.dev/project"] == "a-b"
+    made = at()
+    with pytest.raises(Refused, match="Deployment a-b-c") as caught:
+        made.apply(named("a", "b-c"), Images())
+    assert caught.value.code == "PO-A160"
+    made.stop("a-b-c")
+    assert ("deployments", "a-b-c") in cluster.objects
+    assert at().apply(named("a-b", "c"), Images()).ready
+
+
+def test_what_comes_while_we_look_is_not_taken(cluster: Any, at: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody makes a Service of that name after it was looked for."""
+    made = at()
+    monkeypatch.setattr(made, "_write", lambda *said: (theirs(cluster, SERVICE), deployer.Kubernetes._write(made, *said))[1])
+    with pytest.raises(OutsideError, match="conflict"):
+        made.apply(wanted(), Images())
+    assert cluster.objects[SERVICE]["spec"] == {"selector": {"app": "shop"}}
+
+
+def pod_of(live: dict[str, Any]) -> Any:
+    return live["spec"]["template"]["spec"]
+
+
+def model_of(live: dict[str, Any]) -> Any:
+    return pod_of(live)["containers"][0]
+
+
+PROXY = {"name": "proxy", "image": "evil.example.org/proxy"}
+ADDED = [
+    (lambda live: pod_of(live)["containers"].append(PROXY), "containers proxy"),
+    (lambda live: pod_of(live)["containers"].insert(0, PROXY), "containers proxy"),
+    (lambda live: pod_of(live).update(initContainers=[{"name": "first", "image": "evil"}]), "initContainers first"),
+    (lambda live: pod_of(live)["volumes"].append({"name": "host", "hostPath": {"path": "/"}}), "volumes host"),
+    (lambda live: model_of(live)["env"].append({"name": "PYTHONPATH", "value": "/tmp/evil"}), "containers model.env PYTHONPATH"),
+    (lambda live: model_of(live).update(envFrom=[{"secretRef": {"name": "all"}}]), "containers model.envFrom"),
+    (lambda live: model_of(live)["volumeMounts"].append({"name": "tmp", "mountPath": "/srv"}), "containers model.volumeMounts /srv"),
+    (lambda live: model_of(live).update(command=["sh", "-c", "evil"]), "containers model.command"),
+    (lambda live: model_of(live).update(args=["--evil"]), "containers model.args"),
+    (lambda live: model_of(live)["securityContext"]["capabilities"].update(add=["SYS_ADMIN"]), "containers model.securityContext.capabilities.add"),
+    (lambda live: model_of(live)["securityContext"].update(privileged=True), "containers model.securityContext.privileged"),
+    (lambda live: model_of(live)["lifecycle"].update(postStart={"exec": {"command": ["evil"]}}), "containers model.lifecycle.postStart"),
+    (lambda live: model_of(live)["readinessProbe"]["httpGet"].update(host="elsewhere"), "containers model.readinessProbe.httpGet.host"),
+    (lambda live: pod_of(live).update(hostNetwork=True), "hostNetwork"),
+    (lambda live: pod_of(live).update(serviceAccountName="admin"), "serviceAccountName"),
+    (lambda live: pod_of(live).update(shareProcessNamespace=True), "shareProcessNamespace"),
+    (lambda live: live["spec"].update(paused=True), "paused"),
+]
+
+
+@pytest.mark.parametrize(("change", "words"), ADDED, ids=[words for _, words in ADDED])
+def test_what_others_put_into_its_pods_is_seen_and_taken_out(cluster: Any, at: Any, change: Any, words: str) -> None:
+    made = at()
+    made.apply(wanted(), Images())
+    before = copy.deepcopy(cluster.objects[DEPLOYMENT]["spec"])
+    cluster.edit(DEPLOYMENT, change)
+    seen = made.state("churn-prod")
+    assert (seen.ready, seen.image) == (False, ONE)
+    assert seen.why.endswith(f"somebody added to its pods: {words}")
+    assert made.apply(wanted(), Images()).ready
+    assert cluster.objects[DEPLOYMENT]["spec"] == before
+    cluster.requests.clear()
+    made.apply(wanted(), Images())
+    assert writes(cluster) == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda live: pod_of(live).update(priorityClassName="high", tolerations=[{"operator": "Exists"}], nodeSelector={"pool": "ml"}),
+        lambda live: model_of(live)["resources"]["limits"].update(cpu="2"),
+        lambda live: live["spec"]["template"]["metadata"].setdefault("annotations", {}).update({"kubectl.kubernetes.io/restartedAt": "now"}),
+        lambda live: live["spec"].update(minReadySeconds=5),
+        lambda live: live["metadata"]["labels"].update(team="churn"),
+    ],
+)
+def test_what_others_say_of_its_place_stays(cluster: Any, at: Any, change: Any) -> None:
+    made = at()
+    made.apply(wanted(), Images())
+    cluster.edit(DEPLOYMENT, change)
+    before = copy.deepcopy(cluster.objects)
+    cluster.requests.clear()
+    assert made.state("churn-prod").ready
+    made.apply(wanted(), Images())
+    assert (writes(cluster), cluster.objects) == ([], before)
+
+
+def test_what_the_cluster_itself_puts_there_is_no_drift(cluster: Any, at: Any) -> None:
+    """A policy that adds a variable to whatever is written would add it again."""
+    def policy(live: dict[str, Any]) -> None:
+        if live["kind"] == "Deployment" and all(each["name"] != "ZONE" for each in model_of(live)["env"]):
+            model_of(live)["env"].append({"name": "ZONE", "value": "eu"})
+
+    cluster.fills = policy
+    made = at()
+    assert made.apply(wanted(), Images()).ready
+    cluster.requests.clear()
+    assert made.apply(wanted(), Images()).ready
+    assert writes(cluster) == []
+
+
+def test_an_account_that_may_only_look_sees_it_too(cluster: Any, at: Any) -> None:
+    made = at()
+    made.apply(wanted(), Images())
+    cluster.edit(DEPLOYMENT, lambda live: pod_of(live)["containers"].append(PROXY))
+    cluster.refused = {("DRY", "deployments"), ("PATCH", "deployments")}
+    assert made.state("churn-prod").why == "somebody added to its pods: containers proxy"
+
+
+def test_a_logger_beside_a_predictor_is_seen(cluster: Any, at: Any) -> None:
+    """KServe would send it every question."""
+    made, key = at(kserve=True), ("inferenceservices", "churn-prod")
+    made.apply(wanted(), Images())
+    cluster.edit(key, lambda live: live["spec"]["predictor"].update(logger={"url": "http://evil", "mode": "all"}))
+    cluster.edit(key, lambda live: live["spec"].update(transformer={"containers": [PROXY]}))
+    assert made.state("churn-prod").why == "somebody added to its pods: predictor.logger, transformer"
+    assert made.apply(wanted(), Images()).ready
+    assert "transformer" not in cluster.objects[key]["spec"]
+    assert "logger" not in cluster.objects[key]["spec"]["predictor"]
+
+
+def test_who_set_what_was_erased(cluster: Any, at: Any) -> None:
+    """Without the record of it nothing could be put back: it is written anew."""
+    made = at()
+    made.apply(wanted(), Images())
+    cluster.edit(DEPLOYMENT, lambda live: live["metadata"].pop("managedFields"))
+    assert made.apply(wanted(), Images()).ready
+    assert owned.applied(cluster.objects[DEPLOYMENT], "payoff") is not None
 
 
 def test_one_that_does_not_start_leaves_the_one_before(cluster: Any, at: Any) -> None:

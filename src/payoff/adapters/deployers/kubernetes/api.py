@@ -39,8 +39,22 @@ VERSIONS = {
     "InferenceService": "serving.kserve.io/v1beta1",
     "Pod": "v1",
 }
-_TRIES, _AGAIN = 4, {429, 500, 502, 503, 504}
+# A conflict (409) is one of two writers at once: the next try sees what the other wrote.
+_TRIES, _AGAIN = 4, {409, 429, 500, 502, 503, 504}
+_PAUSE = 20.0  # seconds that a cluster may ask us to wait before a try
 _LONGEST = 300  # letters of what a cluster says
+_WORDS = 2000  # letters of what a pod says
+
+
+def printable(text: str) -> str:
+    """What others say, without what a terminal would take for a command."""
+    return "".join(each for each in text if each.isprintable() or each in "\n\t").strip()
+
+
+def _asked_for(answer: Any) -> float:
+    """Seconds for which a cluster that has too much to do asks us to wait."""
+    said = str(answer.headers.get("Retry-After") or "")
+    return float(said) if said.isdigit() else 0.0
 
 
 class Api:
@@ -60,14 +74,36 @@ class Api:
         """An object as the cluster has it; None when there is none, or no such kind."""
         return self._asked("GET", self._path(kind, name), absent=True)
 
-    def apply(self, manifest: dict[str, Any], *, dry: bool = False) -> dict[str, Any]:
-        """Server-side apply: our fields become as they are here, those of others stay; fields that we had and that are not here go. `dry`: what it would be."""
-        query = {"fieldManager": MANAGER, "force": "true", "fieldValidation": "Strict"}
-        if dry:
-            query["dryRun"] = "All"
-        path = f"{self._path(manifest['kind'], manifest['metadata']['name'])}?{urlencode(query)}"
+    def apply(
+        self,
+        manifest: dict[str, Any],
+        over: dict[str, Any] | None = None,
+        *,
+        dry: bool = False,
+        manager: str = MANAGER,
+    ) -> dict[str, Any]:
+        """Server-side apply: our fields become as they are here, those of others stay; fields that we had and that are not here go. `dry`: what it would be.
+
+        `over` is the object that was looked at: another that has its name by now is left alone, as is one that came where there was none.
+        """
+        query = {"fieldManager": manager, "fieldValidation": "Strict"}
+        if over is not None:
+            query["force"] = "true"
+            known = {"uid": over["metadata"]["uid"]} if "uid" in over["metadata"] else {}
+            manifest = {**manifest, "metadata": {**manifest["metadata"], **known}}
         # JSON is YAML: the media type takes both.
-        answer = self._asked("PATCH", path, json.dumps(manifest).encode(), "application/apply-patch+yaml")
+        return self._patched(manifest, query, manifest, "application/apply-patch+yaml", dry=dry)
+
+    def patch(self, live: dict[str, Any], operations: list[dict[str, Any]], *, dry: bool = False) -> dict[str, Any]:
+        """A JSON patch (RFC 6902) of an object. `dry`: what it would be."""
+        return self._patched(live, {"fieldManager": MANAGER}, operations, "application/json-patch+json", dry=dry)
+
+    def _patched(
+        self, named: dict[str, Any], query: dict[str, str], body: Any, kind: str, *, dry: bool
+    ) -> dict[str, Any]:
+        query = {**query, **({"dryRun": "All"} if dry else {})}
+        path = f"{self._path(named['kind'], named['metadata']['name'])}?{urlencode(query)}"
+        answer = self._asked("PATCH", path, json.dumps(body).encode(), kind)
         assert answer is not None  # noqa: S101 - only GET and DELETE take a 404 for an answer
         return answer
 
@@ -89,8 +125,9 @@ class Api:
                 answer = self._sent("GET", f"{self._path('Pod', pod)}/log?{query}", None, "")
             except OutsideError:
                 return ""
-            if answer.status == 200 and answer.data.strip():
-                return str(answer.data.decode(errors="replace")).strip()
+            said = printable(answer.data.decode(errors="replace")) if answer.status == 200 else ""
+            if said:
+                return said[-_WORDS:]
         return ""
 
     def _path(self, kind: str, name: str = "") -> str:
@@ -129,7 +166,7 @@ class Api:
                 told, self._access = True, None  # what a cloud gave us to say who we are holds for an hour
                 continue
             if answer.status in _AGAIN and not last:
-                time.sleep(0.2 * 2**attempt)
+                time.sleep(min(_PAUSE, max(0.2 * 2**attempt, _asked_for(answer))))
                 continue
             return answer
         return answer
@@ -152,7 +189,7 @@ class Api:
             words = str(said.get("message") or said.get("reason") or "")
         except (ValueError, AttributeError):
             words = ""
-        words = words[:_LONGEST] or f"it answers with status {answer.status}"
+        words = printable(words)[:_LONGEST] or f"it answers with status {answer.status}"
         if answer.status in {401, 403}:
             return UserError(
                 f"the cluster does not let us: {words}",

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from payoff.ports.releasing.deployer import Wanted
 
 RELEASE, IMAGE = "payoff.dev/release", "payoff.dev/image"
+# Whose an object is. Two labels: `a-b` and `c` are not `a` and `b-c`, though their objects are called the same.
+PROJECT, DEPLOYMENT = "payoff.dev/project", "payoff.dev/deployment"
 INSTANCE, BY = "app.kubernetes.io/instance", "app.kubernetes.io/managed-by"
 # The name by which KServe knows the container that answers.
 CONTAINER, KSERVE_CONTAINER = "model", "kserve-container"
@@ -60,6 +62,22 @@ def rendered(wanted: Wanted, address: str, options: Options, namespace: str) -> 
     return found
 
 
+def owner(wanted: Wanted) -> dict[str, str]:
+    """The labels that say whose an object is: the project by its id, and the deployment."""
+    # What the server is told that it is; the rest of the name is the project's.
+    deployment = wanted.variables.get("PAYOFF_DEPLOYMENT", "")
+    project = wanted.name.removesuffix(f"-{deployment}") if deployment else wanted.name
+    return {BY: "payoff", PROJECT: named(project), DEPLOYMENT: named(deployment) if deployment else ""}
+
+
+def owned_by(live: dict[str, Any], labels: dict[str, str]) -> bool:
+    """Whether an object is whose labels say. One that a controller made (KServe's, which copies labels) is that controller's."""
+    metadata = live["metadata"]
+    said = metadata.get("labels") or {}
+    made = any(each.get("controller") for each in metadata.get("ownerReferences") or [])
+    return not made and all(said.get(name) == value for name, value in labels.items())
+
+
 def _object(version: str, kind: str, wanted: Wanted, namespace: str, spec: dict[str, Any]) -> dict[str, Any]:
     labels, annotations = _labels(wanted), _annotations(wanted)
     metadata = {"name": named(wanted.name), "namespace": namespace, "labels": labels, "annotations": annotations}
@@ -72,7 +90,7 @@ def _labels(wanted: Wanted) -> dict[str, str]:
         INSTANCE: named(wanted.name),
         "app.kubernetes.io/version": f"release-{wanted.release}",
         "app.kubernetes.io/component": "model-server",
-        BY: "payoff",
+        **owner(wanted),
     }
 
 
