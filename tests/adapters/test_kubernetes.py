@@ -12,13 +12,15 @@ import json
 import ssl
 import stat
 import sys
+import threading
+import types
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
 
-from payoff.adapters.deployers.kubernetes import Autoscale, Options, access, connect, deployer, owned
+from payoff.adapters.deployers.kubernetes import Autoscale, Options, access, api, connect, deployer, owned
 from payoff.base.errors import OutsideError, Refused, UserError
 from payoff.ports.releasing.deployer import Wanted
 
@@ -386,6 +388,95 @@ def test_a_cluster_that_hiccups(cluster: Any, at: Any) -> None:
     assert caught.value.code == "PO-A146"
 
 
+def test_a_cluster_says_how_long_to_wait(cluster: Any, at: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr(api, "time", types.SimpleNamespace(sleep=waits.append))
+    cluster.headers = {"Retry-After": "7"}
+    cluster.faults = [(429, "slow down")]
+    assert at().state("churn-prod") is None
+    cluster.headers = {"Retry-After": "86400"}
+    cluster.faults = [(429, "slow down"), (409, "conflict")]
+    assert at().state("churn-prod") is None
+    assert waits == [7.0, 20.0, 20.0], "as long as it says, but not for ever"
+
+
+def test_it_is_asked_beforehand_whether_it_takes_all_of_it(cluster: Any, at: Any) -> None:
+    """An account that may make Services and no Deployments makes neither."""
+    cluster.refused = {("DRY", "deployments"), ("PATCH", "deployments")}
+    with pytest.raises(UserError, match="deployments is forbidden") as caught:
+        at().apply(wanted(), Images())
+    assert caught.value.code == "PO-A144"
+    assert writes(cluster) == []
+
+
+def test_half_of_it_is_put_back(cluster: Any, at: Any) -> None:
+    """A right is taken away between the question and the deed."""
+    made = at()
+    made.apply(wanted(), Images())
+    before = {key: owned.applied(live, "payoff") for key, live in cluster.objects.items()}
+    cluster.refused = {("PATCH", "deployments")}
+    with pytest.raises(OutsideError) as caught:
+        made.apply(wanted(TWO, 2), Images())
+    assert caught.value.code == "PO-A161"
+    assert caught.value.what.count("deployments is forbidden") == 2, "why, and that it could not be put back"
+    del before[DEPLOYMENT]
+    assert {key: owned.applied(live, "payoff") for key, live in cluster.objects.items() if key != DEPLOYMENT} == before
+    cluster.refused.clear()
+    assert made.apply(wanted(TWO, 2), Images()).image == TWO
+
+
+def test_a_cluster_that_is_away_while_we_wait(cluster: Any, at: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its pods go on; what gets ready meanwhile is not taken back for it."""
+    monkeypatch.setattr(api, "time", types.SimpleNamespace(sleep=lambda _seconds: None))
+    made = at()
+    made.apply(wanted(), Images())
+    write = made._write
+
+    def written(*said: Any) -> None:
+        write(*said)
+        cluster.faults = [(503, "restarting")] * 9
+
+    monkeypatch.setattr(made, "_write", written)
+    assert made.apply(wanted(TWO, 2), Images()).image == TWO
+
+
+def test_a_first_try_in_vain_is_not_the_last_word(cluster: Any, at: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The registry hiccups: the image is pulled the second time."""
+    monkeypatch.setattr(deployer, "_SURE", 60.0)
+    cluster.broken.add(ONE)
+    timer = threading.Timer(0.2, cluster.broken.clear)
+    timer.start()
+    assert at().apply(wanted(), Images()).ready
+    timer.join()
+
+
+def test_what_is_being_removed_is_waited_for(cluster: Any, at: Any) -> None:
+    """What is applied to it would go with it."""
+    made = at()
+    made.apply(wanted(), Images())
+    old = cluster.objects[DEPLOYMENT]["metadata"]["uid"]
+    cluster.edit(DEPLOYMENT, lambda live: live["metadata"].update(deletionTimestamp="2026-01-01T00:00:00Z"))
+    timer = threading.Timer(0.2, lambda: cluster.objects.pop(DEPLOYMENT))
+    timer.start()
+    assert made.apply(wanted(), Images()).ready
+    timer.join()
+    assert cluster.objects[DEPLOYMENT]["metadata"]["uid"] != old
+
+
+def test_an_autoscaler_begins_with_what_there_is(cluster: Any, at: Any) -> None:
+    """Five copies, and then a number that is the autoscaler's: not one in between."""
+    at(replicas=5).apply(wanted(), Images())
+    made = at(autoscale=Autoscale(min=2, max=9))
+    made.apply(wanted(), Images())
+    assert cluster.objects[DEPLOYMENT]["spec"]["replicas"] == 5
+    cluster.edit(DEPLOYMENT, lambda live: live["spec"].update(replicas=7))
+    cluster.requests.clear()
+    assert made.apply(wanted(), Images()).ready
+    assert (writes(cluster), cluster.objects[DEPLOYMENT]["spec"]["replicas"]) == ([], 7)
+    at(replicas=3).apply(wanted(), Images())
+    assert cluster.objects[DEPLOYMENT]["spec"]["replicas"] == 3
+
+
 def test_nobody_there(cluster: Any, at: Any) -> None:
     made = at()
     cluster.close()
@@ -433,6 +524,12 @@ def test_a_program_gives_the_credentials_and_again_when_they_are_over(cluster: A
         (lambda said: said["clusters"][0]["cluster"].update({"certificate-authority-data": base64.b64encode(b"x").decode()}), "damaged"),
         (lambda said: said["clusters"][0]["cluster"].update({"insecure-skip-tls-verify": True}), "does not check"),
         (lambda said: said["users"][0]["user"].update(tokenFile="gone"), "cannot be read"),
+        (lambda said: said["clusters"][0]["cluster"].update(server="http://10.0.0.1:8080"), "unencrypted"),
+        (lambda said: said["users"][0]["user"].update(token="se\ncret"), "token is damaged"),
+        (lambda said: said["users"][0]["user"].update({"as": "ann", "as-groups": ["few"]}), "act as another"),
+        (lambda said: said["clusters"][0]["cluster"].update({"proxy-url": "socks5://127.0.0.1:1"}), "none of HTTP's"),
+        (lambda said: said["clusters"].insert(0, {"cluster": {}}), "clusters that are none"),
+        (lambda said: said.update(users="ann"), "users that are none"),
     ],
 )
 def test_a_kubeconfig_that_leads_nowhere(tmp_path: Path, change: Any, match: str) -> None:
@@ -447,6 +544,40 @@ def test_a_kubeconfig_that_leads_nowhere(tmp_path: Path, change: Any, match: str
     with pytest.raises(UserError, match=match) as caught:
         access.access(tmp_path, Options(kubeconfig="config"))
     assert caught.value.code == "PO-A142"
+    assert "se" + "\n" + "cret" not in str(caught.value)
+
+
+def test_who_is_asked_for_and_which_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A token with a line's end after it, another to act as, a proxy of the environment, a program beside the kubeconfig."""
+    (tmp_path / "deep").mkdir()
+    config: dict[str, Any] = {
+        "current-context": "a",
+        "contexts": [{"name": "a", "context": {"cluster": "c", "user": "u"}}],
+        "clusters": [{"name": "c", "cluster": {"server": "https://k8s.example.org"}}],
+        "users": [{"name": "u", "user": {"token": "abc\n", "as": "robot"}}],
+    }
+
+    def found() -> Any:
+        (tmp_path / "deep" / "config").write_text(yaml.safe_dump(config))
+        return access.access(tmp_path, Options(kubeconfig="deep/config"))
+
+    for name in ("https_proxy", "HTTPS_PROXY", "no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    assert (found().headers, found().proxy) == ({"Authorization": "Bearer abc", "Impersonate-User": "robot"}, "")
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy:3128")
+    assert found().proxy == "http://proxy:3128"
+    monkeypatch.setenv("NO_PROXY", ".example.org")
+    assert found().proxy == ""
+    program = tmp_path / "deep" / "login"
+    program.write_text('#!/bin/sh\nprintf \'{"status":{"token":"given"}}\'\n')
+    program.chmod(0o700)
+    config["users"][0]["user"] = {"exec": {"command": "./login"}}
+    assert found().headers == {"Authorization": "Bearer given"}
+
+
+def test_a_proxys_password_is_for_the_proxy_alone() -> None:
+    made = api._over("http://ann:p%40ss@proxy:3128", {})
+    assert (str(made.proxy), made.proxy_headers) == ("http://proxy:3128", {"proxy-authorization": "Basic " + base64.b64encode(b"ann:p@ss").decode()})
 
 
 def test_no_kubeconfig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -461,7 +592,7 @@ def test_kubeconfigs_are_joined_as_kubectl_does(tmp_path: Path, monkeypatch: pyt
     (tmp_path / "deep" / "token").write_text("abc\n")
     first = {"current-context": "a", "contexts": [{"name": "a", "context": {"cluster": "c", "user": "u", "namespace": "ml"}}]}
     second = {
-        "current-context": "z", "clusters": [{"name": "c", "cluster": {"server": "http://one/"}}],
+        "current-context": "z", "clusters": [{"name": "c", "cluster": {"server": "https://one/"}}],
         "users": [{"name": "u", "user": {"tokenFile": "token"}}],
         "contexts": [{"name": "a", "context": {"cluster": "none"}}],
     }  # fmt: skip
@@ -469,7 +600,7 @@ def test_kubeconfigs_are_joined_as_kubectl_does(tmp_path: Path, monkeypatch: pyt
     (tmp_path / "deep" / "two").write_text(yaml.safe_dump(second))
     monkeypatch.setenv("KUBECONFIG", f"{tmp_path}/one:{tmp_path}/gone:{tmp_path}/deep/two")
     found = access.access(tmp_path, Options())
-    assert (found.server, found.namespace, found.headers) == ("http://one", "ml", {"Authorization": "Bearer abc"})
+    assert (found.server, found.namespace, found.headers) == ("https://one", "ml", {"Authorization": "Bearer abc"})
 
 
 def certificate() -> tuple[bytes, bytes]:

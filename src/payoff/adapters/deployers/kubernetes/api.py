@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, unquote, urlencode, urlsplit
 
 from payoff.base import lazy
 from payoff.base.errors import OutsideError, UserError
@@ -55,6 +55,18 @@ def _asked_for(answer: Any) -> float:
     """Seconds for which a cluster that has too much to do asks us to wait."""
     said = str(answer.headers.get("Retry-After") or "")
     return float(said) if said.isdigit() else 0.0
+
+
+def _over(proxy: str, words: dict[str, Any]) -> Any:
+    """Connections over a proxy; a name and a password in its address are for it alone."""
+    account = urlsplit(proxy)
+    if account.username is None:
+        return urllib3.ProxyManager(proxy, **words)
+    pair = f"{unquote(account.username)}:{unquote(account.password or '')}"
+    asked = urllib3.make_headers(proxy_basic_auth=pair)
+    return urllib3.ProxyManager(
+        proxy.replace(f"{account.netloc.rpartition('@')[0]}@", "", 1), proxy_headers=asked, **words
+    )
 
 
 class Api:
@@ -180,7 +192,7 @@ class Api:
                 words["ssl_context"] = found.tls
                 if found.server_name:
                     words |= {"server_hostname": found.server_name, "assert_hostname": found.server_name}
-            self._pool = urllib3.ProxyManager(found.proxy, **words) if found.proxy else urllib3.PoolManager(**words)
+            self._pool = _over(found.proxy, words) if found.proxy else urllib3.PoolManager(**words)
         return self._access
 
     def _refused(self, answer: Any, method: str, path: str) -> UserError | OutsideError:
