@@ -444,10 +444,17 @@ def test_a_first_try_in_vain_is_not_the_last_word(cluster: Any, at: Any, monkeyp
     """The registry hiccups: the image is pulled the second time."""
     monkeypatch.setattr(deployer, "_SURE", 60.0)
     cluster.broken.add(ONE)
-    timer = threading.Timer(0.2, cluster.broken.clear)
-    timer.start()
+    pods, looks = cluster.pods, []
+
+    def looked(selector: str) -> Any:
+        looks.append(selector)
+        if len(looks) > 3:
+            cluster.broken.clear()
+        return pods(selector)
+
+    monkeypatch.setattr(cluster, "pods", looked)
     assert at().apply(wanted(), Images()).ready
-    timer.join()
+    assert len(looks) == 4
 
 
 def test_what_is_being_removed_is_waited_for(cluster: Any, at: Any) -> None:
