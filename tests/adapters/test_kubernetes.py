@@ -457,6 +457,24 @@ def test_a_first_try_in_vain_is_not_the_last_word(cluster: Any, at: Any, monkeyp
     assert len(looks) == 4
 
 
+def test_who_comes_later_is_not_taken_back(cluster: Any, at: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two deploy at once; the first one's does not get ready, and must not undo the second one's."""
+    made = at()
+    made.apply(wanted(), Images())
+    cluster.broken.add(TWO)
+    write = made._write
+
+    def written(*said: Any) -> None:
+        write(*said)
+        at().apply(wanted(THREE, 3), Images())
+
+    monkeypatch.setattr(made, "_write", written)
+    with pytest.raises(OutsideError, match="it is to run release 3 now") as caught:
+        made.apply(wanted(TWO, 2), Images())
+    assert caught.value.code == "PO-A162"
+    assert (at().state("churn-prod").image, at().state("churn-prod").ready) == (THREE, True)
+
+
 def test_what_is_being_removed_is_waited_for(cluster: Any, at: Any) -> None:
     """What is applied to it would go with it."""
     made = at()

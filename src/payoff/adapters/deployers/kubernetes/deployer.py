@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from payoff.adapters.deployers.kubernetes import manifests, owned
 from payoff.adapters.deployers.kubernetes.access import access
 from payoff.adapters.deployers.kubernetes.additions import Addition, added, removal
-from payoff.adapters.deployers.kubernetes.api import MANAGER, Api
+from payoff.adapters.deployers.kubernetes.api import MANAGER, Api, printable
 from payoff.adapters.deployers.kubernetes.judging import judged
 from payoff.base import lazy
 from payoff.base.errors import OutsideError, PayoffError, Refused, UserError
@@ -38,6 +38,7 @@ _KINDS = (
 _LINES = 15  # of a pod's own words, when it does not get ready
 _SHOWN = 5  # of what others added
 _EVERY = 1.0  # seconds between two looks
+_OVERTAKEN = "PO-A162"
 _SURE = 20.0  # seconds for which a pod must say that it will not start: longer than the pause before its second try
 # What a cluster writes into every object, and what it does with it.
 _ITS_OWN = ("managedFields", "resourceVersion", "generation", "uid", "creationTimestamp", "selfLink")
@@ -86,7 +87,8 @@ class Kubernetes:
                 self._write(changed, before, extra, beside)
                 runs = self._waited(wanted)
             except PayoffError as error:
-                self._put_back(name, before, error)
+                if error.code != _OVERTAKEN:
+                    self._put_back(name, before, error)
                 raise
         switch(runs.address)
         return runs
@@ -206,6 +208,7 @@ class Kubernetes:
                     raise
                 time.sleep(_EVERY)
                 continue
+            self._refuse_overtaken(wanted, workload)
             if running is not None and running.ready and running.image == wanted.image:
                 return running
             # What was pulled or started in vain once may go well the next time.
@@ -225,6 +228,18 @@ class Kubernetes:
             expected="a model that answers /v2/health/ready",
             remedy="what ran before runs on; look at what its pod said, and release a run that starts",
         )
+
+    def _refuse_overtaken(self, wanted: Wanted, workload: dict[str, Any] | None) -> None:
+        """Who comes later is right: what he applied is neither waited for nor taken back."""
+        said = (workload or {}).get("metadata", {}).get("annotations") or {}
+        if workload is not None and said.get(manifests.IMAGE) != wanted.image:
+            raise OutsideError(
+                f"somebody else changed {wanted.name} while release {wanted.release} was waited for: it is to run release "
+                f"{printable(str(said.get(manifests.RELEASE)))[:20]} now",
+                code=_OVERTAKEN,
+                expected="one payoff deploy of a deployment at a time",
+                remedy="nothing was put back; git pull, and payoff deploy again if what git says is not what runs",
+            )
 
     def _put_back(self, name: str, before: dict[str, dict[str, Any] | None], why: PayoffError) -> None:
         """The error that led here is the one to be told of; what cannot be put back must be told, too."""
