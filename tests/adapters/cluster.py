@@ -116,9 +116,13 @@ class Cluster:
         self.headers: dict[str, str] = {}
         self.refused: set[tuple[str, str]] = set()  # what the account may not: method (DRY is a patch's dry run) and plural
         self.token = "right"
-        self.known = {"deployments", "services", "networkpolicies", "horizontalpodautoscalers", "poddisruptionbudgets", "inferenceservices"}
+        self.known = {"deployments", "services", "networkpolicies", "horizontalpodautoscalers", "poddisruptionbudgets", "inferenceservices", "httproutes"}
         self.broken: set[str] = set()  # digests that do not start
         self.logs = "the model cannot be opened"
+        self.gateway = "True"  # what it says of routes
+        self.servers: dict[str, str] = {}  # pod -> its figures
+        self.restarts: dict[str, int] = {}
+        self.server_token = ""
         self.stale: list[dict[str, Any]] = []  # pods besides those of the present template
         self.fills: Any = lambda live: None  # what a policy of the cluster changes in what is written
         self.count = 0
@@ -165,10 +169,12 @@ class Cluster:
             return status(*self.faults.pop(0))
         split = urlsplit(path)
         query = {key: value[0] for key, value in parse_qs(split.query).items()}
-        match = re.fullmatch(r"/(?:api|apis)/(?:[\w.]+/)?\w+/namespaces/([\w-]+)/(\w+)(?:/([\w.-]+))?(/log)?", split.path)
+        match = re.fullmatch(r"/(?:api|apis)/(?:[\w.]+/)?\w+/namespaces/([\w-]+)/(\w+)(?:/([\w.:-]+))?(/log|/proxy/metrics)?", split.path)
         if match is None:
             return status(404, "the server could not find the requested resource")
         namespace, plural, name, log = match.groups()
+        if log == "/proxy/metrics":
+            return self.figures(name, headers)
         if plural == "pods":
             return (200, self.logs if query["previous"] == "false" else "") if log else (200, {"items": self.pods(query["labelSelector"])})
         if plural not in self.known:
@@ -199,7 +205,7 @@ class Cluster:
         if uid is not None and (there is None or there["metadata"]["uid"] != uid):
             return status(409, "uid mismatch")
         whole = query["fieldManager"] == "payoff"
-        if applied["kind"] != "InferenceService" and whole:
+        if applied["kind"] not in {"InferenceService", "HTTPRoute"} and whole:
             fault = fault_of(json.dumps(applied))
             if fault:
                 return status(400, f"strict decoding error: {fault}")
@@ -275,17 +281,28 @@ class Cluster:
                 found += [self.pod(f"{name}-{n}", next(each for each in spec["containers"] if each["name"] in {"model", "kserve-container"})) for n in range(copies)]
         return found + self.stale
 
+    def figures(self, name: str, headers: dict[str, str]) -> tuple[int, Any]:
+        """A pod's own, as the API passes them on: without who asked."""
+        pod, _, port = name.partition(":")
+        assert port == "8080"
+        if headers.get("X-Payoff-Token", "") != self.server_token:
+            return 401, "there is no token, or another"
+        return (200, self.servers[pod]) if pod in self.servers else (503, "no route to host")
+
     def pod(self, name: str, container: dict[str, Any]) -> dict[str, Any]:
         image = container["image"]
         ok = image.rpartition("@")[2] not in self.broken
         state = {"running": {}} if ok else {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 10s"}}
         last = {} if ok else {"terminated": {"exitCode": 1, "reason": "Error"}}
-        said = {"name": container["name"], "image": image, "imageID": image, "ready": ok, "state": state, "lastState": last}
+        said = {"name": container["name"], "image": image, "imageID": image, "ready": ok, "state": state, "lastState": last, "containerID": f"{name}/{self.restarts.get(name, 0)}"}
         about = {"name": name, "creationTimestamp": "2026-01-01T00:00:00Z"}
         return {"metadata": about, "spec": {"containers": [container]}, "status": {"phase": "Running", "containerStatuses": [said]}}
 
     def with_status(self, live: dict[str, Any]) -> dict[str, Any]:
         found = copy.deepcopy(live)
+        if live["kind"] == "HTTPRoute" and self.gateway:
+            said = [{"type": each, "status": self.gateway, "reason": "NotAllowed", "message": "by its listeners", "observedGeneration": live["metadata"]["generation"]} for each in ("Accepted", "ResolvedRefs")]
+            found["status"] = {"parents": [{"conditions": said}]}
         if live["kind"] not in {"Deployment", "InferenceService"}:
             return found
         spec = live["spec"]["predictor"] if live["kind"] == "InferenceService" else live["spec"]["template"]["spec"]

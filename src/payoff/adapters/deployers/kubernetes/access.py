@@ -16,7 +16,7 @@ import subprocess
 import tempfile
 import urllib.request
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
 from payoff.base import lazy
@@ -24,14 +24,31 @@ from payoff.base.errors import OutsideError, UserError
 
 if TYPE_CHECKING:
     import yaml
-
-    from payoff.adapters.deployers.kubernetes.options import Options
 else:
     yaml = lazy.Module("yaml")
 
 _POD = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 _HERE = {"127.0.0.1", "::1", "localhost"}  # as `kubectl proxy` listens
 _WAIT = 60.0  # seconds for a program that gives credentials
+
+
+class Place(Protocol):
+    """What options say of where a cluster is: as `Options` do."""
+
+    @property
+    def context(self) -> str:
+        """The context's name; empty: the current one."""
+        ...
+
+    @property
+    def kubeconfig(self) -> str:
+        """A file; empty: where kubectl looks."""
+        ...
+
+    @property
+    def namespace(self) -> str:
+        """Empty: the context's."""
+        ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +63,7 @@ class Access:
     proxy: str = ""
 
 
-def access(root: Path, options: Options) -> Access:
+def access(root: Path, options: Place) -> Access:
     """What the options name. Raises `UserError` when there is no such context, `OutsideError` when a program that should give credentials does not."""
     files = _files(root, options)
     if not files and _POD.is_dir() and not options.context:
@@ -75,7 +92,7 @@ def access(root: Path, options: Options) -> Access:
     return _made(cluster, user, options.namespace or str(context.get("namespace") or "default"))
 
 
-def _files(root: Path, options: Options) -> list[Path]:
+def _files(root: Path, options: Place) -> list[Path]:
     if options.kubeconfig:
         return [root / Path(options.kubeconfig).expanduser()]
     named = [Path(each) for each in os.environ.get("KUBECONFIG", "").split(os.pathsep) if each]
@@ -229,16 +246,17 @@ def _asked(said: dict[str, Any], cluster: dict[str, Any], beside: Path) -> dict[
     return found
 
 
-def _in_cluster(options: Options) -> Access:
+def _in_cluster(options: Place) -> Access:
     host, port = os.environ.get("KUBERNETES_SERVICE_HOST", ""), os.environ.get("KUBERNETES_SERVICE_PORT", "443")
     with contextlib.suppress(OSError):
-        if not host:
-            raise OSError
+        token = (_POD / "token").read_text().strip() if host else ""
+        if not token:
+            raise _wrong("this pod does not know where its cluster is", "KUBERNETES_SERVICE_HOST, or a kubeconfig")
         return Access(
             server=f"https://{f'[{host}]' if ':' in host else host}:{port}",
             namespace=options.namespace or (_POD / "namespace").read_text().strip(),
             tls=ssl.create_default_context(cafile=os.fspath(_POD / "ca.crt")),
-            headers={"Authorization": f"Bearer {(_POD / 'token').read_text().strip()}"},
+            headers={"Authorization": f"Bearer {token}"},
         )
     raise _wrong("this pod has no account of its own", "automountServiceAccountToken, or a kubeconfig")
 

@@ -11,7 +11,7 @@ from payoff.base import lazy
 from payoff.base.errors import OutsideError, UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     import urllib3
 
@@ -28,6 +28,7 @@ PLURALS = {
     "HorizontalPodAutoscaler": "horizontalpodautoscalers",
     "PodDisruptionBudget": "poddisruptionbudgets",
     "InferenceService": "inferenceservices",
+    "HTTPRoute": "httproutes",
     "Pod": "pods",
 }
 VERSIONS = {
@@ -37,12 +38,14 @@ VERSIONS = {
     "HorizontalPodAutoscaler": "autoscaling/v2",
     "PodDisruptionBudget": "policy/v1",
     "InferenceService": "serving.kserve.io/v1beta1",
+    "HTTPRoute": "gateway.networking.k8s.io/v1",
     "Pod": "v1",
 }
 # A conflict (409) is one of two writers at once: the next try sees what the other wrote.
 _TRIES, _AGAIN = 4, {409, 429, 500, 502, 503, 504}
 _PAUSE = 20.0  # seconds that a cluster may ask us to wait before a try
 _LONGEST = 300  # letters of what a cluster says
+_FIGURES = 1 << 20  # bytes of a server's figures
 _WORDS = 2000  # letters of what a pod says
 
 
@@ -142,6 +145,27 @@ class Api:
                 return said[-_WORDS:]
         return ""
 
+    def figures(self, pod: str, port: int, token: str) -> str | None:
+        """A server's own figures; None when it does not answer now. The cluster keeps our `Authorization` to itself: the server's token goes beside it.
+
+        Raises `UserError` when the cluster, or the server, does not let us.
+        """
+        path = f"{self._path('Pod')}/{quote(pod, safe='')}:{port}/proxy/metrics"
+        more = {"X-Payoff-Token": token} if token else {}
+        answer = self._sent("GET", path, None, "", {"Accept": "text/plain", **more}, tries=2)
+        if (
+            answer.status == 401 and b'"Status"' not in answer.data[:_FIGURES]
+        ):  # the server's own word, not the cluster's
+            raise UserError(
+                f"the server in the pod {pod} does not tell its figures without its token",
+                code="PO-A165",
+                expected='token = "${SERVE_TOKEN}" in the section of the deployment\'s front, the one that its Secret has',
+                remedy="export SERVE_TOKEN=..., and the same command again",
+            )
+        if answer.status in {401, 403}:
+            raise self._refused(answer, "GET", path)
+        return str(answer.data[:_FIGURES].decode(errors="replace")) if answer.status == 200 else None
+
     def _path(self, kind: str, name: str = "") -> str:
         version = VERSIONS[kind]
         start = f"/apis/{version}" if "/" in version else f"/api/{version}"
@@ -161,12 +185,22 @@ class Api:
             return None
         raise self._refused(answer, method, path)
 
-    def _sent(self, method: str, path: str, body: bytes | None, kind: str) -> Any:
+    def _sent(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None,
+        kind: str,
+        more: Mapping[str, str] | None = None,
+        *,
+        tries: int = _TRIES,
+    ) -> Any:
         told = False
-        for attempt in range(_TRIES):
-            last = attempt == _TRIES - 1
+        for attempt in range(tries):
+            last = attempt == tries - 1
             found = self._reached()
-            headers = {"Accept": "application/json", **({"Content-Type": kind} if kind else {}), **found.headers}
+            headers = {"Accept": "application/json", **({"Content-Type": kind} if kind else {})}
+            headers |= {**(more or {}), **found.headers}
             try:
                 answer = self._pool.request(method, found.server + path, body=body, headers=headers, redirect=False)
             except urllib3.exceptions.HTTPError as error:

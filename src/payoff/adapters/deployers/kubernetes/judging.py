@@ -35,7 +35,7 @@ def judged(
     # One that is told to end finishes what it took; one that was evicted answers nobody, and lies there for days.
     alive = [each for each in _newest(workload, pods) if not each["metadata"].get("deletionTimestamp")]
     alive = [each for each in alive if (each.get("status") or {}).get("phase") not in {"Failed", "Succeeded"}]
-    found = {each["metadata"]["name"]: _digest(each, container) for each in alive}
+    found = {each["metadata"]["name"]: digest(each, container) for each in alive}
     digests = sorted({digest for digest in found.values() if digest})
     meant = str(annotations.get(IMAGE, ""))
     others = [each for each in digests if each != meant]
@@ -74,7 +74,7 @@ def _newest(workload: dict[str, Any], pods: list[dict[str, Any]]) -> list[dict[s
     return [each for each in pods if (each["metadata"].get("labels") or {}).get(_REVISION) == newest]
 
 
-def _digest(pod: dict[str, Any], container: str) -> str:
+def digest(pod: dict[str, Any], container: str) -> str:
     """The digest of the manifest that was really started: the node says it, by the name that it pulled (`host/name@sha256:...`, also with
     `docker-pullable://` before it).
 

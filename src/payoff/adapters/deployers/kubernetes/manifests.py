@@ -18,6 +18,7 @@ PROJECT, DEPLOYMENT = "payoff.dev/project", "payoff.dev/deployment"
 INSTANCE, BY = "app.kubernetes.io/instance", "app.kubernetes.io/managed-by"
 # The name by which KServe knows the container that answers.
 CONTAINER, KSERVE_CONTAINER = "model", "kserve-container"
+PORT = 8080  # that the server listens to
 _USER = 65532  # as the image says; numeric, so that the cluster can see that it is not root
 _LONGEST = 63
 
