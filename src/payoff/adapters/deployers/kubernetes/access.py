@@ -151,8 +151,8 @@ def _made(cluster: dict[str, Any], user: dict[str, Any], namespace: str) -> Acce
 def _proxy(server: str, said: str) -> str:
     """The way there: the kubeconfig's, or what the environment has for all programs (HTTPS_PROXY, NO_PROXY)."""
     at = urlsplit(server)
-    if not said and not urllib.request.proxy_bypass_environment(at.hostname or ""):
-        said = urllib.request.getproxies_environment().get(at.scheme, "")
+    if not said and not urllib.request.proxy_bypass(at.hostname or ""):
+        said = urllib.request.getproxies().get(at.scheme, "")
     if said and not said.startswith(("http://", "https://")):
         raise _wrong(
             "the way to the cluster leads over a proxy that is none of HTTP's",
