@@ -59,7 +59,7 @@ def rendered(wanted: Wanted, address: str, options: Options, namespace: str) -> 
     if options.autoscale is not None:
         found.append(_autoscaler(wanted, options, namespace))
     if (options.autoscale.min if options.autoscale else options.replicas) > 1:
-        found.append(_budget(wanted, namespace))
+        found.append(_budget(wanted, options, namespace))
     return found
 
 
@@ -219,8 +219,11 @@ def _autoscaler(wanted: Wanted, options: Options, namespace: str) -> dict[str, A
     return _object("autoscaling/v2", "HorizontalPodAutoscaler", wanted, namespace, spec)
 
 
-def _budget(wanted: Wanted, namespace: str) -> dict[str, Any]:
-    spec = {"maxUnavailable": 1, "selector": _selector(wanted)}
+def _budget(wanted: Wanted, options: Options, namespace: str) -> dict[str, Any]:
+    spec: dict[str, Any] = {"maxUnavailable": 1, "selector": _selector(wanted)}
+    if options.drain:  # both are too new for older clusters (1.27, 1.30)
+        # A copy that answers nobody protects nobody: else one that crashes again and again keeps its node from being emptied.
+        spec["unhealthyPodEvictionPolicy"] = "AlwaysAllow"
     return _object("policy/v1", "PodDisruptionBudget", wanted, namespace, spec)
 
 
