@@ -6,19 +6,22 @@ The other side is tests/adapters/cluster.py; where there is a real cluster, test
 from __future__ import annotations
 
 import base64
+import copy
 import importlib.util
 import json
 import ssl
 import stat
 import sys
+import threading
+import types
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
 
-from payoff.adapters.deployers.kubernetes import Autoscale, Options, access, connect, deployer, owned
-from payoff.base.errors import OutsideError, UserError
+from payoff.adapters.deployers.kubernetes import Autoscale, Options, access, api, connect, deployer, owned
+from payoff.base.errors import OutsideError, Refused, UserError
 from payoff.ports.releasing.deployer import Wanted
 
 if TYPE_CHECKING:
@@ -48,6 +51,7 @@ def cluster() -> Iterator[Any]:
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(deployer, "_EVERY", 0.01)
+    monkeypatch.setattr(deployer, "_SURE", 0.03)
 
 
 @pytest.fixture
@@ -134,6 +138,189 @@ def test_a_field_of_somebody_else_stays(cluster: Any, at: Any) -> None:
     assert cluster.objects[DEPLOYMENT]["spec"]["template"]["spec"]["priorityClassName"] == "high"
 
 
+SERVICE = ("services", "churn-prod")
+LABELS = {"app.kubernetes.io/managed-by": "payoff", "payoff.dev/project": "churn-prod", "payoff.dev/deployment": ""}
+
+
+def theirs(cluster: Any, key: tuple[str, str], **metadata: Any) -> dict[str, Any]:
+    """An object that is there already."""
+    kind, version = {"deployments": ("Deployment", "apps/v1"), "services": ("Service", "v1")}[key[0]]
+    about = {"name": key[1], "namespace": "ml", "uid": "theirs", "generation": 1, "labels": {"app": "shop"}, **metadata}
+    pods = {"spec": {"containers": [{"name": "model", "image": f"shop@{THREE}"}]}, "metadata": {"labels": {"app": "shop"}}}
+    spec = {"replicas": 1, "template": pods} if kind == "Deployment" else {"selector": {"app": "shop"}}
+    cluster.objects[key] = {"apiVersion": version, "kind": kind, "metadata": about, "spec": spec}
+    return cluster.objects[key]
+
+
+@pytest.mark.parametrize("key", [DEPLOYMENT, SERVICE])
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {},
+        {"labels": {"app.kubernetes.io/managed-by": "payoff"}},
+        {"labels": {**LABELS, "payoff.dev/project": "shop"}},
+        {"labels": {**LABELS, "payoff.dev/deployment": "prod"}},
+        {"labels": {**LABELS, "app.kubernetes.io/managed-by": "Helm"}},
+        {"labels": LABELS, "ownerReferences": [{"kind": "InferenceService", "name": "churn-prod", "controller": True}]},
+    ],
+    ids=["plain", "no-owner", "another-project", "another-deployment", "another-tool", "a-controllers"],
+)
+def test_what_is_somebody_elses_is_not_taken(cluster: Any, at: Any, key: tuple[str, str], metadata: dict[str, Any]) -> None:
+    """Nothing at all is written, and nothing of theirs is removed by a stop."""
+    before = copy.deepcopy(theirs(cluster, key, **metadata))
+    made = at()
+    with pytest.raises(Refused, match="that is not this deployment's: nothing was changed") as caught:
+        made.apply(wanted(), Images())
+    assert caught.value.code == "PO-A160"
+    assert "kubectl label --overwrite --namespace ml" in caught.value.remedy
+    assert made.state("churn-prod") is None
+    made.stop("churn-prod")
+    assert writes(cluster) == []
+    assert cluster.objects == {key: before}
+
+
+def test_what_was_given_to_us_is_taken(cluster: Any, at: Any) -> None:
+    """The labels that the refusal names, set by hand."""
+    theirs(cluster, SERVICE, labels={"app": "shop", **LABELS})
+    assert at().apply(wanted(), Images()).ready
+    assert cluster.objects[SERVICE]["metadata"]["labels"]["app"] == "shop"
+
+
+def test_two_projects_whose_names_come_to_one(cluster: Any, at: Any) -> None:
+    """`a-b` in `c`, and `a` in `b-c`: both are a-b-c. The second is refused, and its stop leaves the first alone."""
+    def named(project: str, deployment: str) -> Wanted:
+        return Wanted(name=f"{project}-{deployment}", image=ONE, release=1, project=project, variables={"PAYOFF_DEPLOYMENT": deployment})
+
+    at().apply(named("a-b", "c"), Images())
+    assert cluster.objects["deployments", "a-b-c"]["metadata"]["labels"]["payoff.dev/project"] == "a-b"
+    made = at()
+    with pytest.raises(Refused, match="Deployment a-b-c") as caught:
+        made.apply(named("a", "b-c"), Images())
+    assert caught.value.code == "PO-A160"
+    made.stop("a-b-c")
+    assert ("deployments", "a-b-c") in cluster.objects
+    assert at().apply(named("a-b", "c"), Images()).ready
+
+
+def test_what_comes_while_we_look_is_not_taken(cluster: Any, at: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody makes a Service of that name after it was looked for."""
+    made = at()
+    monkeypatch.setattr(made, "_write", lambda *said: (theirs(cluster, SERVICE), deployer.Kubernetes._write(made, *said))[1])
+    with pytest.raises(OutsideError, match="conflict"):
+        made.apply(wanted(), Images())
+    assert cluster.objects[SERVICE]["spec"] == {"selector": {"app": "shop"}}
+
+
+def pod_of(live: dict[str, Any]) -> Any:
+    return live["spec"]["template"]["spec"]
+
+
+def model_of(live: dict[str, Any]) -> Any:
+    return pod_of(live)["containers"][0]
+
+
+PROXY = {"name": "proxy", "image": "evil.example.org/proxy"}
+ADDED = [
+    (lambda live: pod_of(live)["containers"].append(PROXY), "containers proxy"),
+    (lambda live: pod_of(live)["containers"].insert(0, PROXY), "containers proxy"),
+    (lambda live: pod_of(live).update(initContainers=[{"name": "first", "image": "evil"}]), "initContainers first"),
+    (lambda live: pod_of(live)["volumes"].append({"name": "host", "hostPath": {"path": "/"}}), "volumes host"),
+    (lambda live: model_of(live)["env"].append({"name": "PYTHONPATH", "value": "/tmp/evil"}), "containers model.env PYTHONPATH"),
+    (lambda live: model_of(live).update(envFrom=[{"secretRef": {"name": "all"}}]), "containers model.envFrom"),
+    (lambda live: model_of(live)["volumeMounts"].append({"name": "tmp", "mountPath": "/srv"}), "containers model.volumeMounts /srv"),
+    (lambda live: model_of(live).update(command=["sh", "-c", "evil"]), "containers model.command"),
+    (lambda live: model_of(live).update(args=["--evil"]), "containers model.args"),
+    (lambda live: model_of(live)["securityContext"]["capabilities"].update(add=["SYS_ADMIN"]), "containers model.securityContext.capabilities.add"),
+    (lambda live: model_of(live)["securityContext"].update(privileged=True), "containers model.securityContext.privileged"),
+    (lambda live: model_of(live)["lifecycle"].update(postStart={"exec": {"command": ["evil"]}}), "containers model.lifecycle.postStart"),
+    (lambda live: model_of(live)["readinessProbe"]["httpGet"].update(host="elsewhere"), "containers model.readinessProbe.httpGet.host"),
+    (lambda live: pod_of(live).update(hostNetwork=True), "hostNetwork"),
+    (lambda live: pod_of(live).update(serviceAccountName="admin"), "serviceAccountName"),
+    (lambda live: pod_of(live).update(shareProcessNamespace=True), "shareProcessNamespace"),
+    (lambda live: live["spec"].update(paused=True), "paused"),
+]
+
+
+@pytest.mark.parametrize(("change", "words"), ADDED, ids=[words for _, words in ADDED])
+def test_what_others_put_into_its_pods_is_seen_and_taken_out(cluster: Any, at: Any, change: Any, words: str) -> None:
+    made = at()
+    made.apply(wanted(), Images())
+    before = copy.deepcopy(cluster.objects[DEPLOYMENT]["spec"])
+    cluster.edit(DEPLOYMENT, change)
+    seen = made.state("churn-prod")
+    assert (seen.ready, seen.image) == (False, ONE)
+    assert seen.why.endswith(f"somebody added to its pods: {words}")
+    assert made.apply(wanted(), Images()).ready
+    assert cluster.objects[DEPLOYMENT]["spec"] == before
+    cluster.requests.clear()
+    made.apply(wanted(), Images())
+    assert writes(cluster) == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda live: pod_of(live).update(priorityClassName="high", tolerations=[{"operator": "Exists"}], nodeSelector={"pool": "ml"}),
+        lambda live: model_of(live)["resources"]["limits"].update(cpu="2"),
+        lambda live: live["spec"]["template"]["metadata"].setdefault("annotations", {}).update({"kubectl.kubernetes.io/restartedAt": "now"}),
+        lambda live: live["spec"].update(minReadySeconds=5),
+        lambda live: live["metadata"]["labels"].update(team="churn"),
+    ],
+)
+def test_what_others_say_of_its_place_stays(cluster: Any, at: Any, change: Any) -> None:
+    made = at()
+    made.apply(wanted(), Images())
+    cluster.edit(DEPLOYMENT, change)
+    before = copy.deepcopy(cluster.objects)
+    cluster.requests.clear()
+    assert made.state("churn-prod").ready
+    made.apply(wanted(), Images())
+    assert (writes(cluster), cluster.objects) == ([], before)
+
+
+def test_what_the_cluster_itself_puts_there_is_no_drift(cluster: Any, at: Any) -> None:
+    """A policy that adds a variable to whatever is written would add it again."""
+    def policy(live: dict[str, Any]) -> None:
+        if live["kind"] == "Deployment" and all(each["name"] != "ZONE" for each in model_of(live)["env"]):
+            model_of(live)["env"].append({"name": "ZONE", "value": "eu"})
+
+    cluster.fills = policy
+    made = at()
+    assert made.apply(wanted(), Images()).ready
+    cluster.requests.clear()
+    assert made.apply(wanted(), Images()).ready
+    assert writes(cluster) == []
+
+
+def test_an_account_that_may_only_look_sees_it_too(cluster: Any, at: Any) -> None:
+    made = at()
+    made.apply(wanted(), Images())
+    cluster.edit(DEPLOYMENT, lambda live: pod_of(live)["containers"].append(PROXY))
+    cluster.refused = {("DRY", "deployments"), ("PATCH", "deployments")}
+    assert made.state("churn-prod").why == "somebody added to its pods: containers proxy"
+
+
+def test_a_logger_beside_a_predictor_is_seen(cluster: Any, at: Any) -> None:
+    """KServe would send it every question."""
+    made, key = at(kserve=True), ("inferenceservices", "churn-prod")
+    made.apply(wanted(), Images())
+    cluster.edit(key, lambda live: live["spec"]["predictor"].update(logger={"url": "http://evil", "mode": "all"}))
+    cluster.edit(key, lambda live: live["spec"].update(transformer={"containers": [PROXY]}))
+    assert made.state("churn-prod").why == "somebody added to its pods: predictor.logger, transformer"
+    assert made.apply(wanted(), Images()).ready
+    assert "transformer" not in cluster.objects[key]["spec"]
+    assert "logger" not in cluster.objects[key]["spec"]["predictor"]
+
+
+def test_who_set_what_was_erased(cluster: Any, at: Any) -> None:
+    """Without the record of it nothing could be put back: it is written anew."""
+    made = at()
+    made.apply(wanted(), Images())
+    cluster.edit(DEPLOYMENT, lambda live: live["metadata"].pop("managedFields"))
+    assert made.apply(wanted(), Images()).ready
+    assert owned.applied(cluster.objects[DEPLOYMENT], "payoff") is not None
+
+
 def test_one_that_does_not_start_leaves_the_one_before(cluster: Any, at: Any) -> None:
     made = at()
     made.apply(wanted(), Images())
@@ -201,6 +388,120 @@ def test_a_cluster_that_hiccups(cluster: Any, at: Any) -> None:
     assert caught.value.code == "PO-A146"
 
 
+def test_a_cluster_says_how_long_to_wait(cluster: Any, at: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr(api, "time", types.SimpleNamespace(sleep=waits.append))
+    cluster.headers = {"Retry-After": "7"}
+    cluster.faults = [(429, "slow down")]
+    assert at().state("churn-prod") is None
+    cluster.headers = {"Retry-After": "86400"}
+    cluster.faults = [(429, "slow down"), (409, "conflict")]
+    assert at().state("churn-prod") is None
+    assert waits == [7.0, 20.0, 20.0], "as long as it says, but not for ever"
+
+
+def test_it_is_asked_beforehand_whether_it_takes_all_of_it(cluster: Any, at: Any) -> None:
+    """An account that may make Services and no Deployments makes neither."""
+    cluster.refused = {("DRY", "deployments"), ("PATCH", "deployments")}
+    with pytest.raises(UserError, match="deployments is forbidden") as caught:
+        at().apply(wanted(), Images())
+    assert caught.value.code == "PO-A144"
+    assert writes(cluster) == []
+
+
+def test_half_of_it_is_put_back(cluster: Any, at: Any) -> None:
+    """A right is taken away between the question and the deed."""
+    made = at()
+    made.apply(wanted(), Images())
+    before = {key: owned.applied(live, "payoff") for key, live in cluster.objects.items()}
+    cluster.refused = {("PATCH", "deployments")}
+    with pytest.raises(OutsideError) as caught:
+        made.apply(wanted(TWO, 2), Images())
+    assert caught.value.code == "PO-A161"
+    assert caught.value.what.count("deployments is forbidden") == 2, "why, and that it could not be put back"
+    del before[DEPLOYMENT]
+    assert {key: owned.applied(live, "payoff") for key, live in cluster.objects.items() if key != DEPLOYMENT} == before
+    cluster.refused.clear()
+    assert made.apply(wanted(TWO, 2), Images()).image == TWO
+
+
+def test_a_cluster_that_is_away_while_we_wait(cluster: Any, at: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its pods go on; what gets ready meanwhile is not taken back for it."""
+    monkeypatch.setattr(api, "time", types.SimpleNamespace(sleep=lambda _seconds: None))
+    made = at()
+    made.apply(wanted(), Images())
+    write = made._write
+
+    def written(*said: Any) -> None:
+        write(*said)
+        cluster.faults = [(503, "restarting")] * 9
+
+    monkeypatch.setattr(made, "_write", written)
+    assert made.apply(wanted(TWO, 2), Images()).image == TWO
+
+
+def test_a_first_try_in_vain_is_not_the_last_word(cluster: Any, at: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The registry hiccups: the image is pulled the second time."""
+    monkeypatch.setattr(deployer, "_SURE", 60.0)
+    cluster.broken.add(ONE)
+    pods, looks = cluster.pods, []
+
+    def looked(selector: str) -> Any:
+        looks.append(selector)
+        if len(looks) > 3:
+            cluster.broken.clear()
+        return pods(selector)
+
+    monkeypatch.setattr(cluster, "pods", looked)
+    assert at().apply(wanted(), Images()).ready
+    assert len(looks) == 4
+
+
+def test_who_comes_later_is_not_taken_back(cluster: Any, at: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two deploy at once; the first one's does not get ready, and must not undo the second one's."""
+    made = at()
+    made.apply(wanted(), Images())
+    cluster.broken.add(TWO)
+    write = made._write
+
+    def written(*said: Any) -> None:
+        write(*said)
+        at().apply(wanted(THREE, 3), Images())
+
+    monkeypatch.setattr(made, "_write", written)
+    with pytest.raises(OutsideError, match="it is to run release 3 now") as caught:
+        made.apply(wanted(TWO, 2), Images())
+    assert caught.value.code == "PO-A162"
+    assert (at().state("churn-prod").image, at().state("churn-prod").ready) == (THREE, True)
+
+
+def test_what_is_being_removed_is_waited_for(cluster: Any, at: Any) -> None:
+    """What is applied to it would go with it."""
+    made = at()
+    made.apply(wanted(), Images())
+    old = cluster.objects[DEPLOYMENT]["metadata"]["uid"]
+    cluster.edit(DEPLOYMENT, lambda live: live["metadata"].update(deletionTimestamp="2026-01-01T00:00:00Z"))
+    timer = threading.Timer(0.2, lambda: cluster.objects.pop(DEPLOYMENT))
+    timer.start()
+    assert made.apply(wanted(), Images()).ready
+    timer.join()
+    assert cluster.objects[DEPLOYMENT]["metadata"]["uid"] != old
+
+
+def test_an_autoscaler_begins_with_what_there_is(cluster: Any, at: Any) -> None:
+    """Five copies, and then a number that is the autoscaler's: not one in between."""
+    at(replicas=5).apply(wanted(), Images())
+    made = at(autoscale=Autoscale(min=2, max=9))
+    made.apply(wanted(), Images())
+    assert cluster.objects[DEPLOYMENT]["spec"]["replicas"] == 5
+    cluster.edit(DEPLOYMENT, lambda live: live["spec"].update(replicas=7))
+    cluster.requests.clear()
+    assert made.apply(wanted(), Images()).ready
+    assert (writes(cluster), cluster.objects[DEPLOYMENT]["spec"]["replicas"]) == ([], 7)
+    at(replicas=3).apply(wanted(), Images())
+    assert cluster.objects[DEPLOYMENT]["spec"]["replicas"] == 3
+
+
 def test_nobody_there(cluster: Any, at: Any) -> None:
     made = at()
     cluster.close()
@@ -248,6 +549,12 @@ def test_a_program_gives_the_credentials_and_again_when_they_are_over(cluster: A
         (lambda said: said["clusters"][0]["cluster"].update({"certificate-authority-data": base64.b64encode(b"x").decode()}), "damaged"),
         (lambda said: said["clusters"][0]["cluster"].update({"insecure-skip-tls-verify": True}), "does not check"),
         (lambda said: said["users"][0]["user"].update(tokenFile="gone"), "cannot be read"),
+        (lambda said: said["clusters"][0]["cluster"].update(server="http://10.0.0.1:8080"), "unencrypted"),
+        (lambda said: said["users"][0]["user"].update(token="se\ncret"), "token is damaged"),
+        (lambda said: said["users"][0]["user"].update({"as": "ann", "as-groups": ["few"]}), "act as another"),
+        (lambda said: said["clusters"][0]["cluster"].update({"proxy-url": "socks5://127.0.0.1:1"}), "none of HTTP's"),
+        (lambda said: said["clusters"].insert(0, {"cluster": {}}), "clusters that are none"),
+        (lambda said: said.update(users="ann"), "users that are none"),
     ],
 )
 def test_a_kubeconfig_that_leads_nowhere(tmp_path: Path, change: Any, match: str) -> None:
@@ -262,6 +569,40 @@ def test_a_kubeconfig_that_leads_nowhere(tmp_path: Path, change: Any, match: str
     with pytest.raises(UserError, match=match) as caught:
         access.access(tmp_path, Options(kubeconfig="config"))
     assert caught.value.code == "PO-A142"
+    assert "se" + "\n" + "cret" not in str(caught.value)
+
+
+def test_who_is_asked_for_and_which_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A token with a line's end after it, another to act as, a proxy of the environment, a program beside the kubeconfig."""
+    (tmp_path / "deep").mkdir()
+    config: dict[str, Any] = {
+        "current-context": "a",
+        "contexts": [{"name": "a", "context": {"cluster": "c", "user": "u"}}],
+        "clusters": [{"name": "c", "cluster": {"server": "https://k8s.example.org"}}],
+        "users": [{"name": "u", "user": {"token": "abc\n", "as": "robot"}}],
+    }
+
+    def found() -> Any:
+        (tmp_path / "deep" / "config").write_text(yaml.safe_dump(config))
+        return access.access(tmp_path, Options(kubeconfig="deep/config"))
+
+    for name in ("https_proxy", "HTTPS_PROXY", "no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    assert (found().headers, found().proxy) == ({"Authorization": "Bearer abc", "Impersonate-User": "robot"}, "")
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy:3128")
+    assert found().proxy == "http://proxy:3128"
+    monkeypatch.setenv("NO_PROXY", ".example.org")
+    assert found().proxy == ""
+    program = tmp_path / "deep" / "login"
+    program.write_text('#!/bin/sh\nprintf \'{"status":{"token":"given"}}\'\n')
+    program.chmod(0o700)
+    config["users"][0]["user"] = {"exec": {"command": "./login"}}
+    assert found().headers == {"Authorization": "Bearer given"}
+
+
+def test_a_proxys_password_is_for_the_proxy_alone() -> None:
+    made = api._over("http://ann:p%40ss@proxy:3128", {})
+    assert (str(made.proxy), made.proxy_headers) == ("http://proxy:3128", {"proxy-authorization": "Basic " + base64.b64encode(b"ann:p@ss").decode()})
 
 
 def test_no_kubeconfig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -276,7 +617,7 @@ def test_kubeconfigs_are_joined_as_kubectl_does(tmp_path: Path, monkeypatch: pyt
     (tmp_path / "deep" / "token").write_text("abc\n")
     first = {"current-context": "a", "contexts": [{"name": "a", "context": {"cluster": "c", "user": "u", "namespace": "ml"}}]}
     second = {
-        "current-context": "z", "clusters": [{"name": "c", "cluster": {"server": "http://one/"}}],
+        "current-context": "z", "clusters": [{"name": "c", "cluster": {"server": "https://one/"}}],
         "users": [{"name": "u", "user": {"tokenFile": "token"}}],
         "contexts": [{"name": "a", "context": {"cluster": "none"}}],
     }  # fmt: skip
@@ -284,7 +625,7 @@ def test_kubeconfigs_are_joined_as_kubectl_does(tmp_path: Path, monkeypatch: pyt
     (tmp_path / "deep" / "two").write_text(yaml.safe_dump(second))
     monkeypatch.setenv("KUBECONFIG", f"{tmp_path}/one:{tmp_path}/gone:{tmp_path}/deep/two")
     found = access.access(tmp_path, Options())
-    assert (found.server, found.namespace, found.headers) == ("http://one", "ml", {"Authorization": "Bearer abc"})
+    assert (found.server, found.namespace, found.headers) == ("https://one", "ml", {"Authorization": "Bearer abc"})
 
 
 def certificate() -> tuple[bytes, bytes]:

@@ -124,6 +124,20 @@ def test_the_number_of_copies_is_said_once() -> None:
     assert "PodDisruptionBudget" not in made(VARIANTS["one"]), "it would keep a node from ever being emptied"
 
 
+def test_a_copy_that_crashes_keeps_no_node_from_being_emptied() -> None:
+    assert made(Options())["PodDisruptionBudget"]["spec"]["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
+    assert "unhealthyPodEvictionPolicy" not in made(Options(drain=0))["PodDisruptionBudget"]["spec"], "older clusters do not know it"
+
+
+def test_whose_it_is_stands_in_two_labels() -> None:
+    one, other = (Wanted(name="a-b-c", image=IMAGE, release=1, project="x", variables={"PAYOFF_DEPLOYMENT": each}) for each in ("c", "b-c"))
+    said = [made(Options(), each)["Deployment"]["metadata"]["labels"] for each in (one, other)]
+    assert [(each["payoff.dev/project"], each["payoff.dev/deployment"]) for each in said] == [("a-b", "c"), ("a", "b-c")]
+    long = Wanted(name="x" * 80 + "-prod", image=IMAGE, release=1, project="x", variables={"PAYOFF_DEPLOYMENT": "prod"})
+    assert all(faults(each, "1.37") == [] for each in made(Options(), long).values())
+    assert len(made(Options(), long)["Service"]["metadata"]["labels"]["payoff.dev/project"]) == 63
+
+
 def test_the_selector_never_changes() -> None:
     later = Wanted(name=WANTED.name, image="sha256:" + "0" * 64, release=8, project="churn")
     for kind in ("Deployment", "Service"):

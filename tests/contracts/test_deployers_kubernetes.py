@@ -30,6 +30,7 @@ from payoff.release import image as images
 from payoff.release import layer as layers
 from payoff.testing.releasing import foundation
 from payoff.testing.releasing.deployer import PROGRAM, DeployerSuite, asked
+from payoff.testing.releasing.front import FrontSuite
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,6 +76,11 @@ class TestCluster(DeployerSuite):
     @pytest.mark.skip(reason="a cluster has the token in a Secret: token_secret")
     def test_a_token_reaches_the_server_and_nobody_else(self) -> None:  # type: ignore[override]
         """Elsewhere."""
+
+
+@pytest.mark.skip(reason="a gateway reaches the Services of its cluster, and the suite's releases are on this machine: tests/adapters/test_kubernetes_front.py")
+class TestGateway(FrontSuite):
+    adapter = "payoff.fronts:kubernetes"
 
 
 def put(registry: Registry) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import os
@@ -50,6 +51,9 @@ def test_kserve(released: Any) -> None:
     (manifest,) = yaml.safe_load_all(answer["text"])
     image = manifest["spec"]["predictor"]["containers"][0]["image"]
     assert manifest["kind"] == "InferenceService"
+    variables = {each["name"]: each.get("value") for each in manifest["spec"]["predictor"]["containers"][0]["env"]}
+    model = json.loads(base64.b64decode(said["payload"]))["predicate"]["model"]["sha256"]
+    assert variables["PAYOFF_MODEL"] == model, "the server compares the model's bytes with it, as in a deployment"
     assert image == f"registry.example.org/team/churn@{manifest['metadata']['annotations']['payoff.dev/image']}"
     assert said["payload"]
     assert answer["release"] == 1
@@ -138,7 +142,9 @@ def test_kfp(light: Any, tmp_path: Path) -> None:
     git(light, "commit", "--quiet", "--message", "Rows that a clone has")
     answer_of(light, "run", "--force")
     git(light, "remote", "add", "origin", "https://ann:token-4711@example.org/churn.git")
+    given = answer_of(light, "export", "kfp", "--image", IMAGE, "--repository", "https://ann:token-4711@example.org/churn.git")
     answer = answer_of(light, "export", "kfp", "--image", IMAGE)
+    assert given == answer
     assert "4711" not in json.dumps(answer)
     made = yaml.safe_load(answer["text"])
     assert made == json.loads(answer["text"])

@@ -327,6 +327,15 @@ def test_a_token_is_asked_for(apart: Path) -> None:
             assert server.ask("/decide", {"rows": [ROW]}, {**JSON, "Authorization": "Bearer 0123456789abcdee"}).status == 401
             assert server.ask("/decide", {"rows": [ROW]}, {**JSON, "Authorization": "Bearer 0123456789abcdef"}).status == 200
             assert server.ask("/metrics").status == 401
+            beside = {"Authorization": "Basic of-a-proxy", "X-Payoff-Token": "0123456789abcdef"}
+            figures = server.ask("/metrics", headers=beside)
+            assert figures.status == 200
+            assert server.ask("/metrics", headers={"X-Payoff-Token": "0123456789abcdee"}).status == 401
+            assert server.ask("/decide", {"rows": [ROW]}, {**JSON, **beside}).status == 401, "figures alone are told by it"
+            said = dict(line.rsplit(" ", 1) for line in figures.body.decode().splitlines())
+            each = float(said["payoff_expected_payoff_total"])
+            assert float(said["payoff_expected_payoffs_total"]) == 1
+            assert float(said["payoff_expected_payoff_squares_total"]) == each * each
             assert server.ask("/v2/health/ready").status == 200
     finally:
         (apart / "payoff.toml").write_text(settings)

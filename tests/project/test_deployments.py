@@ -52,10 +52,16 @@ def test_a_front_needs_no_key(written: Written) -> None:
     assert written.project().release.deployments[1].front == {}  # type: ignore[union-attr]
 
 
+def test_a_canary_beside_nothing_is_a_name(written: Written) -> None:
+    said(written, "[deployments.prod]", '[deployments.test-canary]\nkind = "process"\n[deployments.prod]')
+    assert [each.name for each in written.project().release.deployments] == ["dev", "test-canary", "prod"]  # type: ignore[union-attr]
+
+
 @pytest.mark.parametrize(
     ("old", "new", "code"),
     [
         ("[deployments.dev]", '[deployments."Dev 1"]', "PO-P120"),
+        ("[deployments.prod]", '[deployments.dev-canary]\nkind = "process"\n[deployments.prod]', "PO-P120"),
         ('after = "dev"', 'after = "prod"', "PO-P121"),
         ('after = "dev"', 'after = "stage"', "PO-P121"),
         ('approvals = ["owner"]', 'approvals = ["boss"]', "PO-P122"),

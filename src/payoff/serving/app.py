@@ -122,7 +122,7 @@ class App:
         if method != wanted and not (wanted == "GET" and method == "HEAD"):
             raise NotBy(wanted)
         if self._token and route not in (*_OPEN, "ready"):
-            self._know(headers)
+            self._know(headers, beside=route == "metrics")
         if wanted == "GET":
             return self._gets[route]()
         self._service.refuse()
@@ -150,9 +150,12 @@ class App:
                 return {(): "model", ("ready",): "model ready", ("infer",): "infer"}.get(tuple(rest), "")
         return ""
 
-    def _know(self, headers: Mapping[bytes, bytes]) -> None:
+    def _know(self, headers: Mapping[bytes, bytes], *, beside: bool) -> None:
+        """`beside`: also in a header of its own, for what comes through a proxy that keeps `Authorization` to itself, as a cluster's API does."""
         sent = headers.get(b"authorization", b"").decode("latin-1")
         scheme, _, token = sent.partition(" ")
+        if beside and b"x-payoff-token" in headers:
+            scheme, token = "bearer", headers[b"x-payoff-token"].decode("latin-1")
         if scheme.lower() != "bearer" or not hashing.same(token.strip(), self._token):
             raise Wrong(
                 "there is no token, or another",

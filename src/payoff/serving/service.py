@@ -228,7 +228,7 @@ class Service:
             self.metrics.actions["quantity"] += len(chosen)
             self.metrics.quantity += sum(chosen)
         if decisions.expected is not None:
-            self.metrics.expected += sum(decisions.expected[here].tolist())
+            self.metrics.decided(decisions.expected[here].tolist())
 
     def _finish(self, items: list[Item], batch: pa.RecordBatch, answered: pa.RecordBatch) -> Done:
         """Decide, and write down: before anybody hears of a prediction it is in the log."""

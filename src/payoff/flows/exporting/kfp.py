@@ -54,7 +54,7 @@ def text(request: ExportRequest) -> Exported:
         )
     found = subject(request.project, request.what)
     repository, folder = origin.of(found.opened.root)
-    repository = request.repository or repository
+    repository = origin.bare(request.repository) or repository
     if not repository:
         raise UserError(
             "the project has no remote that a cluster could clone",

@@ -31,7 +31,11 @@ def text(request: ExportRequest) -> Exported:
 
 def _wanted(book: Book, link: Link, deployment: str) -> Wanted:
     said = link.release
-    variables = {"PAYOFF_IMAGE": said.image, "PAYOFF_RELEASE": str(said.number)}
+    variables = {
+        "PAYOFF_IMAGE": said.image,
+        "PAYOFF_MODEL": said.model["sha256"],
+        "PAYOFF_RELEASE": str(said.number),
+    }
     if deployment:
         variables["PAYOFF_DEPLOYMENT"] = deployment
     return Wanted(

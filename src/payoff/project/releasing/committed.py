@@ -57,8 +57,12 @@ def files(root: Path, commit: str, *folders: str) -> dict[str, bytes]:
 
 
 def history(root: Path, commit: str, path: str) -> list[tuple[str, bytes | None, str]]:
-    """The commits that changed a file on the way to a commit, the oldest first, each with what the file was from there on and what its message says."""
-    said = git(root, "log", "--first-parent", "-m", "--reverse", "-z", "--format=%H%x1f%B", commit, "--", path)
+    """The commits that made a file what it is in a commit, the oldest first, each with what the file was from there on and what its message says.
+
+    Where branches met, that is the side whose file was kept: the promotion or the revert itself, not the merge that brought it, whichever of the
+    two sides was merged into the other.
+    """
+    said = git(root, "log", "--topo-order", "--reverse", "-z", "--format=%H%x1f%B", commit, "--", path)
     changed = [each.partition("\x1f") for each in said.split("\0") if each.strip()]
     return [(each.strip(), files(root, each.strip(), path).get(path), message) for each, _, message in changed]
 

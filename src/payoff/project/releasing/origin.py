@@ -18,10 +18,10 @@ _NAMED = {"ssh", "git+ssh"}
 def of(root: Path) -> tuple[str, str]:
     """The address of the remote `origin` without credentials, and the project's folder in the repository; empty where git has none."""
     url, folder = _said(root, "remote", "get-url", "origin"), _said(root, "rev-parse", "--show-prefix")
-    return _bare(url), folder.rstrip("/")
+    return bare(url), folder.rstrip("/")
 
 
-def _bare(url: str) -> str:
+def bare(url: str) -> str:
     """Who clones brings credentials of his own: a token in an address must not get into what others are given."""
     parts = urlsplit(url)
     if "@" in parts.netloc and parts.scheme not in _NAMED:

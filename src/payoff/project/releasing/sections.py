@@ -146,6 +146,8 @@ def _check(
     document: Document, reading: Reading, approvers: dict[str, tuple[str, ...]], deployments: tuple[DeploymentSpec, ...]
 ) -> None:
     known: list[str] = []
+    # So what is tried beside a deployment is called.
+    tried = {f"{each.name}-canary" for each in deployments}
     for role in approvers:
         if not re.fullmatch(_NAME, role):
             reading.error(
@@ -157,12 +159,13 @@ def _check(
             )
     for each in deployments:
         path = ("deployments", each.name)
-        if not re.fullmatch(_NAME, each.name):
+        if not re.fullmatch(_NAME, each.name) or each.name in tried:
+            beside = f"another name: what is tried beside {each.name.removesuffix('-canary')} is called so"
             reading.error(
                 "PO-P120",
                 f"a deployment cannot be named {each.name!r}",
                 document.place(path),
-                expected=_SAYS,
+                expected=beside if each.name in tried else _SAYS,
                 remedy=f"rename it in payoff.toml:{each.line}, then: payoff check",
             )
         if each.after and each.after not in known:

@@ -46,7 +46,8 @@ class Metrics:
         self.requests: collections.Counter[tuple[str, int]] = collections.Counter()
         self.rows: collections.Counter[str] = collections.Counter()
         self.actions: collections.Counter[str] = collections.Counter()
-        self.expected = self.quantity = 0.0
+        self.expected = self.squares = self.quantity = 0.0
+        self.valued = 0
         self.shed = self.failures = self.faults = self.unlogged = 0
         self._seconds: dict[str, Histogram] = {}
         self._batch_rows, self._batch_requests = Histogram(ROWS), Histogram(ROWS)
@@ -66,6 +67,26 @@ class Metrics:
         self._batch_requests.saw(requests)
         self._model_seconds.saw(seconds)
 
+    def decided(self, expected: Iterable[float]) -> None:
+        """Decisions whose payoff is known: what each is expected to bring."""
+        for each in expected:
+            self.valued += 1
+            self.expected += each
+            self.squares += each * each
+
+    def _payoffs(self) -> list[tuple[str, str, float]]:
+        # To the last digit: what came between two looks is a small difference of large sums.
+        return [
+            ("expected_payoff_total", "Expected payoff of all decisions, in the charter's currency.", self.expected),
+            ("expected_payoffs_total", "Decisions whose expected payoff is known.", self.valued),
+            # With it the spread of payoffs is known, and with that how sure a difference of two releases is.
+            (
+                "expected_payoff_squares_total",
+                "Sum of the squares of the expected payoffs of all decisions.",
+                self.squares,
+            ),
+        ]
+
     def text(self, gauges: dict[str, tuple[str, float]]) -> bytes:
         """All of it; `gauges` are name -> (help, value) of what is measured now."""
         lines: list[str] = []
@@ -81,12 +102,8 @@ class Metrics:
             (f'payoff_rows_total{{route="{route}"}} {count}' for route, count in sorted(self.rows.items())))  # fmt: skip
         add("decisions_total", "counter", "Decisions, by action.",
             (f'payoff_decisions_total{{action="{_escaped(action)}"}} {count}' for action, count in sorted(self.actions.items())))  # fmt: skip
-        add(
-            "expected_payoff_total",
-            "counter",
-            "Expected payoff of all decisions, in the charter's currency.",
-            [f"payoff_expected_payoff_total {self.expected:.9g}"],
-        )
+        for name, says, value in self._payoffs():
+            add(name, "counter", says, [f"payoff_{name} {value!r}"])
         add(
             "refused_values_total",
             "counter",

@@ -14,21 +14,41 @@ import os
 import ssl
 import subprocess
 import tempfile
+import urllib.request
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import urlsplit
 
 from payoff.base import lazy
 from payoff.base.errors import OutsideError, UserError
 
 if TYPE_CHECKING:
     import yaml
-
-    from payoff.adapters.deployers.kubernetes.options import Options
 else:
     yaml = lazy.Module("yaml")
 
 _POD = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+_HERE = {"127.0.0.1", "::1", "localhost"}  # as `kubectl proxy` listens
 _WAIT = 60.0  # seconds for a program that gives credentials
+
+
+class Place(Protocol):
+    """What options say of where a cluster is: as `Options` do."""
+
+    @property
+    def context(self) -> str:
+        """The context's name; empty: the current one."""
+        ...
+
+    @property
+    def kubeconfig(self) -> str:
+        """A file; empty: where kubectl looks."""
+        ...
+
+    @property
+    def namespace(self) -> str:
+        """Empty: the context's."""
+        ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +63,7 @@ class Access:
     proxy: str = ""
 
 
-def access(root: Path, options: Options) -> Access:
+def access(root: Path, options: Place) -> Access:
     """What the options name. Raises `UserError` when there is no such context, `OutsideError` when a program that should give credentials does not."""
     files = _files(root, options)
     if not files and _POD.is_dir() and not options.context:
@@ -58,9 +78,9 @@ def access(root: Path, options: Options) -> Access:
         document = _read(file)
         current = current or str(document.get("current-context") or "")
         for kind, known in said.items():
-            for each in document.get(kind) or []:
+            for name, each in _named(document, kind, file):
                 # Paths in a kubeconfig begin where it lies; what the first file says counts.
-                known.setdefault(str(each["name"]), {**(each.get(kind[:-1]) or {}), "": file.parent})
+                known.setdefault(name, {**each, "": file.parent})
     name = options.context or current
     context = said["contexts"].get(name)
     if context is None:
@@ -72,7 +92,7 @@ def access(root: Path, options: Options) -> Access:
     return _made(cluster, user, options.namespace or str(context.get("namespace") or "default"))
 
 
-def _files(root: Path, options: Options) -> list[Path]:
+def _files(root: Path, options: Place) -> list[Path]:
     if options.kubeconfig:
         return [root / Path(options.kubeconfig).expanduser()]
     named = [Path(each) for each in os.environ.get("KUBECONFIG", "").split(os.pathsep) if each]
@@ -91,8 +111,15 @@ def _read(file: Path) -> dict[str, Any]:
     return found
 
 
+def _named(document: dict[str, Any], kind: str, file: Path) -> list[tuple[str, dict[str, Any]]]:
+    try:
+        return [(str(each["name"]), dict(each.get(kind[:-1]) or {})) for each in document.get(kind) or []]
+    except (AttributeError, KeyError, TypeError, ValueError):
+        raise _wrong(f"{file} has {kind} that are none", "a list of them, each with its name") from None
+
+
 def _made(cluster: dict[str, Any], user: dict[str, Any], namespace: str) -> Access:
-    user = {**user, **(_asked(user["exec"], cluster) if user.get("exec") else {})}
+    user = {**user, **(_asked(user["exec"], cluster, Path(user[""])) if user.get("exec") else {})}
     tls = None
     server = str(cluster["server"])
     if server.startswith("https://"):
@@ -109,26 +136,47 @@ def _made(cluster: dict[str, Any], user: dict[str, Any], namespace: str) -> Acce
                 _present(tls, certificate, key)
         except (ssl.SSLError, UnicodeDecodeError, ValueError):
             raise _wrong("a certificate or key in the kubeconfig is damaged", "PEM, as kubectl takes it") from None
+    elif (urlsplit(server).hostname or "") not in _HERE:
+        raise _wrong(f"the kubeconfig sends what says who we are unencrypted to {server}", "a server at https://")
     return Access(
         server=server.rstrip("/"),
         namespace=namespace,
         tls=tls,
         headers=_headers(user),
         server_name=str(cluster.get("tls-server-name") or ""),
-        proxy=str(cluster.get("proxy-url") or ""),
+        proxy=_proxy(server, str(cluster.get("proxy-url") or "")),
     )
 
 
+def _proxy(server: str, said: str) -> str:
+    """The way there: the kubeconfig's, or what the environment has for all programs (HTTPS_PROXY, NO_PROXY)."""
+    at = urlsplit(server)
+    if not said and not urllib.request.proxy_bypass(at.hostname or ""):
+        said = urllib.request.getproxies().get(at.scheme, "")
+    if said and not said.startswith(("http://", "https://")):
+        raise _wrong(
+            "the way to the cluster leads over a proxy that is none of HTTP's",
+            "proxy-url (or HTTPS_PROXY) with http:// or https://",
+        )
+    return said
+
+
 def _headers(user: dict[str, Any]) -> dict[str, str]:
-    token = str(user.get("token") or "")
+    token = str(user.get("token") or "").strip()
     if not token and user.get("tokenFile"):
         token = _file(user, "tokenFile").decode(errors="replace").strip()
+    if not (token.isascii() and token.isprintable()):
+        raise _wrong("the kubeconfig's token is damaged", "one line of letters and digits")
+    more = sorted(set(user) & {"as-groups", "as-uid", "as-user-extra"})
+    if more:  # else we would act as somebody who may more
+        raise _wrong(f"the kubeconfig asks to act as another ({more[0]}), which only as: NAME can say here", "as")
+    headers = {"Impersonate-User": str(user["as"])} if user.get("as") else {}
     if token:
-        return {"Authorization": f"Bearer {token}"}
+        return {**headers, "Authorization": f"Bearer {token}"}
     if user.get("username"):
         pair = f"{user['username']}:{user.get('password', '')}".encode()
-        return {"Authorization": f"Basic {base64.b64encode(pair).decode()}"}
-    return {}
+        return {**headers, "Authorization": f"Basic {base64.b64encode(pair).decode()}"}
+    return headers
 
 
 def _bytes(section: dict[str, Any], key: str) -> bytes:
@@ -160,7 +208,7 @@ def _present(tls: ssl.SSLContext, certificate: bytes, key: bytes) -> None:
         Path(name).unlink()
 
 
-def _asked(said: dict[str, Any], cluster: dict[str, Any]) -> dict[str, Any]:
+def _asked(said: dict[str, Any], cluster: dict[str, Any], beside: Path) -> dict[str, Any]:
     """What a program of the cloud's gives to say who we are, in the words of a kubeconfig."""
     version = str(said.get("apiVersion") or "client.authentication.k8s.io/v1")
     about = {"apiVersion": version, "kind": "ExecCredential", "spec": {"interactive": False}}
@@ -170,6 +218,8 @@ def _asked(said: dict[str, Any], cluster: dict[str, Any]) -> dict[str, Any]:
     variables = {str(each["name"]): str(each["value"]) for each in said.get("env") or []}
     environment = {**os.environ, **variables, "KUBERNETES_EXEC_INFO": json.dumps(about)}
     command = str(said.get("command"))
+    if os.sep in command:  # a name is looked for on the PATH, a path begins where the kubeconfig lies
+        command = os.fspath(beside.absolute() / command)
     try:
         done = subprocess.run(
             [command, *map(str, said.get("args") or [])],
@@ -196,14 +246,17 @@ def _asked(said: dict[str, Any], cluster: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _in_cluster(options: Options) -> Access:
+def _in_cluster(options: Place) -> Access:
     host, port = os.environ.get("KUBERNETES_SERVICE_HOST", ""), os.environ.get("KUBERNETES_SERVICE_PORT", "443")
     with contextlib.suppress(OSError):
+        token = (_POD / "token").read_text().strip() if host else ""
+        if not token:
+            raise _wrong("this pod does not know where its cluster is", "KUBERNETES_SERVICE_HOST, or a kubeconfig")
         return Access(
             server=f"https://{f'[{host}]' if ':' in host else host}:{port}",
             namespace=options.namespace or (_POD / "namespace").read_text().strip(),
             tls=ssl.create_default_context(cafile=os.fspath(_POD / "ca.crt")),
-            headers={"Authorization": f"Bearer {(_POD / 'token').read_text().strip()}"},
+            headers={"Authorization": f"Bearer {token}"},
         )
     raise _wrong("this pod has no account of its own", "automountServiceAccountToken, or a kubeconfig")
 

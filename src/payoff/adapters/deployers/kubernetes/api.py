@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import time
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, unquote, urlencode, urlsplit
 
 from payoff.base import lazy
 from payoff.base.errors import OutsideError, UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     import urllib3
 
@@ -28,6 +28,7 @@ PLURALS = {
     "HorizontalPodAutoscaler": "horizontalpodautoscalers",
     "PodDisruptionBudget": "poddisruptionbudgets",
     "InferenceService": "inferenceservices",
+    "HTTPRoute": "httproutes",
     "Pod": "pods",
 }
 VERSIONS = {
@@ -37,10 +38,38 @@ VERSIONS = {
     "HorizontalPodAutoscaler": "autoscaling/v2",
     "PodDisruptionBudget": "policy/v1",
     "InferenceService": "serving.kserve.io/v1beta1",
+    "HTTPRoute": "gateway.networking.k8s.io/v1",
     "Pod": "v1",
 }
-_TRIES, _AGAIN = 4, {429, 500, 502, 503, 504}
+# A conflict (409) is one of two writers at once: the next try sees what the other wrote.
+_TRIES, _AGAIN = 4, {409, 429, 500, 502, 503, 504}
+_PAUSE = 20.0  # seconds that a cluster may ask us to wait before a try
 _LONGEST = 300  # letters of what a cluster says
+_FIGURES = 1 << 20  # bytes of a server's figures
+_WORDS = 2000  # letters of what a pod says
+
+
+def printable(text: str) -> str:
+    """What others say, without what a terminal would take for a command."""
+    return "".join(each for each in text if each.isprintable() or each in "\n\t").strip()
+
+
+def _asked_for(answer: Any) -> float:
+    """Seconds for which a cluster that has too much to do asks us to wait."""
+    said = str(answer.headers.get("Retry-After") or "")
+    return float(said) if said.isdigit() else 0.0
+
+
+def _over(proxy: str, words: dict[str, Any]) -> Any:
+    """Connections over a proxy; a name and a password in its address are for it alone."""
+    account = urlsplit(proxy)
+    if account.username is None:
+        return urllib3.ProxyManager(proxy, **words)
+    pair = f"{unquote(account.username)}:{unquote(account.password or '')}"
+    asked = urllib3.make_headers(proxy_basic_auth=pair)
+    return urllib3.ProxyManager(
+        proxy.replace(f"{account.netloc.rpartition('@')[0]}@", "", 1), proxy_headers=asked, **words
+    )
 
 
 class Api:
@@ -60,14 +89,36 @@ class Api:
         """An object as the cluster has it; None when there is none, or no such kind."""
         return self._asked("GET", self._path(kind, name), absent=True)
 
-    def apply(self, manifest: dict[str, Any], *, dry: bool = False) -> dict[str, Any]:
-        """Server-side apply: our fields become as they are here, those of others stay; fields that we had and that are not here go. `dry`: what it would be."""
-        query = {"fieldManager": MANAGER, "force": "true", "fieldValidation": "Strict"}
-        if dry:
-            query["dryRun"] = "All"
-        path = f"{self._path(manifest['kind'], manifest['metadata']['name'])}?{urlencode(query)}"
+    def apply(
+        self,
+        manifest: dict[str, Any],
+        over: dict[str, Any] | None = None,
+        *,
+        dry: bool = False,
+        manager: str = MANAGER,
+    ) -> dict[str, Any]:
+        """Server-side apply: our fields become as they are here, those of others stay; fields that we had and that are not here go. `dry`: what it would be.
+
+        `over` is the object that was looked at: another that has its name by now is left alone, as is one that came where there was none.
+        """
+        query = {"fieldManager": manager, "fieldValidation": "Strict"}
+        if over is not None:
+            query["force"] = "true"
+            known = {"uid": over["metadata"]["uid"]} if "uid" in over["metadata"] else {}
+            manifest = {**manifest, "metadata": {**manifest["metadata"], **known}}
         # JSON is YAML: the media type takes both.
-        answer = self._asked("PATCH", path, json.dumps(manifest).encode(), "application/apply-patch+yaml")
+        return self._patched(manifest, query, manifest, "application/apply-patch+yaml", dry=dry)
+
+    def patch(self, live: dict[str, Any], operations: list[dict[str, Any]], *, dry: bool = False) -> dict[str, Any]:
+        """A JSON patch (RFC 6902) of an object. `dry`: what it would be."""
+        return self._patched(live, {"fieldManager": MANAGER}, operations, "application/json-patch+json", dry=dry)
+
+    def _patched(
+        self, named: dict[str, Any], query: dict[str, str], body: Any, kind: str, *, dry: bool
+    ) -> dict[str, Any]:
+        query = {**query, **({"dryRun": "All"} if dry else {})}
+        path = f"{self._path(named['kind'], named['metadata']['name'])}?{urlencode(query)}"
+        answer = self._asked("PATCH", path, json.dumps(body).encode(), kind)
         assert answer is not None  # noqa: S101 - only GET and DELETE take a 404 for an answer
         return answer
 
@@ -89,9 +140,31 @@ class Api:
                 answer = self._sent("GET", f"{self._path('Pod', pod)}/log?{query}", None, "")
             except OutsideError:
                 return ""
-            if answer.status == 200 and answer.data.strip():
-                return str(answer.data.decode(errors="replace")).strip()
+            said = printable(answer.data.decode(errors="replace")) if answer.status == 200 else ""
+            if said:
+                return said[-_WORDS:]
         return ""
+
+    def figures(self, pod: str, port: int, token: str) -> str | None:
+        """A server's own figures; None when it does not answer now. The cluster keeps our `Authorization` to itself: the server's token goes beside it.
+
+        Raises `UserError` when the cluster, or the server, does not let us.
+        """
+        path = f"{self._path('Pod')}/{quote(pod, safe='')}:{port}/proxy/metrics"
+        more = {"X-Payoff-Token": token} if token else {}
+        answer = self._sent("GET", path, None, "", {"Accept": "text/plain", **more}, tries=2)
+        if (
+            answer.status == 401 and b'"Status"' not in answer.data[:_FIGURES]
+        ):  # the server's own word, not the cluster's
+            raise UserError(
+                f"the server in the pod {pod} does not tell its figures without its token",
+                code="PO-A165",
+                expected='token = "${SERVE_TOKEN}" in the section of the deployment\'s front, the one that its Secret has',
+                remedy="export SERVE_TOKEN=..., and the same command again",
+            )
+        if answer.status in {401, 403}:
+            raise self._refused(answer, "GET", path)
+        return str(answer.data[:_FIGURES].decode(errors="replace")) if answer.status == 200 else None
 
     def _path(self, kind: str, name: str = "") -> str:
         version = VERSIONS[kind]
@@ -112,12 +185,22 @@ class Api:
             return None
         raise self._refused(answer, method, path)
 
-    def _sent(self, method: str, path: str, body: bytes | None, kind: str) -> Any:
+    def _sent(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None,
+        kind: str,
+        more: Mapping[str, str] | None = None,
+        *,
+        tries: int = _TRIES,
+    ) -> Any:
         told = False
-        for attempt in range(_TRIES):
-            last = attempt == _TRIES - 1
+        for attempt in range(tries):
+            last = attempt == tries - 1
             found = self._reached()
-            headers = {"Accept": "application/json", **({"Content-Type": kind} if kind else {}), **found.headers}
+            headers = {"Accept": "application/json", **({"Content-Type": kind} if kind else {})}
+            headers |= {**(more or {}), **found.headers}
             try:
                 answer = self._pool.request(method, found.server + path, body=body, headers=headers, redirect=False)
             except urllib3.exceptions.HTTPError as error:
@@ -129,7 +212,7 @@ class Api:
                 told, self._access = True, None  # what a cloud gave us to say who we are holds for an hour
                 continue
             if answer.status in _AGAIN and not last:
-                time.sleep(0.2 * 2**attempt)
+                time.sleep(min(_PAUSE, max(0.2 * 2**attempt, _asked_for(answer))))
                 continue
             return answer
         return answer
@@ -143,7 +226,7 @@ class Api:
                 words["ssl_context"] = found.tls
                 if found.server_name:
                     words |= {"server_hostname": found.server_name, "assert_hostname": found.server_name}
-            self._pool = urllib3.ProxyManager(found.proxy, **words) if found.proxy else urllib3.PoolManager(**words)
+            self._pool = _over(found.proxy, words) if found.proxy else urllib3.PoolManager(**words)
         return self._access
 
     def _refused(self, answer: Any, method: str, path: str) -> UserError | OutsideError:
@@ -152,7 +235,7 @@ class Api:
             words = str(said.get("message") or said.get("reason") or "")
         except (ValueError, AttributeError):
             words = ""
-        words = words[:_LONGEST] or f"it answers with status {answer.status}"
+        words = printable(words)[:_LONGEST] or f"it answers with status {answer.status}"
         if answer.status in {401, 403}:
             return UserError(
                 f"the cluster does not let us: {words}",

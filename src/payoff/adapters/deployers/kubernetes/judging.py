@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, NamedTuple
 
+from payoff.adapters.deployers.kubernetes.api import printable
 from payoff.adapters.deployers.kubernetes.manifests import IMAGE, RELEASE
 from payoff.ports.releasing.deployer import Running
 
@@ -14,25 +15,42 @@ HOPELESS = {
     "CreateContainerConfigError", "CreateContainerError", "RunContainerError",
 }  # fmt: skip
 _LONGEST = 300
-_DIGEST = re.compile(r"sha256:[0-9a-f]{64}$")
+_PULLED = re.compile(r"@(sha256:[0-9a-f]{64})$")
+_REVISION = "serving.knative.dev/revision"
+
+
+class _Trouble(NamedTuple):
+    """`hopeless`: it does not pass by itself. `pod` is named where its log may say more."""
+
+    words: str
+    hopeless: bool = False
+    pod: str = ""
 
 
 def judged(
-    workload: dict[str, Any], pods: list[dict[str, Any]], container: str, address: str
+    workload: dict[str, Any], pods: list[dict[str, Any]], container: str, address: str, drift: str = ""
 ) -> tuple[Running, bool, str]:
-    """What runs; whether it will not get ready by itself; and the pod whose log says why, if one does."""
+    """What runs; whether it will not get ready by itself; and the pod whose log says why, if one does. `drift` says what others did to it."""
     annotations = workload["metadata"].get("annotations") or {}
-    pods = [each for each in pods if not each["metadata"].get("deletionTimestamp")]
-    digests = sorted({digest for each in pods if (digest := _digest(each, container))})
+    # One that is told to end finishes what it took; one that was evicted answers nobody, and lies there for days.
+    alive = [each for each in _newest(workload, pods) if not each["metadata"].get("deletionTimestamp")]
+    alive = [each for each in alive if (each.get("status") or {}).get("phase") not in {"Failed", "Succeeded"}]
+    found = {each["metadata"]["name"]: digest(each, container) for each in alive}
+    digests = sorted({digest for digest in found.values() if digest})
     meant = str(annotations.get(IMAGE, ""))
     others = [each for each in digests if each != meant]
     settled, why = _settled(workload)
-    troubled = _trouble(pods, container)
-    ready = settled and len(digests) == 1
+    troubled = _trouble(workload, alive, container)
+    unknown = [name for name, digest in found.items() if not digest]
+    ready = settled and len(digests) == 1 and not unknown and not drift
     if ready:
         why = ""
+    elif drift:
+        why = drift
     elif troubled is not None:
-        why = troubled[0]
+        why = troubled.words
+    elif settled and unknown:
+        why = f"pod {unknown[0]} has its labels, and does not say that it runs its image"
     elif settled:
         why = "its pods run different images" if digests else "none of its pods runs"
     running = Running(
@@ -41,25 +59,47 @@ def judged(
         address=address,
         ready=ready,
         release=int(annotations[RELEASE]) if str(annotations.get(RELEASE, "")).isdigit() else 0,
-        why=why[:_LONGEST],
+        why=printable(why)[:_LONGEST],
     )
-    hopeless = not ready and (_given_up(workload) or (troubled is not None and troubled[1]))
-    return running, hopeless, troubled[2] if troubled is not None and not ready else ""
+    hopeless = not ready and (_given_up(workload) or (troubled is not None and troubled.hopeless))
+    return running, hopeless, troubled.pod if troubled is not None and not ready else ""
 
 
-def _digest(pod: dict[str, Any], container: str) -> str:
-    """The digest of what was really started: the node says it, by the name that it pulled."""
+def _newest(workload: dict[str, Any], pods: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """All pods; where KServe shares the traffic out between two revisions, those of the newest: the other is meant to be another."""
+    if workload["kind"] != "InferenceService" or not workload["spec"]["predictor"].get("canaryTrafficPercent"):
+        return pods
+    components = (workload.get("status") or {}).get("components") or {}
+    newest = (components.get("predictor") or {}).get("latestCreatedRevision")
+    return [each for each in pods if (each["metadata"].get("labels") or {}).get(_REVISION) == newest]
+
+
+def digest(pod: dict[str, Any], container: str) -> str:
+    """The digest of the manifest that was really started: the node says it, by the name that it pulled (`host/name@sha256:...`, also with
+    `docker-pullable://` before it).
+
+    A node that says the image's own digest only (`sha256:...`, `docker://sha256:...`: of its configuration) checked what it pulled against the digest that the pod asks for.
+    """
     for each in (pod.get("status") or {}).get("containerStatuses") or []:
-        if each.get("name") == container:
-            found = _DIGEST.search(str(each.get("imageID") or ""))
-            return found[0] if found else ""
+        if each.get("name") == container and each.get("imageID"):
+            found = _PULLED.search(str(each["imageID"]))
+            if found is None:
+                asked = next((said for said in _containers(pod) if said.get("name") == container), {})
+                found = _PULLED.search(str(asked.get("image") or ""))
+            return found[1] if found else ""
     return ""
+
+
+def _containers(pod: dict[str, Any]) -> list[dict[str, Any]]:
+    return list((pod.get("spec") or {}).get("containers") or [])
 
 
 def _settled(workload: dict[str, Any]) -> tuple[bool, str]:
     """Whether the roll-out is over, and else what is still awaited."""
     status, spec = workload.get("status") or {}, workload["spec"]
-    if int(status.get("observedGeneration") or 0) < int(workload["metadata"].get("generation") or 0):
+    if workload["metadata"].get("deletionTimestamp"):
+        return False, "it is being removed"
+    if not _observed(workload):
         return False, "the cluster has not taken it up yet"
     conditions = {each["type"]: each for each in status.get("conditions") or []}
     if workload["kind"] == "InferenceService":
@@ -74,17 +114,26 @@ def _settled(workload: dict[str, Any]) -> tuple[bool, str]:
     return False, said or f"{counted[1]} of {copies} copies answer"
 
 
+def _observed(workload: dict[str, Any]) -> bool:
+    """Whether what the cluster says is about the object as it is now."""
+    seen = int((workload.get("status") or {}).get("observedGeneration") or 0)
+    return seen >= int(workload["metadata"].get("generation") or 0)
+
+
 def _given_up(workload: dict[str, Any]) -> bool:
+    if not _observed(workload):
+        return False  # on what ran before
     conditions = (workload.get("status") or {}).get("conditions") or []
     return any(
         each["type"] == "Progressing" and each.get("reason") == "ProgressDeadlineExceeded" for each in conditions
     )
 
 
-def _trouble(pods: list[dict[str, Any]], container: str) -> tuple[str, bool, str] | None:
-    """The first pod, the newest first, that says what is wrong: its words, whether it is for good, its name where its log may say more."""
+def _trouble(workload: dict[str, Any], pods: list[dict[str, Any]], container: str) -> _Trouble | None:
+    """The first pod, the newest first, that says what is wrong. One of what ran before says nothing of what is to run now."""
     for pod in sorted(pods, key=lambda each: str(each["metadata"].get("creationTimestamp")), reverse=True):
         name, status = pod["metadata"]["name"], pod.get("status") or {}
+        now = _is_new(workload, pod, container)
         for each in status.get("containerStatuses") or []:
             if each.get("name") != container:
                 continue
@@ -93,10 +142,28 @@ def _trouble(pods: list[dict[str, Any]], container: str) -> tuple[str, bool, str
             reason = str(waits.get("reason") or "")
             if ended and not each.get("ready"):
                 said = f"its container ended with exit code {ended.get('exitCode')} ({ended.get('reason') or 'Error'})"
-                return f"pod {name}: {said}", reason in HOPELESS, name
+                return _Trouble(f"pod {name}: {said}", now and reason in HOPELESS, name)
             if reason in HOPELESS:
-                return f"pod {name}: {reason}: {waits.get('message') or ''}".rstrip(": "), True, ""
+                words = f"pod {name}: {reason}: {waits.get('message') or ''}".rstrip(": ")
+                return _Trouble(words, now)
         for each in status.get("conditions") or []:
             if each["type"] == "PodScheduled" and each.get("status") == "False":
-                return f"pod {name} has no place: {each.get('message') or each.get('reason')}", False, ""
+                return _Trouble(f"pod {name} has no place: {each.get('message') or each.get('reason')}")
     return None
+
+
+def _is_new(workload: dict[str, Any], pod: dict[str, Any], container: str) -> bool:
+    """Whether a pod was made of the template as it is now: what a webhook added to it does not matter, what differs does."""
+    spec = (
+        workload["spec"]["predictor"]
+        if workload["kind"] == "InferenceService"
+        else workload["spec"]["template"]["spec"]
+    )
+    wanted, has = (
+        next((each for each in found if each.get("name") == container), {})
+        for found in (spec["containers"], _containers(pod))
+    )
+    same = all(wanted.get(key) == has.get(key) for key in ("image", "command", "args", "resources"))
+    return same and all(
+        each in (has.get(key) or []) for key in ("env", "volumeMounts") for each in wanted.get(key) or []
+    )

@@ -13,9 +13,12 @@ if TYPE_CHECKING:
     from payoff.ports.releasing.deployer import Wanted
 
 RELEASE, IMAGE = "payoff.dev/release", "payoff.dev/image"
+# Whose an object is. Two labels: `a-b` and `c` are not `a` and `b-c`, though their objects are called the same.
+PROJECT, DEPLOYMENT = "payoff.dev/project", "payoff.dev/deployment"
 INSTANCE, BY = "app.kubernetes.io/instance", "app.kubernetes.io/managed-by"
 # The name by which KServe knows the container that answers.
 CONTAINER, KSERVE_CONTAINER = "model", "kserve-container"
+PORT = 8080  # that the server listens to
 _USER = 65532  # as the image says; numeric, so that the cluster can see that it is not root
 _LONGEST = 63
 
@@ -56,8 +59,24 @@ def rendered(wanted: Wanted, address: str, options: Options, namespace: str) -> 
     if options.autoscale is not None:
         found.append(_autoscaler(wanted, options, namespace))
     if (options.autoscale.min if options.autoscale else options.replicas) > 1:
-        found.append(_budget(wanted, namespace))
+        found.append(_budget(wanted, options, namespace))
     return found
+
+
+def owner(wanted: Wanted) -> dict[str, str]:
+    """The labels that say whose an object is: the project by its id, and the deployment."""
+    # What the server is told that it is; the rest of the name is the project's.
+    deployment = wanted.variables.get("PAYOFF_DEPLOYMENT", "")
+    project = wanted.name.removesuffix(f"-{deployment}") if deployment else wanted.name
+    return {BY: "payoff", PROJECT: named(project), DEPLOYMENT: named(deployment) if deployment else ""}
+
+
+def owned_by(live: dict[str, Any], labels: dict[str, str]) -> bool:
+    """Whether an object is whose labels say. One that a controller made (KServe's, which copies labels) is that controller's."""
+    metadata = live["metadata"]
+    said = metadata.get("labels") or {}
+    made = any(each.get("controller") for each in metadata.get("ownerReferences") or [])
+    return not made and all(said.get(name) == value for name, value in labels.items())
 
 
 def _object(version: str, kind: str, wanted: Wanted, namespace: str, spec: dict[str, Any]) -> dict[str, Any]:
@@ -72,7 +91,7 @@ def _labels(wanted: Wanted) -> dict[str, str]:
         INSTANCE: named(wanted.name),
         "app.kubernetes.io/version": f"release-{wanted.release}",
         "app.kubernetes.io/component": "model-server",
-        BY: "payoff",
+        **owner(wanted),
     }
 
 
@@ -200,8 +219,11 @@ def _autoscaler(wanted: Wanted, options: Options, namespace: str) -> dict[str, A
     return _object("autoscaling/v2", "HorizontalPodAutoscaler", wanted, namespace, spec)
 
 
-def _budget(wanted: Wanted, namespace: str) -> dict[str, Any]:
-    spec = {"maxUnavailable": 1, "selector": _selector(wanted)}
+def _budget(wanted: Wanted, options: Options, namespace: str) -> dict[str, Any]:
+    spec: dict[str, Any] = {"maxUnavailable": 1, "selector": _selector(wanted)}
+    if options.drain:  # both are too new for older clusters (1.27, 1.30)
+        # A copy that answers nobody protects nobody: else one that crashes again and again keeps its node from being emptied.
+        spec["unhealthyPodEvictionPolicy"] = "AlwaysAllow"
     return _object("policy/v1", "PodDisruptionBudget", wanted, namespace, spec)
 
 
