@@ -22,7 +22,11 @@ FIELDS = {
 }  # fmt: skip
 
 
-class Refused(AssertionError):
+def _library() -> Any:
+    return pytest.importorskip("grpc", reason="grpcio is not installed (uv pip install 'payoff[serve]')")
+
+
+class NotOk(AssertionError):
     """A call that ended with another status than OK."""
 
     def __init__(self, code: str, details: str) -> None:
@@ -50,16 +54,15 @@ class Remote:
         return self.send(name, self._messages.message(f"{name}Request")(**fields).SerializeToString())
 
     def send(self, name: str, body: bytes) -> Any:
-        """The same with any bytes; `Refused` with the status where it is not OK."""
-        import grpc
-
+        """The same with any bytes; `NotOk` with the status where it is not OK."""
+        grpc = _library()
         asked = self._channel.unary_unary(
             f"/{self._messages.SERVICE}/{name}", request_serializer=None, response_deserializer=None
         )
         try:
             answered = asked(body, timeout=60, metadata=self._metadata or None)
         except grpc.RpcError as error:
-            raise Refused(error.code().name, error.details()) from None
+            raise NotOk(error.code().name, error.details()) from None
         made = self._messages.message(f"{name}Response").FromString(answered)
         size = made.ByteSize()
         made.DiscardUnknownFields()
@@ -100,7 +103,7 @@ class Remote:
         """The same, where it is not told to be wrong."""
         try:
             self.same(request, rows=rows)
-        except Refused as error:
+        except NotOk as error:
             assert error.code in codes, error  # noqa: PT017 - it may also be answered
 
 
@@ -238,8 +241,7 @@ class GrpcSuite:
     @pytest.fixture
     def channel(self, server: tuple[str, str, dict[str, Any]]) -> Iterator[Any]:
         """The way there."""
-        grpc = pytest.importorskip("grpc", reason="grpcio is not installed (uv pip install 'payoff[serve]')")
-        with grpc.insecure_channel(server[0], options=[("grpc.max_receive_message_length", -1)]) as channel:
+        with _library().insecure_channel(server[0], options=[("grpc.max_receive_message_length", -1)]) as channel:
             yield channel
 
     @pytest.fixture
@@ -273,7 +275,7 @@ class GrpcSuite:
         for fields in ({model: NONE}, {model: remote.name, version: NONE}):
             try:
                 answer = remote.call(name, **fields, **more)
-            except Refused as error:
+            except NotOk as error:
                 assert error.code == "NOT_FOUND", error  # noqa: PT017 - or it says that it is not ready
             else:
                 assert name == "ModelReady", answer
@@ -351,7 +353,7 @@ class GrpcSuite:
     @pytest.mark.parametrize("how", WRONG)
     def test_what_is_wrong_is_an_invalid_argument(self, remote: Remote, how: str) -> None:
         """Told so, and the next request is answered."""
-        with pytest.raises(Refused) as said:
+        with pytest.raises(NotOk) as said:
             remote.infer(WRONG[how](remote))
         assert said.value.code == "INVALID_ARGUMENT", said.value
         remote.same(remote.request())
@@ -359,7 +361,7 @@ class GrpcSuite:
     def test_bytes_that_are_no_message_do_not_end_it(self, remote: Remote) -> None:
         """Whatever it says of them."""
         for body in (b"\xff" * 50, remote.request().SerializeToString()[:-3]):
-            with pytest.raises(Refused):
+            with pytest.raises(NotOk):
                 remote.send("ModelInfer", body)
         remote.same(remote.request())
 
@@ -373,7 +375,7 @@ class GrpcSuite:
             given[place] = each._replace(values=[value + 1 for value in each.values])
             try:
                 answer = remote.outputs(remote.request(1, given))
-            except Refused:
+            except NotOk:
                 continue
             if not all(alike(answer[name], remote.plain[name]) for name in remote.plain):
                 found.append(given)

@@ -57,7 +57,7 @@ def holds(datatype: str, value: Any) -> bool:
         return type(value) is (bool if datatype == "BOOL" else str)
     if type(value) not in (int, float):
         return False
-    return fitting(datatype, value) == value
+    return bool(fitting(datatype, value) == value)
 
 
 def fitting(datatype: str, value: Any) -> Any:
