@@ -1,9 +1,14 @@
-"""Our server keeps the suite that others may run against theirs, and bytes that nobody would send do not end it."""
+"""Our server keeps the suites that others may run against theirs; two small servers that are wrong do not; and bytes that nobody would send do not end ours."""
 
 from __future__ import annotations
 
+import http.server
 import importlib.util
+import json
+import math
+import struct
 import sys
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +16,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from payoff.testing.serving import ServingSuite
+from payoff.testing.serving import GrpcSuite, ServingSuite
+from payoff.testing.serving.values import DATATYPES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,6 +30,37 @@ sys.modules[_spec.name] = servers
 _spec.loader.exec_module(servers)
 
 ROW = {"customer_id": 1, "tenure": 10, "calls_to_support": 3, "late_payments": 1, "lifetime_value": 200.0, "name": "geheim1"}
+# Columns of every type that the engine has, and a model to which each of them says something.
+CASTS = {
+    "u8": "utinyint", "u16": "usmallint", "u32": "uinteger", "u64": "ubigint", "i8": "tinyint", "i16": "smallint", "i32": "integer",
+    "f32": "float", "f64": "double",
+}  # fmt: skip
+TYPED = """
+    def predict_proba(self, rows):
+        columns = [rows.column(name).to_pylist() for name in %r]
+        late = [1.0 if each else 0.0 for each in rows.column("late").to_pylist()]
+        names = [len(each) for each in rows.column("name").to_pylist()]
+        said = []
+        for row in range(rows.num_rows):
+            weighed = sum(column[row] / (place + 2) for place, column in enumerate(columns)) + late[row] + names[row] / 20
+            chance = 1 / (1 + math.exp(4 - 0.01 * weighed))
+            said.append([1 - chance, chance])
+        return said
+"""
+TYPED_ROW = {**ROW, **{name: float(3 + place) if name[0] == "f" else 3 + place for place, name in enumerate(CASTS)}, "late": True}
+
+
+def typed(folder: Path) -> Path:
+    """The light project with such columns, run again."""
+    examples, pipeline = folder / "sql/examples.sql", folder / "pipeline.py"
+    casts = ", ".join(f"cast(calls_to_support as {kind}) as {name}" for name, kind in CASTS.items())
+    examples.write_text(examples.read_text().replace("churned, name", f"churned, name, {casts}, late_payments > 0 as late"))
+    head, _, tail = pipeline.read_text().partition("    def predict_proba")
+    pipeline.write_text(head + TYPED.strip("\n") % list(CASTS) + "\n\n@step\n" + tail.partition("@step\n")[2])
+    servers.subprocess.run(["git", "commit", "--quiet", "--all", "--message", "typed"], cwd=folder, check=True)
+    done = servers.subprocess.run([servers.PAYOFF, "run", "--json"], cwd=folder, capture_output=True, text=True, check=False)
+    assert '"run"' in done.stdout, done.stdout + done.stderr
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -33,10 +70,28 @@ def running(made_light: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
         yield server
 
 
+@pytest.fixture(scope="module")
+def every_type(made_light: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    pytest.importorskip("grpc", reason="grpcio is not installed (uv pip install 'payoff[serve]')")
+    folder = typed(servers.copied(made_light, tmp_path_factory.mktemp("types") / "Stück"))
+    with servers.serving(folder, "--anyway", "--grpc-port", "0") as server:
+        yield server
+
+
 class TestOurs(ServingSuite):
+    datatypes = DATATYPES
+
     @pytest.fixture
-    def server(self, running: Any) -> tuple[str, str, dict[str, Any]]:
-        return running.address, running.model, ROW
+    def server(self, every_type: Any) -> tuple[str, str, dict[str, Any]]:
+        return every_type.address, every_type.model, TYPED_ROW
+
+
+class TestOursByGrpc(GrpcSuite):
+    datatypes = DATATYPES
+
+    @pytest.fixture
+    def server(self, every_type: Any) -> tuple[str, str, dict[str, Any]]:
+        return every_type.grpc, every_type.model, TYPED_ROW
 
 
 JSON = st.recursive(

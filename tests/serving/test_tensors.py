@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import Any
 
@@ -131,3 +132,44 @@ def test_csv() -> None:
     assert table.columns == {"a": [1, None], "b": [True, None], "c": ["x", None]}
     with pytest.raises(Wrong):
         tables.read_csv(b"a,b\n1\n", {})
+
+
+def test_the_messages_are_those_of_the_protocol() -> None:
+    """The digest is that of the same description of the messages that tritonclient 2.73 was compiled with."""
+    described = {
+        name: [
+            (each.name, each.number, each.type, each.is_repeated, each.message_type.full_name if each.message_type else "",
+             each.containing_oneof.name if each.containing_oneof else "")
+            for each in messages.message(name).DESCRIPTOR.fields
+        ]
+        for name in messages._MESSAGES
+    }  # fmt: skip
+    digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
+    assert digest == "9439522dedd026a5349f03785b6aa5b7b19c854c19c17568c47208985ae7206f"
+
+
+@pytest.mark.parametrize(
+    ("datatype", "data"),
+    [("UINT8", [256]), ("UINT8", [-1]), ("INT8", [None, -129]), ("UINT64", [2**64]), ("INT64", [2**63]), ("FP16", [65505.0]), ("FP32", [1e39])],
+)
+def test_a_number_that_its_datatype_does_not_have_is_refused(datatype: str, data: list[Any]) -> None:
+    body = json.dumps({"inputs": [{"name": "a", "shape": [len(data)], "datatype": datatype, "data": data}]}).encode()
+    with pytest.raises(Wrong, match="range|no inference request"):
+        tensors.read(body)
+
+
+@pytest.mark.parametrize(
+    ("datatype", "data"), [("UINT8", [255, 0]), ("INT8", [-128, None, 127]), ("UINT64", [2**64 - 1]), ("FP16", [65504.0, -1]), ("FP32", [None]), ("FP64", [1e300])]
+)
+def test_a_number_that_its_datatype_has_is_read(datatype: str, data: list[Any]) -> None:
+    body = json.dumps({"inputs": [{"name": "a", "shape": [len(data)], "datatype": datatype, "data": data}]}).encode()
+    assert tensors.read(body).columns == {"a": data}
+
+
+def test_json_that_is_not_in_utf8_is_told() -> None:
+    for body in (b'{"inputs": [], "id": "\xff"}', b'{"inputs": [{"name": "\xed\xa0\x80"}]}'):
+        with pytest.raises(Wrong, match="UTF-8"):
+            tensors.read(body)
+    for body in (b'{"\xff": 1}', b'{"rows": ["\xed\xa0\x80"]}'):
+        with pytest.raises(Wrong, match="UTF-8"):
+            tables.read(body, ("a",))

@@ -68,11 +68,11 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Expiry(msgspec.Struct, frozen=True, kw_only=True):
-    """Something kept for longer than a label permits. `what`: a table's version, predictions, a model, or rows that a stream has landed (each as old as its
-    message, the oldest from `since`). `last`: the newest run that had it, which finished `since`; `days`: the most that `column` (of `table`) permits; `age`: whole days since. `erased`: it is gone now.
+    """Something kept for longer than a label permits. `what`: a table's version, predictions, a model, rows that a stream has landed (each as old as its
+    message, the oldest from `since`), or a file of the log of predictions of the run `last`, from its first row. `last`: the newest run that had it, which finished `since`; `days`: the most that `column` (of `table`) permits; `age`: whole days since. `erased`: it is gone now.
     """
 
-    what: Literal["table", "predictions", "model", "landed"]
+    what: Literal["table", "predictions", "model", "landed", "log"]
     table: str
     version: str
     rows: int | None

@@ -2,7 +2,7 @@
 
 When an answer leaves, its rows are in the operating system: a process that is killed loses none of them. A machine that stops loses what was not yet
 forced to the disk: at most the last `SYNC` seconds. A message that is not whole, the end of a write that a kill cut off, is left out by the next
-server, which turns what it finds into Parquet. Who writes never waits for a disk: two threads do, one that forces to it, one that makes Parquet and
+server, which turns what it finds into Parquet. A segment that a fault of the disk has damaged is set aside, and Parquet made of the rows before the damage. Who writes never waits for a disk: two threads do, one that forces to it, one that makes Parquet and
 removes what may not be kept.
 """
 
@@ -17,11 +17,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from payoff.base import ids
 from payoff.base.clock import microseconds, stopwatch
 from payoff.base.files import place_durably
+from payoff.flows.serve import logged
+from payoff.flows.serve.logged import DAMAGED, DONE, LONGEST, OPEN, PART, is_free
+from payoff.serving import segments
 from payoff.serving.faults import Wrong
 
 if TYPE_CHECKING:
@@ -31,9 +33,7 @@ if TYPE_CHECKING:
     from payoff.records.serving.served import Served
 
 SYNC = 1.0  # seconds
-LARGEST, LONGEST = 64 << 20, 3600.0  # bytes and seconds of a segment
-OPEN, DONE = ".arrows", ".parquet"
-_DAY = 86_400_000_000  # microseconds
+LARGEST = 64 << 20  # bytes of a segment
 _AGAIN = 1.0  # seconds after which a disk that was full is tried again
 
 
@@ -57,7 +57,9 @@ class Log:
         self._names = [name for name in served.log.columns if name in rows.names]
         self.keeps_ids = served.id is not None and served.id.name in served.log.columns
         self._days = served.log.days
-        self._oldest: dict[str, int] = {}  # file -> the time of its first row
+        self._files: dict[str, logged.File] = {}
+        self._said: set[str] = set()
+        self._others = float("-inf")  # when the folders of other versions were looked through
         self._action = _action(served)
         self.schema = _schema(served, rows, self._names, ids=self.keeps_ids)
         self._digest = pa.array([served.digest] * 1024)
@@ -71,7 +73,7 @@ class Log:
         )  # segments that nobody writes to any more, not yet forced to the disk
         self._stop = threading.Event()
         self._lock = threading.Lock()  # of the segment that is written; nobody waits for a disk with it
-        self.rows = 0
+        self.rows = self.damaged = 0
         self._threads = [
             threading.Thread(target=self._again, args=(each,), name="payoff-log", daemon=True)
             for each in (self.force, self.tend)
@@ -85,7 +87,7 @@ class Log:
     def start(self) -> None:
         """Take over what an earlier server left, and begin a segment."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        self.tend()
+        self._recover()  # what may not be kept goes in a second: nobody waits for it
         self._begin()
         for each in self._threads:
             each.start()
@@ -174,7 +176,13 @@ class Log:
             try:
                 what()
             except OSError as error:
-                self._tell(f"the log of predictions cannot be tended: {error.strerror}")
+                self._once(f"the log of predictions cannot be tended: {error.strerror}")
+
+    def _once(self, line: str) -> None:
+        """Tell it, and not every second."""
+        if line not in self._said:
+            self._said.add(line)
+            self._tell(line)
 
     def force(self) -> None:
         """Force to the disk what was written; segments that are full are closed, which is how others know that they may take them."""
@@ -199,37 +207,56 @@ class Log:
     def _recover(self) -> None:
         """Make Parquet of segments that nobody writes any more."""
         for path in sorted(self._folder.glob(f"*{OPEN}")):
-            if path != self._path and _is_free(path):
+            if path != self._path and is_free(path):
                 self._finish(path)
 
     def _finish(self, path: Path) -> None:
-        """Turn a segment into Parquet. Whole or not at all; the segment goes only when the file is there."""
+        """Turn a segment into Parquet. Whole or not at all; the segment goes only when the file is there, and where it is damaged it stays, set aside."""
         target = path.with_suffix(DONE)
-        part = path.with_name(f".{path.stem}.{os.getpid()}.part")
+        part = path.with_name(f".{path.stem}.{os.getpid()}{PART}")
         try:
-            if _convert(path, part):
+            read = segments.convert(path, part)
+            if read.rows:
                 place_durably(part, target)
-            path.unlink(missing_ok=True)
+            if read.fault:
+                self._set_aside(path, read)
+            else:
+                path.unlink(missing_ok=True)
         except FileNotFoundError:
             return  # another server was faster
         except (OSError, pa.ArrowException) as error:
-            self._tell(f"{path.name} stays as it is: {error}"[:200])
+            self._once(f"{path.name} stays as it is: {error}"[:200])
         finally:
             part.unlink(missing_ok=True)
 
+    def _set_aside(self, path: Path, read: segments.Read) -> None:
+        path.rename(path.with_suffix(DAMAGED))
+        self.damaged += 1
+        kept = f"; the {read.rows:,} rows before the damage are in {path.stem}{DONE}" if read.rows else ""
+        self._tell(
+            f"PO-J055: a segment of the log of predictions is damaged, and set aside as {path.stem}{DAMAGED}{kept}: {read.fault}"
+        )
+
     def _expire(self) -> None:
-        """Remove files of which labels do not permit to keep the first row any longer; the last is younger by an hour at most."""
-        if self._days is None:
-            return
-        last = self._clock.now() - self._days * _DAY
-        for path in self._folder.glob(f"*{DONE}"):
+        """Remove files of which labels do not permit to keep the first row any longer; the last is younger by an hour at most. Those of other versions go by what they say."""
+        if self._clock.seconds() - self._others > LONGEST:
+            self._others = self._clock.seconds()
+            for folder in self._folder.parent.glob("*"):
+                if folder != self._folder and folder.is_dir():
+                    logged.expire(folder, self._clock.now())
+            for part in self._folder.glob(f".*{PART}"):
+                with contextlib.suppress(FileNotFoundError):  # what a server left that was killed while it made Parquet
+                    if part.stat().st_mtime_ns // 1000 < self._clock.now() - LONGEST * 1e6:
+                        part.unlink()
+        for path in (*self._folder.glob(f"*{DONE}"), *self._folder.glob(f"*{DAMAGED}")):
             with contextlib.suppress(FileNotFoundError):
-                oldest = self._oldest.get(path.name)
-                if oldest is None:
-                    oldest = self._oldest[path.name] = _first(path)
-                if oldest <= last:
+                file = self._files.get(path.name)
+                if file is None:
+                    file = self._files[path.name] = logged.looked_at(path)
+                days = min((each for each in (self._days, file.days) if each is not None), default=None)
+                if days is not None and file.is_due(days, self._clock.now()):
                     path.unlink()
-                    del self._oldest[path.name]
+                    del self._files[path.name]
 
     # -- rows
 
@@ -309,72 +336,13 @@ def _schema(served: Served, rows: pa.Schema, names: Sequence[str], *, ids: bool)
         "payoff.charter": served.charter.digest,
         "payoff.currency": served.charter.currency,
     }
+    if served.log.days is not None:  # whoever finds the file knows until when
+        facts[logged.DAYS.decode()] = str(served.log.days)
     return pa.schema(fields, metadata=facts)
 
 
 def _action(served: Served) -> pa.DataType:
     return pa.string() if served.charter.quantity is None else pa.float64()
-
-
-def _first(path: Path) -> int:
-    """The time of a file's first row, in microseconds; that of the file itself where it cannot be read."""
-    try:
-        groups = pq.read_metadata(str(path))
-        found = [groups.row_group(each).column(0).statistics.min for each in range(groups.num_row_groups)]
-        micro: float = min(found).timestamp() * 1e6
-        return round(micro)
-    except (pa.ArrowException, AttributeError, ValueError):
-        return path.stat().st_mtime_ns // 1000
-
-
-def _is_free(path: Path) -> bool:
-    """Whether no process writes the segment."""
-    try:
-        fd = os.open(path, os.O_RDONLY)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    else:
-        return True
-    finally:
-        os.close(fd)
-
-
-def _convert(path: Path, part: Path) -> int:
-    """Write the whole messages of a segment as Parquet; answers how many rows."""
-    rows = 0
-    with pa.memory_map(str(path)) as source:
-        try:
-            reader = pa.ipc.open_stream(source)
-        except (pa.ArrowInvalid, OSError):
-            return 0  # not even its schema was written
-        with pq.ParquetWriter(str(part), reader.schema, compression="zstd") as writer:
-            for batches in _groups(reader):
-                table = pa.Table.from_batches(batches, reader.schema)
-                rows += table.num_rows
-                writer.write_table(table)
-    return rows
-
-
-def _groups(reader: Any, size: int = 1 << 17) -> Any:
-    """Batches together, so many rows each; up to the first message that is not whole."""
-    held: list[pa.RecordBatch] = []
-    rows = 0
-    while True:
-        try:
-            batch = reader.read_next_batch()
-        except (StopIteration, pa.ArrowInvalid, OSError):
-            break
-        held.append(batch)
-        rows += batch.num_rows
-        if rows >= size:
-            yield held
-            held, rows = [], 0
-    if held:
-        yield held
 
 
 def _unwritten(error: OSError) -> Wrong:

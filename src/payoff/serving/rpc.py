@@ -174,12 +174,16 @@ def _columns(request: Any, features: tuple[str, ...]) -> tensors.Columns:
     made = tensors.Columns(features)
     for place, tensor in enumerate(request.inputs):
         if raw:
+            if tensor.HasField("contents"):
+                raise unreadable(f"input {tensor.name!r} comes in contents and as bytes")
             values = tensors.from_bytes(tensor.datatype, raw[place], tensor.name)
         else:
             field = _CONTENTS.get(tensor.datatype)
             if field is None:
+                if tensor.datatype in tensors.TYPES:
+                    raise unreadable(f"input {tensor.name!r}: {tensor.datatype} comes in raw_input_contents alone")
                 raise tensors.unknown(tensor.name, tensor.datatype)
-            values = list(getattr(tensor.contents, field))
+            values = tensors.within(tensor.datatype, list(getattr(tensor.contents, field)), tensor.name)
             if tensor.datatype == tensors.BYTES:
                 values = [tensors.text(each, tensor.name) for each in values]
         made.add(tensor.name, list(tensor.shape), values)

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from payoff.base.errors import UserError
+from payoff.flows.serve.logged import FOLDER
 from payoff.serving.batching import Batcher, Done, Item, Part
 from payoff.serving.faults import Wrong
 from payoff.serving.launching import launch
@@ -104,7 +105,7 @@ class Service:
         answers = pa.schema([pa.field(name, pa.float64()) for name in self.outputs])
         self.models = Models(launch(facts(offer)), answers, limits.workers, tell=tell, early=early)
         self.decider: Decider | QuantityDecider | None = None  # made while the model is loaded
-        folder = offer.home / ".payoff" / "serving" / "log" / self.served.version
+        folder = offer.home / FOLDER / self.served.version
         self.log = Log(folder, self.served, schema, tell) if log else None
         self.batcher = Batcher(
             self.models,
@@ -271,6 +272,10 @@ class Service:
             found["decided_quantity_total"] = ("Sum of all quantities that were decided.", self.metrics.quantity)
         if self.log is not None:
             found["logged_rows_total"] = ("Rows written to the log.", float(self.log.rows))
+            found["damaged_segments_total"] = (
+                "Segments of the log that were damaged, and set aside.",
+                float(self.log.damaged),
+            )
         return found
 
     def _memory(self) -> int:

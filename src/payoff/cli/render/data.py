@@ -110,7 +110,7 @@ def expire(found: Sequence[Expiry]) -> str:
     rows = [
         (
             each.table if each.what == "table" else f"{each.what} of {each.last}",
-            each.version[:12],
+            each.version.rpartition("/")[2][:15],
             f"{each.rows:,}" if each.rows is not None else "",
             f"{each.age} days",
             f"{each.days} days, as {each.column} asks",

@@ -2,7 +2,7 @@
 
 A version of a table may be kept for so many days after the newest run that had it, as the strictest label of its columns says: each run reads what the source has then, so
 that what a run no longer has is no longer there. What contracts said when the run was made holds as well as what they say now: the shorter time. What was made of it inherits labels, and goes by them. One content that several tables have stays while any of them
-may have it. The ledger keeps that it was there, and that it was erased.
+may have it. The ledger keeps that it was there, and that it was erased. Files of the log of predictions go by their first row; a server removes its own, this those of servers that are gone.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from payoff.execute.streams.landed import Landed
 from payoff.flows.comparing.books import MADE
 from payoff.flows.comparing.place import FOLDER
 from payoff.flows.data.opened import Catalog
+from payoff.flows.serve import logged
 from payoff.flows.watching import limited, who
 from payoff.records.artifact import Artifact
 from payoff.records.catalog import Expiry
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 EVENT = "expired"
 _MOST = 1_000_000_000  # runs and events that are looked through: all there are
-What = Literal["table", "predictions", "model", "landed"]
+What = Literal["table", "predictions", "model", "landed", "log"]
 
 
 def expire(project: str | None, *, erase: bool, models: bool = False) -> Sequence[Expiry]:
@@ -48,7 +49,7 @@ def expire(project: str | None, *, erase: bool, models: bool = False) -> Sequenc
 
 
 def due(catalog: Catalog, *, models: bool = False) -> list[tuple[Artifact | None, Expiry]]:
-    """What is kept for longer than labels permit, the longest overdue first. None in place of an artifact: rows that a stream has landed."""
+    """What is kept for longer than labels permit, the longest overdue first. None in place of an artifact: rows that a stream has landed, a file of the log of predictions."""
     present = now()
     found: dict[str, dict[tuple[str, str], _Kept]] = {}
     for each in _kept_by(catalog):
@@ -61,7 +62,7 @@ def due(catalog: Catalog, *, models: bool = False) -> list[tuple[Artifact | None
     overdue: list[tuple[Artifact | None, Expiry]] = [
         (artifact, each) for artifact, each in ends if each is not None and each.age > each.days and store.has(artifact)
     ]
-    overdue += [(None, each) for each in _landed(catalog, present)]
+    overdue += [(None, each) for each in (*_landed(catalog, present), *_logged(catalog, present))]
     return sorted(overdue, key=lambda pair: pair[1].days - pair[1].age)
 
 
@@ -119,6 +120,41 @@ def _landed(catalog: Catalog, present: str) -> Iterator[Expiry]:
                 age=(moment - since).days,
                 column=column,
             )
+
+
+def _logged(catalog: Catalog, present: str) -> Iterator[Expiry]:
+    """Files of the log of predictions that nobody writes to. What they say themselves holds, and what contracts say now of the columns in them."""
+    examples, labelled = catalog.project.charter.decision.examples, catalog.labelled
+    moment = dt.datetime.fromisoformat(present)
+    for folder in logged.versions(catalog.opened.root):
+        for each in logged.files(folder):
+            limits = {
+                name: labelled.label(examples, name).retention
+                for name in each.columns
+                if (examples, name) in labelled.labels
+            }
+            if not each.columns:  # it has no inputs, or nothing of it can be read
+                limits["*"] = labelled.whole(examples).retention if each.days is None else None
+            strict = {f"{examples}.{name}": days for name, days in limits.items() if days is not None}
+            if each.days is not None:
+                strict.setdefault("the log", each.days)
+            if not strict:
+                continue
+            column = min(strict, key=lambda name: (strict[name], name == "the log", name))
+            if each.is_due(strict[column], _micros(moment)):
+                since = dt.datetime.fromtimestamp(each.first / 1e6, dt.UTC)
+                yield Expiry(
+                    what="log",
+                    table=examples,
+                    version=f"{folder.name}/{each.path.name}",
+                    rows=each.rows,
+                    bytes=each.bytes,
+                    last=each.run or folder.name,
+                    since=since.isoformat(),
+                    days=strict[column],
+                    age=(moment - since).days,
+                    column=column.removesuffix(".*"),
+                )
 
 
 def _strictest(catalog: Catalog, table: str) -> tuple[str, int] | None:
@@ -257,8 +293,8 @@ def _due(catalog: Catalog, kept: _Kept, present: str) -> Expiry | None:
 def _erase(catalog: Catalog, artifact: Artifact | None, due: Expiry) -> Expiry:
     """Write down that it goes, then erase it: a kill between leaves it to the next call, and never something gone that nobody knows of."""
     kit = catalog.opened.kit
-    landed = kit.source(due.table) if artifact is None else None
-    able = landed.forgets if isinstance(landed, Landed) else hasattr(kit.store, "erase")
+    landed = kit.source(due.table) if due.what == "landed" else None
+    able = landed.forgets if isinstance(landed, Landed) else due.what == "log" or hasattr(kit.store, "erase")
     if not able:
         raise UserError(
             "this store cannot forget what it keeps",
@@ -271,6 +307,8 @@ def _erase(catalog: Catalog, artifact: Artifact | None, due: Expiry) -> Expiry:
     kit.ledger.journal(catalog.opened.id, "", EVENT, body)
     if isinstance(landed, Landed):
         landed.expire(_micros(dt.datetime.fromisoformat(at) - dt.timedelta(days=due.days + 1)))
+    elif due.what == "log":
+        (catalog.opened.root / logged.FOLDER / due.version).unlink(missing_ok=True)
     elif artifact is not None:
         cast("Erasing", kit.store).erase(artifact, why(body))
     return gone

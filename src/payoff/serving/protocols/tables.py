@@ -33,7 +33,7 @@ def read(body: bytes, features: Sequence[str]) -> Table:
     """A table in JSON; `features` name the columns of rows that are lists."""
     try:
         document = msgspec.json.decode(body)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise unreadable(f"the body is no JSON: {plain(error)}") from None
     if not isinstance(document, dict):
         raise unreadable(f"the body is expected to be an object with one of {', '.join(_FORMS)}")

@@ -24,6 +24,10 @@ TYPES = {
     "INT64": "<i8", "FP16": "<f2", "FP32": "<f4", "FP64": "<f8",
 }  # fmt: skip
 BYTES = "BYTES"
+# Datatype -> its least and its largest value: JSON and gRPC's typed contents can say more.
+_LIMITS: dict[str, tuple[float, float]] = {
+    name: (int(np.iinfo(kind).min), int(np.iinfo(kind).max)) for name, kind in TYPES.items() if kind[1:2] in ("i", "u")
+} | {name: (float(np.finfo(TYPES[name]).min), float(np.finfo(TYPES[name]).max)) for name in ("FP16", "FP32")}
 
 
 class Tensor(msgspec.Struct, omit_defaults=True):
@@ -125,7 +129,7 @@ def read(body: bytes, json_length: int | None = None, features: Sequence[str] = 
     )
     try:
         request = _decoder.decode(head)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise unreadable(f"the body is no inference request: {plain(error)}") from None
     if not request.inputs:
         raise unreadable("there are no inputs; at least one is expected")
@@ -163,9 +167,19 @@ def _from_json(tensor: Tensor) -> list[Any]:
         if kind is None:
             raise unknown(tensor.name, tensor.datatype)
         good = {bool} if kind == "?" else {int} if kind[1] in "iu" else {int, float}
-    if not set(map(type, flat)) <= {*good, type(None)}:
+    found = set(map(type, flat))
+    if not found <= {*good, type(None)}:
         raise unreadable(f"input {tensor.name!r} is said to be {tensor.datatype} and holds something else")
-    return flat
+    return within(tensor.datatype, flat, tensor.name, gaps=type(None) in found)
+
+
+def within(datatype: str, values: list[Any], name: str, *, gaps: bool = False) -> list[Any]:
+    """The values, where all are in the datatype's range; `gaps`: some are missing."""
+    limits = _LIMITS.get(datatype)
+    there = [each for each in values if each is not None] if gaps else values
+    if limits is not None and there and (min(there) < limits[0] or max(there) > limits[1]):
+        raise unreadable(f"input {name!r} is said to be {datatype} and holds a number beyond its range")
+    return values
 
 
 def _flat(data: list[Any]) -> list[Any]:
@@ -258,4 +272,4 @@ def unknown(name: str, datatype: str) -> Wrong:
 
 def plain(error: Exception) -> str:
     """A decoder's words, which name places and types and no values."""
-    return str(error)[:200]
+    return "it is not in UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)[:200]
