@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from payoff.adapters.fronts.proxy import connection, upstream
+from payoff.adapters.fronts.proxy import connection, sharing, upstream
 from payoff.adapters.fronts.proxy.messages import Denied, Incoming, Request
 from payoff.adapters.fronts.proxy.state import State
 from payoff.ports.releasing.front import Routes, Target
@@ -328,12 +328,20 @@ def test_bytes_one_by_one_win_no_time(release: Release, front: Front, sent: byte
     assert 0.25 < time.monotonic() - began < 3
 
 
-def test_who_says_nothing_is_left(release: Release, front: Front, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("noise", [b"", b"\r\n"])
+def test_who_says_nothing_is_left(release: Release, front: Front, monkeypatch: pytest.MonkeyPatch, noise: bytes) -> None:
     monkeypatch.setattr(connection, "TIMES", {"idle": 0.3, "head": 5.0, "body": 5.0})
-    with dial(front) as client:
+    began = time.monotonic()
+    with dial(front) as client, contextlib.suppress(BrokenPipeError, ConnectionResetError):
         client.sendall(GET)
         assert status(client.recv(1 << 16)) == 200
-        assert client.recv(1) == b""
+        client.settimeout(0.02)
+        while time.monotonic() - began < 4:
+            client.sendall(noise)
+            with contextlib.suppress(TimeoutError):
+                assert client.recv(1) == b""
+                break
+    assert time.monotonic() - began < 3
 
 
 def test_who_does_not_read_is_left(release: Release, front: Front, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -624,6 +632,22 @@ def test_connections_that_nobody_uses_are_closed(release: Release, front: Front,
     monkeypatch.setattr(upstream, "_IDLE", 0.0)
     front.loop.call_soon_threadsafe(front.state.tidy)
     until(lambda: not front.state.pool._idle)
+
+
+def test_a_canary_that_hangs_is_not_waited_for(release: Release, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other one answers soon, and it is counted."""
+    monkeypatch.setattr(sharing, "_TRIED", 0.2)
+    hanging, free = Release(), threading.Event()
+    hanging.answer = lambda _: None if free.wait(10) else None
+    canary = msgspec.structs.replace(hanging.target, image="sha256:2")
+    with running(tmp_path / "prod", Routes(stable=release.target, canary=canary, share=1.0)) as front:
+        began = time.monotonic()
+        assert asked(front, post(b"row", target=b"/decide")).endswith(OK)
+        assert time.monotonic() - began < 3
+        assert front.state.seen is not None
+        assert (front.state.seen.canary.errors, len(hanging.asked), len(release.asked)) == (1, 1, 1)
+    free.set()
+    hanging.end()
 
 
 # -- routes

@@ -109,6 +109,16 @@ class TestDistribution(RegistrySuite):
         with pytest.raises(UserError, match="names no repository"):
             connect(self.adapter, tmp_path, {"repository": name})
 
+    @pytest.mark.parametrize("kept", ["docker.io", "https://index.docker.io/v1/"])
+    def test_docker_hub_is_asked_where_it_answers(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: str) -> None:
+        """Whoever writes docker.io means another host, and has logged in to a third."""
+        file = tmp_path / "auth.json"
+        file.write_text(json.dumps({"auths": {kept: {"auth": SECRET}}}))
+        monkeypatch.setenv("REGISTRY_AUTH_FILE", str(file))
+        hub: Any = connect(self.adapter, tmp_path, {"repository": "docker.io/library/python"})
+        assert (hub.address, hub._url) == ("docker://docker.io/library/python", "https://registry-1.docker.io/v2/library/python/")
+        assert hub._introduce('Basic realm="x"') == f"Basic {SECRET}"
+
     def test_nobody_there(self, tmp_path: Path) -> None:
         registry = connect(self.adapter, tmp_path, {"repository": f"127.0.0.1:{servers.free_port()}/a"})
         with pytest.raises(OutsideError, match="cannot be reached"):

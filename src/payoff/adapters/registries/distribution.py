@@ -39,6 +39,9 @@ _ACCEPT = f"{MANIFEST}, {INDEX}, {_DOCKER}.v2+json, {_DOCKER}.list.v2+json"
 _PIECE = 1 << 20
 _TRIES, _AGAIN = 4, {408, 429, 500, 502, 503, 504}
 _ELSEWHERE, _HOPS = {301, 302, 303, 307, 308}, 5
+_HUB = "registry-1.docker.io"  # where Docker Hub is asked: docker.io, which everybody writes, is a web page
+_ALIASES = {"docker.io": _HUB, "index.docker.io": _HUB}
+_LOGINS = {_HUB: ("docker.io", "index.docker.io", "https://index.docker.io/v1/")}  # as its logins are kept
 _PORTS = {"http": 80, "https": 443}
 _MANIFEST_MOST = 4 << 20  # the size that the specification lets registries stop at
 _REPOSITORY = re.compile(r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*")
@@ -69,8 +72,9 @@ class Distribution:
     """One repository. A blob is sent in one piece, so that a registry never keeps half of it under its digest."""
 
     def __init__(self, host: str, name: str, timeout: float) -> None:
-        self._host = host
         self.address = f"docker://{host}/{name}"
+        host = _ALIASES.get(host, host)
+        self._host = host
         self._name = name
         self._url = f"{'http' if _here(host) else 'https'}://{host}/v2/{name}/"
         self._pool: Any = urllib3.PoolManager(timeout=urllib3.Timeout(connect=10, read=timeout), retries=False)
@@ -150,9 +154,13 @@ class Distribution:
         return content, str(answer.headers.get("Content-Type", MANIFEST)).partition(";")[0]
 
     def put(self, content: bytes, media_type: str, tag: str = "") -> None:
-        """By PUT, under its digest first, then its tag."""
+        """By PUT, under its digest first, then its tag. While others bring the same blobs, a registry may not see them for a moment: then it is asked again."""
         for reference in [sha256(content), *([tag] if tag else [])]:
-            answer, home = self._asked("PUT", f"manifests/{reference}", {"Content-Type": media_type}, body=content)
+            for attempt in range(_TRIES):
+                answer, home = self._asked("PUT", f"manifests/{reference}", {"Content-Type": media_type}, body=content)
+                if answer.status != 400 or b"MANIFEST_BLOB_UNKNOWN" not in answer.data:
+                    break
+                time.sleep(0.1 * 2**attempt)
             self._judge(answer, {201}, home=home)
 
     # -- asking
@@ -345,11 +353,12 @@ def _credentials(host: str) -> str:
         os.path.join(os.environ.get("DOCKER_CONFIG", str(home / ".docker")), "config.json"),
     ]
     for file in files:
-        try:
-            kept = json.loads(Path(file).read_bytes())["auths"][host]["auth"] if file else ""
-            base64.b64decode(kept, validate=True)
-        except (OSError, ValueError, KeyError, TypeError):
-            continue
-        if kept:
-            return str(kept)
+        for named in (host, *_LOGINS.get(host, ())):
+            try:
+                kept = json.loads(Path(file).read_bytes())["auths"][named]["auth"] if file else ""
+                base64.b64decode(kept, validate=True)
+            except (OSError, ValueError, KeyError, TypeError):
+                continue
+            if kept:
+                return str(kept)
     return ""

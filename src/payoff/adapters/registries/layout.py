@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import fcntl
 import json
 import os
 import re
@@ -75,7 +76,7 @@ class Layout:
         digest = Sha256()
         with self._failing():
             file.parent.mkdir(parents=True, exist_ok=True)
-            beside = file.with_name(f".{file.name}.{os.getpid()}")
+            beside = file.with_name(f".{file.name}.{os.getpid()}.{os.urandom(4).hex()}")
             try:
                 with beside.open("wb") as stream:
                     for piece in pieces:
@@ -110,20 +111,30 @@ class Layout:
         """Keep it, and enter it in `index.json`."""
         digest = sha256(content)
         with self._failing():
-            self._folder.mkdir(parents=True, exist_ok=True)
-            write_atomically(self._folder / "oci-layout", b'{"imageLayoutVersion":"1.0.0"}')
             file = self._file(digest)
             file.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(file, content)
-            index = self._index()
-            entry: dict[str, Any] = {"mediaType": media_type, "digest": digest, "size": len(content)}
-            kept = [
-                each
-                for each in index["manifests"]
-                if each.get("annotations", {}).get(_TAG, "") != tag or (not tag and each["digest"] != digest)
-            ]
-            index["manifests"] = [*kept, entry | ({"annotations": {_TAG: tag}} if tag else {})]
-            write_atomically(self._folder / "index.json", json.dumps(index, indent=1).encode())
+            with self._alone():
+                index = self._index()
+                entry: dict[str, Any] = {"mediaType": media_type, "digest": digest, "size": len(content)}
+                kept = [
+                    each
+                    for each in index["manifests"]
+                    if each.get("annotations", {}).get(_TAG, "") != tag or (not tag and each["digest"] != digest)
+                ]
+                index["manifests"] = [*kept, entry | ({"annotations": {_TAG: tag}} if tag else {})]
+                write_atomically(self._folder / "index.json", json.dumps(index, indent=1).encode())
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Nobody else of ours enters anything in `index.json` meanwhile: of two at once, one would be lost."""
+        marker = self._folder / "oci-layout"
+        if not marker.exists():
+            with contextlib.suppress(FileExistsError), marker.open("xb") as stream:
+                stream.write(b'{"imageLayoutVersion":"1.0.0"}')
+        with marker.open("rb") as door:
+            fcntl.flock(door, fcntl.LOCK_EX)
+            yield
 
     def _index(self) -> dict[str, Any]:
         try:

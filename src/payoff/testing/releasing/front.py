@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from payoff.ports.releasing.front import Front
+    from payoff.records.release.canary import Seen
 
 NAME = "suite.prod"
 
@@ -118,6 +119,20 @@ def until(true: Callable[[], bool]) -> None:
     while not true():
         assert time.monotonic() < end
         time.sleep(0.02)
+
+
+def counted(front: Front, requests: int) -> Seen:
+    """What was seen when the canary was asked so often."""
+    found: list[Seen] = []
+
+    def there() -> bool:
+        seen = front.seen(NAME)
+        if seen is not None and seen.canary.requests == requests:
+            found.append(seen)
+        return bool(found)
+
+    until(there)
+    return found[0]
 
 
 class FrontSuite:
@@ -243,9 +258,7 @@ class FrontSuite:
             assert ask(address, "/decide", b"row %d" % n)[1]["release"] == 1
         canary.worth = 3.0
         assert ask(address, "/decide", b"row")[1]["release"] == 2
-        until(lambda: (found := front.seen(NAME)) is not None and found.canary.requests == 4)
-        seen = front.seen(NAME)
-        assert seen is not None
+        seen = counted(front, 4)
         assert (seen.canary.errors, seen.canary.payoff.count, seen.canary.payoff.mean) == (3, 1, 3.0)
 
         canary.worth, shadows = worth, Routes(stable=stable.target, canary=canary.target, share=1.0, mode="shadow")
@@ -254,9 +267,7 @@ class FrontSuite:
         until(lambda: (found := front.seen(NAME)) is not None and found.canary.errors == 1)
         stable.worth, canary.worth = worth, 3.0
         assert ask(address, "/decide", b"row 2")[0] == 200, "nobody else could answer"
-        until(lambda: (found := front.seen(NAME)) is not None and found.canary.requests == 2)
-        seen = front.seen(NAME)
-        assert seen is not None
+        seen = counted(front, 2)
         assert (seen.stable.errors, seen.canary.errors) == (1, 1)
         assert (seen.stable.payoff.count, seen.canary.payoff.count, seen.pairs.count) == (1, 1, 0)
 
@@ -265,9 +276,7 @@ class FrontSuite:
         canary = releases(2, None)
         address = front.route(NAME, Routes(stable=releases(1).target, canary=canary.target, share=1.0))
         assert ask(address, "/decide", b"row row")[1]["release"] == 2
-        until(lambda: (found := front.seen(NAME)) is not None and found.canary.requests == 1)
-        seen = front.seen(NAME)
-        assert seen is not None
+        seen = counted(front, 1)
         assert (seen.canary.errors, seen.canary.payoff.count) == (0, 0)
 
     @pytest.mark.parametrize("path", ["/decide", "/invocations"])
@@ -284,12 +293,12 @@ class FrontSuite:
             told = ask(address, path, b"row %d" % asked)
             assert told[0] == others
             assert told[1]["release"] == (2 if mode == "canary" and its == 200 else 1)
-            until(lambda n=asked: len(canary.asked) == n)
-            if asked in {len(fails), len(fails) + len(does_not)}:
-                until(lambda n=asked: (found := front.seen(NAME)) is not None and found.canary.requests == n)
-                seen = front.seen(NAME)
-                assert seen is not None
-                assert (seen.canary.errors, seen.stable.errors) == (4, 0)
+            while len(canary.asked) < asked:  # a shadow is asked after the answer
+                time.sleep(0.01)
+            if asked == len(fails):
+                assert counted(front, asked).canary.errors == len(fails)
+        seen = counted(front, len(fails) + len(does_not))
+        assert (seen.canary.errors, seen.stable.errors) == (len(fails), 0)
         assert seen.canary.payoff.count == (1 if path == "/decide" else 0)
 
     def test_where_the_other_fails_a_refusal_is_nobodys_fault(
@@ -302,9 +311,7 @@ class FrontSuite:
         assert ask(address, "/decide", b"row")[0] == 422
         stable.end()
         assert ask(address, "/decide", b"row")[0] == 422
-        until(lambda: (found := front.seen(NAME)) is not None and found.canary.requests == 2)
-        seen = front.seen(NAME)
-        assert seen is not None
+        seen = counted(front, 2)
         assert seen.canary.errors == 0
 
     def test_fewer_decisions_than_the_other_makes(self, front: Front, releases: Callable[..., Release]) -> None:
@@ -328,9 +335,7 @@ class FrontSuite:
             connection.sendall(b"POST /decide HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nrow")
             until(lambda: bool(canary.asked))
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        until(lambda: (found := front.seen(NAME)) is not None and found.canary.requests == 1)
-        seen = front.seen(NAME)
-        assert seen is not None
+        seen = counted(front, 1)
         assert max(seen.canary.latency) > 70, "a second"
 
     def test_requests_in_one_segment_are_answered_in_order(

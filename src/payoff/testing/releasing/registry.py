@@ -12,6 +12,7 @@ Inherit it in a test file, name the adapter and say how to connect; pytest does 
 from __future__ import annotations
 
 import json
+import threading
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
@@ -145,3 +146,21 @@ class RegistrySuite:
         for _ in range(2):
             push(registry, made, blobs, "v1")
         assert registry.manifest("v1") == (made.manifest, MANIFEST)
+
+    def test_many_at_once(self, registry: Registry, tmp_path: Path, options: dict[str, Any]) -> None:
+        """Nothing that one of them entered is lost."""
+        (made, blobs), failed = small_image(), []
+
+        def enter(tag: str) -> None:
+            try:
+                push(connect(self.adapter, tmp_path, options), made, blobs, tag)
+            except Exception as error:  # told by the assertion
+                failed.append(error)
+
+        threads = [threading.Thread(target=enter, args=(f"v{number}",)) for number in range(8)]
+        for each in threads:
+            each.start()
+        for each in threads:
+            each.join()
+        assert not failed
+        assert [registry.manifest(f"v{number}") for number in range(8)] == [(made.manifest, MANIFEST)] * 8

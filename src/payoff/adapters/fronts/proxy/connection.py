@@ -142,7 +142,7 @@ class Connection(asyncio.Protocol):
 
     def _wait(self, phase: str) -> None:
         """Set the time for what is waited for; a byte more of the same does not set it anew."""
-        if phase == self._phase and phase != "idle":
+        if phase == self._phase:
             return
         self._phase = phase
         if self._timer:

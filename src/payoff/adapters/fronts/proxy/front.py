@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib.util
 import ipaddress
@@ -98,7 +99,8 @@ class Proxy:
         """Ask it to end, and wait until what is under way is answered."""
         runs = self._runs(name)
         if runs is not None:
-            os.kill(runs["pid"], signal.SIGTERM)
+            with contextlib.suppress(ProcessLookupError):  # it ends by itself just now
+                os.kill(runs["pid"], signal.SIGTERM)
             until = time.monotonic() + _DRAIN
             while self._runs(name) is not None and time.monotonic() < until:
                 time.sleep(0.02)

@@ -77,8 +77,8 @@ async def main(place: Path, host: str, port: int) -> None:
             await state.write()
     server.close()
     state.ending = True
-    for each in [*state.clients]:
-        each.end()
+    for client in [*state.clients]:
+        client.end()
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(_DRAIN):
             await state.quiet.wait()
