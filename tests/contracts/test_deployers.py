@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import socket
@@ -424,6 +425,8 @@ class TestContainer(DeployerSuite):
         try:
             first = deployer.apply(wanted, registry)
             assert other.state(wanted.name) is None
+            shown = [shlex.split(line) for line in other.shown(wanted, registry).splitlines()]
+            assert f"dev.payoff.root={tmp_path / 'clone, the second'}" in shown[1], "a shell takes it as it is shown"
             second = other.apply(wanted, registry)
             assert first.address != second.address and asked(first.address) == asked(second.address)
             labels = [json.loads(podman("inspect", each))[0]["Config"]["Labels"] for each in self.containers(wanted.name)]

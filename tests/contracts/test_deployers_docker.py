@@ -13,6 +13,7 @@ import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 
 from payoff.adapters.registries import distribution, layout
@@ -102,3 +103,40 @@ class TestDocker(DeployerSuite):
             made.apply(self.wanted(image), images)
         assert caught.value.code == "PO-A149"
         assert "distribution" in caught.value.remedy
+
+    @pytest.mark.parametrize("program", ["docker", "podman"])
+    def test_images_of_a_registry_that_nobody_runs_or_keeps_go(
+        self, options: dict[str, Any], registry: Registry, base: Base, python: str, tmp_path: Path, program: str
+    ) -> None:
+        """They have no name but their digest; one that somebody has named stays."""
+        if program == "podman":
+            if shutil.which("podman") is None:
+                pytest.skip("podman is not installed")
+            limits = ("--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024")
+            options = {**options, "program": program, "arguments": ("--runtime", "runc"), "run": limits}
+        words = [program, *options["arguments"]]
+
+        def engine(*more: str) -> str:
+            return subprocess.run([*words, *more], capture_output=True, text=True, check=True).stdout
+
+        made = connect(self.adapter, tmp_path, options)
+        images = [put_image(registry, f"{said} {program} {os.getpid()}", n, base, python) for n, said in enumerate(("one", "two", "three"), 1)]
+        place = registry.address.removeprefix("docker://")
+        mine = f"localhost/mine-{os.getpid()}:latest"
+        try:
+            for n in (1, 2):
+                made.apply(self.wanted(images[n - 1], n), registry)
+            engine("tag", f"{place}@{images[0]}", mine)
+            for keep, here in ((images[1], [True, True, True]), (images[2], [True, False, True])):
+                made.apply(msgspec.structs.replace(self.wanted(images[2], 3, PAYOFF_RELEASE=keep[7:]), keep=(keep,)), registry)
+                found = engine("images", "--digests", "--format", "{{.Digest}}").split()
+                assert [each in found for each in images] == here
+            engine("rmi", mine)
+            made.apply(msgspec.structs.replace(self.wanted(images[2], 3), keep=(images[2],)), registry)
+            found = engine("images", "--digests", "--format", "{{.Digest}}").split()
+            assert [each in found for each in images] == [False, False, True]
+        finally:
+            made.stop(self.wanted(images[0]).name)
+            for each in images:
+                subprocess.run([*words, "rmi", f"{place}@{each}"], capture_output=True, check=False)
+            subprocess.run([*words, "rmi", mine], capture_output=True, check=False)

@@ -33,6 +33,7 @@ EXTEND = {
 INNER = {
     "payoff.ports.kit": "what wiring hands to flows",
     "payoff.ports.columns": "what our own sources share",
+    "payoff.ports.releasing.machine": "what our own deployers share",
     "payoff.ports.sql.faults": "a part of SqlSource",
     "payoff.ports.sql.source.bare": "SqlSource's and SqlDatabase's own",
     "payoff.ports.sql.database": "an SqlSource that is a Database too",

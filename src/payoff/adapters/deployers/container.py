@@ -7,6 +7,7 @@ import dataclasses
 import json
 import os
 import re
+import shlex
 import socket
 import subprocess
 import tempfile
@@ -18,7 +19,8 @@ from payoff.base import lazy
 from payoff.base.errors import OutsideError, UserError
 from payoff.base.hashing import sha256
 from payoff.base.locking import Taken, locked
-from payoff.ports.releasing.deployer import Running, Wanted, alone, nowhere, owner
+from payoff.ports.releasing.deployer import Running, Wanted, nowhere
+from payoff.ports.releasing.machine import alone, owner
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -103,7 +105,7 @@ class Container:
     def shown(self, wanted: Wanted, images: Registry) -> str:
         """The engine's commands."""
         said = [self._pull(wanted, images), ["run", "--detach", *self._command(wanted, wanted.image, "PORT")]]
-        return "\n".join(" ".join([self._options.program, *self._options.arguments, *each]) for each in said)
+        return "\n".join(shlex.join([self._options.program, *self._options.arguments, *each]) for each in said)
 
     def stop(self, name: str) -> None:
         """All of the name."""
@@ -120,7 +122,9 @@ class Container:
         # Nobody removes images meanwhile; others may pull theirs.
         with alone(self._root / _FOLDER, "images", self._wait, shared=True):
             image = self._pulled(wanted, images)
-            for left in range(_TRIES - 1, -1, -1):
+            tries = 0
+            while True:
+                tries += 1
                 with socket.socket() as reserved:
                     # Held until the server has it, without listening: nobody else is given it, and who says SO_REUSEADDR, as servers do, can take it.
                     reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -134,9 +138,8 @@ class Container:
                         return made, self._ready(made, wanted)
                     except BaseException as error:
                         self._engine("rm", "--force", made, quiet=True)
-                        if not left or not any(each in str(error).lower() for each in _TAKEN):
+                        if tries == _TRIES or not any(each in str(error).lower() for each in _TAKEN):
                             raise
-            raise AssertionError  # the last try answers or raises
 
     def _command(self, wanted: Wanted, image: str, port: str) -> list[str]:
         """What follows `run` or `create`."""

@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from payoff.base.errors import OutsideError
-from payoff.base.hashing import sha256
-from payoff.base.locking import Taken, locked
-
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
+    from collections.abc import Callable
 
     from payoff.ports.releasing.registry import Registry
 
@@ -50,34 +43,6 @@ class Running(msgspec.Struct, frozen=True, kw_only=True):
 
 def nowhere(_address: str) -> None:
     """Nobody is to be told of a new address."""
-
-
-def owner(root: Path) -> str:
-    """What tells the deployments of one clone of a project from those of another on the same machine: made of the folder's real path, so that it is
-    the same when everything else that is known of them is gone.
-    """
-    return sha256(os.fsencode(os.path.realpath(root)))[7:23]
-
-
-@contextlib.contextmanager
-def alone(folder: Path, name: str, seconds: float, *, shared: bool = False) -> Iterator[None]:
-    """Nobody else changes that deployment meanwhile (`shared`: but for those who share it). Raises `OutsideError` when somebody does for longer than `seconds`."""
-    file = folder / f"{name}.lock"
-    try:
-        # Around the lock alone: what is raised while it is held is none of its own.
-        with contextlib.ExitStack() as held:
-            held.enter_context(locked(file, seconds, shared=shared))
-            kept = held.pop_all()
-    except Taken as taken:
-        by = f"process {taken.holder}" if taken.holder else "another process"
-        raise OutsideError(
-            f"{by} has been changing {name} for more than {seconds:.0f} s",
-            code="PO-A155",
-            expected="one payoff deploy of a deployment at a time",
-            remedy=f"the same command again when it is through; ps -p {taken.holder or 'PID'} shows what it is, and {file} is free as soon as it ends",
-        ) from None
-    with kept:
-        yield
 
 
 class Deployer(Protocol):

@@ -7,6 +7,7 @@ import dataclasses
 import json
 import os
 import re
+import shlex
 import shutil
 import socket
 import subprocess
@@ -23,7 +24,8 @@ from payoff.base.errors import OutsideError, UserError
 from payoff.base.files import write_atomically
 from payoff.base.hashing import sha256
 from payoff.base.locking import Taken, locked
-from payoff.ports.releasing.deployer import Running, Wanted, alone, nowhere, owner
+from payoff.ports.releasing.deployer import Running, Wanted, nowhere
+from payoff.ports.releasing.machine import alone, owner
 from payoff.records.release.image import Blob
 
 if TYPE_CHECKING:
@@ -120,7 +122,7 @@ class Process:
         """The command, where the image would be unpacked."""
         config = self._config(wanted, images)[0]
         command, _ = self._command(wanted, config, "PORT")
-        return f"unpack {images.address}@{wanted.image} to {self._place(wanted.image)}\n{' '.join(command)}"
+        return f"unpack {images.address}@{wanted.image} to {self._place(wanted.image)}\n{shlex.join(command)}"
 
     def stop(self, name: str) -> None:
         """End all of the name, and forget it."""
