@@ -172,7 +172,7 @@ def test_what_is_somebody_elses_is_not_taken(cluster: Any, at: Any, key: tuple[s
     with pytest.raises(Refused, match="that is not this deployment's: nothing was changed") as caught:
         made.apply(wanted(), Images())
     assert caught.value.code == "PO-A160"
-    assert "kubectl label --overwrite --namespace ml" in caught.value.remedy
+    assert f"kubectl label --overwrite --namespace ml {before['kind'].lower()}/churn-prod app.kubernetes.io/managed-by=payoff" in caught.value.remedy
     assert made.state("churn-prod") is None
     made.stop("churn-prod")
     assert writes(cluster) == []
@@ -194,7 +194,7 @@ def test_two_projects_whose_names_come_to_one(cluster: Any, at: Any) -> None:
     at().apply(named("a-b", "c"), Images())
     assert cluster.objects["deployments", "a-b-c"]["metadata"]["labels"]["payoff.dev/project"] == "a-b"
     made = at()
-    with pytest.raises(Refused, match="Deployment a-b-c") as caught:
+    with pytest.raises(Refused, match="a-b-c that is not this deployment") as caught:
         made.apply(named("a", "b-c"), Images())
     assert caught.value.code == "PO-A160"
     made.stop("a-b-c")
@@ -406,6 +406,14 @@ def test_it_is_asked_beforehand_whether_it_takes_all_of_it(cluster: Any, at: Any
     with pytest.raises(UserError, match="deployments is forbidden") as caught:
         at().apply(wanted(), Images())
     assert caught.value.code == "PO-A144"
+    assert writes(cluster) == []
+
+
+def test_who_may_not_look_at_pods_changes_nothing(cluster: Any, at: Any) -> None:
+    """It could not be waited for."""
+    cluster.refused = {("GET", "pods")}
+    with pytest.raises(UserError, match="pods is forbidden"):
+        at().apply(wanted(), Images())
     assert writes(cluster) == []
 
 
