@@ -175,6 +175,8 @@ class Cluster:
         namespace, plural, name, log = match.groups()
         if log == "/proxy/metrics":
             return self.figures(name, headers)
+        if plural == "pods" and ("GET", "pods") in self.refused:
+            return status(403, "pods is forbidden")
         if plural == "pods":
             return (200, self.logs if query["previous"] == "false" else "") if log else (200, {"items": self.pods(query["labelSelector"])})
         if plural not in self.known:

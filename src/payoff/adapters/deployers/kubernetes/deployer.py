@@ -74,13 +74,14 @@ class Kubernetes:
         before = {
             kind: live if live and manifests.owned_by(live, self._owner) else None for kind, live in found.items()
         }
-        for kind in sorted(kinds):
-            if found[kind] is not None and before[kind] is None:
-                raise self._of_others(kind, name)
+        theirs = [kind for kind in _KINDS if kind in kinds and found[kind] is not None and before[kind] is None]
+        if theirs:
+            raise self._of_others(theirs, name)
         extra = [kind for kind, live in before.items() if live is not None and kind not in kinds]
         workload = next(each for each in made if each["kind"] == self._workload)
         beside = self._beside(before[self._workload], workload)
         changed = [each for each in made if not self._same(each, before[each["kind"]])]
+        self._pods(name)  # who may not look at them could not wait for them either
         runs = self.state(wanted.name)
         if runs is None or not runs.ready or runs.image != wanted.image or changed or extra or beside:
             try:
@@ -166,14 +167,15 @@ class Kubernetes:
                 return found
             time.sleep(_EVERY)
 
-    def _of_others(self, kind: str, name: str) -> Refused:
+    def _of_others(self, kinds: list[str], name: str) -> Refused:
         labels = " ".join(f"{key}={value}" for key, value in self._owner.items())
+        objects = " ".join(f"{kind.lower()}/{name}" for kind in kinds)
         return Refused(
-            f"there is a {kind} {name} in the namespace {self._api.namespace} that is not this deployment's: nothing was changed",
+            f"in the namespace {self._api.namespace} there is a {kinds[0]} {name} that is not this deployment's: nothing was changed",
             code="PO-A160",
             expected=f"none, or one with the labels {labels}",
-            remedy=f"name another namespace in the deployment's section; or, if it may be taken over: kubectl label --overwrite --namespace "
-            f"{self._api.namespace} {kind.lower()} {name} {labels}",
+            remedy="name another namespace in the deployment's section; or, if it may be taken over: "
+            f"kubectl label --overwrite --namespace {self._api.namespace} {objects} {labels}",
         )
 
     def _beside(self, live: dict[str, Any] | None, ours: dict[str, Any]) -> list[Addition]:
@@ -276,13 +278,17 @@ class Kubernetes:
     def _judged(self, workload: dict[str, Any]) -> tuple[Running, bool, str]:
         name = workload["metadata"]["name"]
         last = owned.applied(workload, MANAGER)
-        beside = [each.words for each in self._beside(workload, last)] if last else []
-        drift = f"somebody added to its pods: {', '.join(beside[:_SHOWN])}" if beside else ""
-        drift = drift if last else "the record of who set what of it is gone"
+        drift = "" if last else "the record of who set what of it is gone"
+        beside = self._beside(workload, last) if last else []
+        if beside:
+            drift = f"somebody added to its pods: {', '.join(each.words for each in beside[:_SHOWN])}"
+        pods = self._pods(name)
+        return judged(workload, pods, self._container, self._address(workload), drift)
+
+    def _pods(self, name: str) -> list[dict[str, Any]]:
         of_kserve = f"serving.kserve.io/inferenceservice={name}"
         ours = f"{manifests.INSTANCE}={name},{manifests.BY}=payoff"
-        pods = self._api.pods(of_kserve if self._options.kserve else ours)
-        return judged(workload, pods, self._container, self._address(workload), drift)
+        return self._api.pods(of_kserve if self._options.kserve else ours)
 
     def _address(self, workload: dict[str, Any]) -> str:
         if self._options.address:
