@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import shutil
+import stat
 import tarfile
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, cast
@@ -41,7 +42,7 @@ def unpack(layers: list[Blob], images: Registry, place: Path, python: Callable[[
 
 
 def _unpack(pieces: Iterator[bytes], tree: _Tree, python: Callable[[str], str]) -> None:
-    with tarfile.open(fileobj=cast("IO[bytes]", _Stream(pieces)), mode="r|") as archive:
+    with tarfile.open(fileobj=cast("IO[bytes]", _Stream(pieces)), mode="r|", bufsize=1 << 16) as archive:
         for member in archive:
             parts = member.name.split("/")
             if parts[0] not in OURS or ".." in parts or member.isdir():
@@ -64,15 +65,18 @@ class _Stream:
     """An iterator of pieces, read like a file."""
 
     def __init__(self, pieces: Iterator[bytes]) -> None:
-        self._pieces, self._rest = pieces, b""
+        self._pieces, self._piece, self._at = pieces, b"", 0
 
     def read(self, size: int) -> bytes:
-        while len(self._rest) < size:
-            piece = next(self._pieces, b"")
-            if not piece:
+        """What is left of a piece is not copied for each of the thousands of small reads that it is taken in."""
+        found = self._piece[self._at : self._at + size]
+        self._at += len(found)
+        while len(found) < size:
+            self._piece = next(self._pieces, b"")
+            if not self._piece:
                 break
-            self._rest += piece
-        found, self._rest = self._rest[:size], self._rest[size:]
+            self._at = size - len(found)
+            found += self._piece[: self._at]
         return found
 
 
@@ -98,13 +102,21 @@ class _Tree:
         """A file."""
         path = self._path(name)
         with contextlib.suppress(OSError):
-            if not path.is_symlink() and path.stat().st_mode & 0o777 == mode and path.read_bytes() == data:
+            found = path.lstat()
+            # Of another size it is another; one that is no plain file is none.
+            alike = (stat.S_IFMT(found.st_mode), found.st_mode & 0o777, found.st_size) == (
+                stat.S_IFREG,
+                mode,
+                len(data),
+            )
+            if alike and path.read_bytes() == data:
                 return
-        _remove(path)
+            _remove(path)
         self._written.append(path)
         # Not forced to the disk: what a crash leaves half-written is found by the comparison above.
-        path.write_bytes(data)
-        path.chmod(mode)
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode), "wb") as file:
+            os.fchmod(file.fileno(), mode)
+            file.write(data)
 
     def take_back(self) -> None:
         """Remove what was written."""
