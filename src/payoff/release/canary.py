@@ -19,7 +19,9 @@ def judge(seen: Seen, spec: CanarySpec) -> Judgement:
     if not seen.canary.payoff.finite:
         return Judgement(verdict="back", because=("its expected payoffs add up to no number",))
     if not (seen.stable.payoff.finite and seen.pairs.finite):
-        return Judgement(verdict="wait", because=("what is expected of both adds up to no number, and cannot be compared",))
+        return Judgement(
+            verdict="wait", because=("what is expected of both adds up to no number, and cannot be compared",)
+        )
     gain, half = _gain(seen, 1 - spec.confidence)
     low, high = (None, None) if gain is None else (gain - half, gain + half)
     back: list[str] = []
