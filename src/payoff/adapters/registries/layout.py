@@ -8,6 +8,7 @@ import fcntl
 import json
 import os
 import re
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -76,7 +77,7 @@ class Layout:
         digest = Sha256()
         with self._failing():
             file.parent.mkdir(parents=True, exist_ok=True)
-            beside = file.with_name(f".{file.name}.{os.getpid()}.{os.urandom(4).hex()}")
+            beside = file.with_name(f".{file.name}.{os.getpid()}.{threading.get_ident()}")
             try:
                 with beside.open("wb") as stream:
                     for piece in pieces:

@@ -58,20 +58,21 @@ class Release:
             )
 
             def do_GET(self) -> None:
-                self.reply({"release": release.number})
+                self.reply({"release": release.number}, release.status)
 
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
+                status = release.status  # as it is when it is asked: a test that sees that it was may change it
                 release.asked.append(body)
                 time.sleep(release.slow)
                 told = {"release": release.number, "bytes": len(body), "token": self.headers.get("Authorization", "")}
                 if self.path == "/decide":
                     told["decisions"] = [{"expected_payoff": release.worth}] * (release.rows or body).count(b"row")
-                self.reply(told)
+                self.reply(told, status)
 
-            def reply(self, told: dict[str, Any]) -> None:
+            def reply(self, told: dict[str, Any], status: int) -> None:
                 body = json.dumps(told).encode()
-                self.send_response(release.status)
+                self.send_response(status)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)
