@@ -126,9 +126,7 @@ def history(root: Path, commit_: str, path: str) -> list[tuple[str, bytes | None
     """
     said = _git(root, "log", "--topo-order", "--reverse", "-z", "--format=%H%x1f%B", commit_, "--", path)
     changed = [each.partition("\x1f") for each in said.split("\0") if each.strip()]
-    hashes = [each.strip() for each, _, _ in changed]
-    contents = _contents(root, [f"{each}:./{path}" for each in hashes])
-    return [(each, content, message) for each, content, (_, _, message) in zip(hashes, contents, changed, strict=True)]
+    return [(each.strip(), files(root, each.strip(), path).get(path), message) for each, _, message in changed]
 
 
 def refuse_rewritten(root: Path, commit_: str, folder: str) -> None:
@@ -178,22 +176,6 @@ def _listed(root: Path, commit_: str, folder: str) -> dict[str, str]:
 
 def _blob(root: Path, blob: str) -> bytes:
     return _run(root, "cat-file", "blob", blob).stdout
-
-
-def _contents(root: Path, names: list[str]) -> list[bytes | None]:
-    """What blobs have, by names as `COMMIT:./PATH`, in one go; None where there is none."""
-    rest = _run(root, "cat-file", "--batch", said="".join(f"{each}\n" for each in names).encode()).stdout
-    found: list[bytes | None] = []
-    for _ in names:
-        line, _, rest = rest.partition(b"\n")
-        about = line.split()
-        if len(about) == 3 and about[1] != b"missing":
-            size = int(about[2])
-            found.append(rest[:size] if about[1] == b"blob" else None)
-            rest = rest[size + 1 :]
-        else:
-            found.append(None)
-    return found
 
 
 def _move(root: Path, ref: str, to: str, before: str, why: str) -> None:
