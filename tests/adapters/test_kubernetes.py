@@ -559,6 +559,7 @@ def test_a_program_gives_the_credentials_and_again_when_they_are_over(cluster: A
         (lambda said: said["users"][0]["user"].update(tokenFile="gone"), "cannot be read"),
         (lambda said: said["clusters"][0]["cluster"].update(server="http://10.0.0.1:8080"), "unencrypted"),
         (lambda said: said["users"][0]["user"].update(token="se\ncret"), "token is damaged"),
+        (lambda said: said["clusters"][0]["cluster"].update(server="https://ann:se\ncret@k8s"), "in the server's address"),
         (lambda said: said["users"][0]["user"].update({"as": "ann", "as-groups": ["few"]}), "act as another"),
         (lambda said: said["clusters"][0]["cluster"].update({"proxy-url": "socks5://127.0.0.1:1"}), "none of HTTP's"),
         (lambda said: said["clusters"].insert(0, {"cluster": {}}), "clusters that are none"),

@@ -212,6 +212,17 @@ def test_a_named_one(repository: Repository) -> None:
     assert (repository.back(1), repository.past().now) == (1, pin(1))
 
 
+def test_a_project_in_a_folder_of_its_repository(repository: Repository) -> None:
+    """Its paths begin at the project; a file of the same name at the repository's root is another one's."""
+    inner = repository.root / "models" / "churn"
+    (inner / "deploy").mkdir(parents=True)
+    repository.promote(7)
+    for release in (1, 2):
+        repository.commit("Promote", {f"models/churn/{PATH}": pins.write(pin(release))})
+    past = rollback.past(inner, "HEAD", PATH, lambda _pin: True)
+    assert [each.release for _, each in past.pile] == [1, 2]
+
+
 def test_nothing_was_promoted(repository: Repository) -> None:
     for to in (0, 1):
         with pytest.raises(UserError, match="named none only") as caught:

@@ -122,6 +122,10 @@ def _made(cluster: dict[str, Any], user: dict[str, Any], namespace: str) -> Acce
     user = {**user, **(_asked(user["exec"], cluster, Path(user[""])) if user.get("exec") else {})}
     tls = None
     server = str(cluster["server"])
+    if "@" in urlsplit(server).netloc:  # an address is told in errors
+        raise _wrong(
+            "the kubeconfig has a name or a password in the server's address", "username and password of a user"
+        )
     if server.startswith("https://"):
         authority = _bytes(cluster, "certificate-authority")
         try:
