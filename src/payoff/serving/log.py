@@ -62,7 +62,14 @@ class Log:
         self._others = float("-inf")  # when the folders of other versions were looked through
         self._action = _action(served)
         self.schema = _schema(served, rows, self._names, ids=self.keeps_ids)
-        self._digest = pa.array([served.digest] * 1024)
+        self._digest = served.digest
+        self._same = _always(self._digest, self._action, 1024)
+        self._routes: dict[str, tuple[pa.Array, pa.Array]] = {}
+        # Looked up once: a single row costs little else.
+        self._places = [rows.get_field_index(name) for name in self._names]
+        self._times = self.schema.field("time").type
+        self._inputs = list(self.schema.field("input").type) if self._names else []
+        self._outputs = list(self.schema.field("output").type)
         self._fd = -1
         self._path: Path | None = None
         self._size, self._broken = 0, 0.0
@@ -269,50 +276,73 @@ class Log:
         ids_: Sequence[Any] | None,
     ) -> pa.RecordBatch:
         number = rows.num_rows
-        moment = self._clock.now()
+        always = self._always(number)
         requests: list[str] = []
-        routes: list[str] = []
-        places: list[int] = []
-        for request, route, count, _ in who:
+        for request, _, count, _ in who:
             requests += [request] * count
-            routes += [route] * count
-            places += range(count)
         columns: list[pa.Array] = [
-            pa.array([moment] * number, self.schema.field("time").type),
+            pa.array([self._clock.now()] * number, self._times),
             pa.array(requests),
-            pa.array(places, pa.int32()),
-            pa.array(routes),
-            self._model(number),
+            *self._placed(who),
+            always.model.slice(0, number),
         ]
         if self.keeps_ids:
             columns.append(
                 pa.array([None if each is None else str(each) for each in ids_ or [None] * number], pa.string())
             )
         if self._names:
-            inputs = [rows.column(name) for name in self._names]
-            columns.append(pa.StructArray.from_arrays(inputs, fields=list(self.schema.field("input").type)))
-        columns.append(pa.StructArray.from_arrays(answered.columns, fields=list(self.schema.field("output").type)))
-        columns += self._decided(decisions, who, number)
+            inputs = [rows.column(place) for place in self._places]
+            columns.append(pa.StructArray.from_arrays(inputs, fields=self._inputs))
+        columns.append(pa.StructArray.from_arrays(answered.columns, fields=self._outputs))
+        if decisions is None:
+            columns += (always.action.slice(0, number), always.expected.slice(0, number))
+        else:
+            columns += self._decided(decisions, who)
         return pa.RecordBatch.from_arrays(columns, schema=self.schema)
 
-    def _model(self, number: int) -> pa.Array:
-        while len(self._digest) < number:
-            self._digest = pa.concat_arrays([self._digest, self._digest])
-        return self._digest.slice(0, number)
+    def _always(self, number: int) -> Always:
+        """What is the same in every row, for so many at least."""
+        if len(self._same.model) < number:
+            self._same = _always(self._digest, self._action, 2 * number)
+        return self._same
 
-    def _decided(self, decisions: Any, who: Sequence[tuple[str, str, int, bool]], number: int) -> list[pa.Array]:
+    def _placed(self, who: Sequence[tuple[str, str, int, bool]]) -> tuple[pa.Array, pa.Array]:
+        """Each row's place in its request, and the request's route; that of one request with one row is the most common, and made once."""
+        if len(who) == 1 and who[0][2] == 1:
+            route = who[0][1]
+            if route not in self._routes:
+                self._routes[route] = pa.array([0], pa.int32()), pa.array([route])
+            return self._routes[route]
+        places: list[int] = []
+        routes: list[str] = []
+        for _, route, count, _ in who:
+            places += range(count)
+            routes += [route] * count
+        return pa.array(places, pa.int32()), pa.array(routes)
+
+    def _decided(self, decisions: Any, who: Sequence[tuple[str, str, int, bool]]) -> list[pa.Array]:
         """The action and its expected payoff, where a request asked for one."""
-        if decisions is None:
-            return [pa.nulls(number, self._action), pa.nulls(number, pa.float64())]
         import numpy as np
 
         mask = np.repeat([not each[3] for each in who], [each[2] for each in who])
         for row in decisions.bad:
             mask[row] = True
         expected = (
-            pa.nulls(number, pa.float64()) if decisions.expected is None else pa.array(decisions.expected, mask=mask)
+            pa.nulls(len(mask), pa.float64()) if decisions.expected is None else pa.array(decisions.expected, mask=mask)
         )
         return [pa.array(decisions.chosen, self._action, mask=mask), expected]
+
+
+class Always(NamedTuple):
+    """Columns that are the same in every row: the model's digest, and no action where none is asked for."""
+
+    model: pa.Array
+    action: pa.Array
+    expected: pa.Array
+
+
+def _always(digest: str, action: pa.DataType, rows: int) -> Always:
+    return Always(pa.array([digest] * rows), pa.nulls(rows, action), pa.nulls(rows, pa.float64()))
 
 
 def _schema(served: Served, rows: pa.Schema, names: Sequence[str], *, ids: bool) -> pa.Schema:

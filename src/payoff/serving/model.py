@@ -109,18 +109,22 @@ class ModelProcess(asyncio.Protocol):
             raise ModelGone
         self._number = self._number % 0xFFFF_FFF0 + 1
         number = self._number
-        answer = self._waiting[number] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        answer = self._waiting[number] = loop.create_future()
         body = batch.serialize()
         self._transport.writelines([_HEADER.pack(ASK, number, body.size), memoryview(body)])
+        patience = loop.call_later(seconds, self._late, answer)
         try:
-            async with asyncio.timeout(seconds):
-                found = await answer
-        except TimeoutError:
-            self.kill()
-            raise
+            found = await answer
         finally:
+            patience.cancel()
             self._waiting.pop(number, None)
         return pa.ipc.read_record_batch(pa.py_buffer(found), self._answers)
+
+    def _late(self, answer: asyncio.Future[bytes]) -> None:
+        if not answer.done():
+            answer.set_exception(TimeoutError())
+            self.kill()
 
     def kill(self) -> None:
         """End it now."""

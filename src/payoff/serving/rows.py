@@ -100,7 +100,7 @@ class Checker:
     """All columns of a request."""
 
     def __init__(self, served: Served, schema: pa.Schema) -> None:
-        self.schema = schema
+        self.schema, self._types = schema, schema.types
         self.features = tuple(each.name for each in served.features)
         self.names = tuple(each.name for each in served.columns)
         self._columns = [Checked(each, schema.field(each.name).type) for each in served.columns]
@@ -146,7 +146,7 @@ class Checker:
 
     def table(self, columns: Sequence[Values]) -> pa.RecordBatch:
         """Checked values, one list per column, as Arrow has them."""
-        arrays = [pa.array(values, kind) for values, kind in zip(columns, self.schema.types, strict=True)]
+        arrays = [pa.array(values, kind) for values, kind in zip(columns, self._types, strict=True)]
         return pa.RecordBatch.from_arrays(arrays, schema=self.schema)
 
     def refuse_unfit(self, rows: Rows) -> None:

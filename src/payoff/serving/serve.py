@@ -137,6 +137,7 @@ def _config(app: App, request: Request, tls: tuple[str, str] | None) -> uvicorn.
         log_config=None,
         server_header=False,
         date_header=False,
+        proxy_headers=False,  # nobody is told another client or scheme by a header
         timeout_keep_alive=75,
         timeout_graceful_shutdown=int(GRACE),
         backlog=_BACKLOG,
