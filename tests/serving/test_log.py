@@ -15,7 +15,7 @@ from payoff.records.contract import Column
 from payoff.records.project import Step
 from payoff.records.serving.served import InputColumn, LogRule, Served
 from payoff.serving import log as logs
-from payoff.serving import segments
+from payoff.execute.logged import segments
 from payoff.testing.samples import sample_charter
 
 if TYPE_CHECKING:

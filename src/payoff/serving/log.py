@@ -21,9 +21,9 @@ import pyarrow as pa
 from payoff.base import ids
 from payoff.base.clock import microseconds, stopwatch
 from payoff.base.files import place_durably
-from payoff.flows.serve import logged
-from payoff.flows.serve.logged import DAMAGED, DONE, LONGEST, OPEN, PART, is_free
-from payoff.serving import segments
+from payoff.execute.logged import files as logged
+from payoff.execute.logged import segments
+from payoff.execute.logged.files import DAMAGED, DONE, LONGEST, OPEN, PART, is_free
 from payoff.serving.faults import Wrong
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 SYNC = 1.0  # seconds
 LARGEST = 64 << 20  # bytes of a segment
 _AGAIN = 1.0  # seconds after which a disk that was full is tried again
+_DAMAGE = "PO-J055"
 
 
 class Clock(NamedTuple):
@@ -241,7 +242,7 @@ class Log:
         self.damaged += 1
         kept = f"; the {read.rows:,} rows before the damage are in {path.stem}{DONE}" if read.rows else ""
         self._tell(
-            f"PO-J055: a segment of the log of predictions is damaged, and set aside as {path.stem}{DAMAGED}{kept}: {read.fault}"
+            f"{_DAMAGE}: a segment of the log of predictions is damaged, and set aside as {path.stem}{DAMAGED}{kept}: {read.fault}"
         )
 
     def _expire(self) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from payoff.base.errors import UserError
-from payoff.flows.serve.logged import FOLDER
+from payoff.execute.logged.files import FOLDER
 from payoff.serving.batching import Batcher, Done, Item, Part
 from payoff.serving.faults import Wrong
 from payoff.serving.launching import launch

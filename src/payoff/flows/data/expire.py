@@ -15,11 +15,11 @@ import msgspec
 from payoff.base.clock import now
 from payoff.base.errors import UserError
 from payoff.base.text import count
+from payoff.execute.logged import files as logged
 from payoff.execute.streams.landed import Landed
 from payoff.flows.comparing.books import MADE
 from payoff.flows.comparing.place import FOLDER
 from payoff.flows.data.opened import Catalog
-from payoff.flows.serve import logged
 from payoff.flows.watching import limited, who
 from payoff.records.artifact import Artifact
 from payoff.records.catalog import Expiry

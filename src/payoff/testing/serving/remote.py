@@ -43,7 +43,7 @@ class Remote:
         self._channel, self._metadata, self._messages = channel, metadata, messages
         self.name = name
         self.described = self.call("ModelMetadata", name=name)
-        said = [
+        said: list[Mapping[str, Any]] = [
             {"name": each.name, "datatype": each.datatype, "shape": list(each.shape)} for each in self.described.inputs
         ]
         self.inputs = inputs(said, row)

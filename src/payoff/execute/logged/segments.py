@@ -81,10 +81,12 @@ class _Segment:
             batch = self._reader.read_next_batch()
             batch.validate(full=True)  # Arrow believes offsets and texts as they come
         except StopIteration:
-            return self._ended(at, None)
+            self._ended(at, None)
         except (pa.ArrowException, OSError) as error:
-            return self._ended(at, error)
-        return batch  # type: ignore[no-any-return]
+            self._ended(at, error)
+        else:
+            return batch
+        return None
 
     def _ended(self, at: int, error: Exception | None) -> None:
         """Look at what is left: nothing, nothing but zeros (a machine that stopped), or the beginning of a message (a kill) is no fault."""
