@@ -7,6 +7,7 @@ import contextlib
 import http.client
 import importlib.util
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -179,6 +180,25 @@ def test_credentials_of_a_login_are_sent_and_failures_tried_again(guarded: int, 
     with pytest.raises(UserError, match="does not let us") as caught:
         connect("payoff.registries:distribution", tmp_path, where).manifest("v1")
     assert "wrong!" not in str(caught.value)
+
+
+@pytest.mark.parametrize("said", ['{"credHelpers": {"HOST": "here"}}', '{"auths": {"HOST": {}}, "credsStore": "here"}'])
+def test_credentials_that_a_program_keeps(guarded: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str) -> None:
+    """As docker keeps them on desktops and in clouds: the file names a program, which is asked for this host."""
+    host = f"127.0.0.1:{guarded}"
+    program = tmp_path / "docker-credential-here"
+    program.write_text(f"""#!/bin/sh\n[ "$1" = get ] && [ "$(cat)" = {host} ] && echo '{{"Username": "ann", "Secret": "secret"}}'\n""")
+    program.chmod(0o755)
+    (tmp_path / "config.json").write_text(said.replace("HOST", host))
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    monkeypatch.setenv("REGISTRY_AUTH_FILE", str(tmp_path / "none.json"))
+    where = {"repository": f"{host}/team/churn"}
+    assert connect("payoff.registries:distribution", tmp_path, where).manifest("v1") == (b"{}", "application/vnd.oci.image.manifest.v1+json")
+    for faulty in ("exit 1", "echo nothing", """echo '{"Username": "<token>", "Secret": "x"}'"""):
+        program.write_text(f"#!/bin/sh\n{faulty}\n")
+        with pytest.raises(UserError, match="does not let us"):
+            connect("payoff.registries:distribution", tmp_path, where).manifest("v1")
 
 
 class Passing:

@@ -14,6 +14,7 @@ import ipaddress
 import json
 import os
 import re
+import subprocess
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,6 +38,7 @@ CAPABILITIES: dict[str, Any] = {"remote": True}
 _DOCKER = "application/vnd.docker.distribution.manifest"
 _ACCEPT = f"{MANIFEST}, {INDEX}, {_DOCKER}.v2+json, {_DOCKER}.list.v2+json"
 _PIECE = 1 << 20
+_HELPED = 20.0  # seconds for a program that keeps credentials
 _TRIES, _AGAIN = 4, {408, 429, 500, 502, 503, 504}
 _ELSEWHERE, _HOPS = {301, 302, 303, 307, 308}, 5
 _HUB = "registry-1.docker.io"  # where Docker Hub is asked: docker.io, which everybody writes, is a web page
@@ -353,12 +355,37 @@ def _credentials(host: str) -> str:
         os.path.join(os.environ.get("DOCKER_CONFIG", str(home / ".docker")), "config.json"),
     ]
     for file in files:
+        try:
+            said = json.loads(Path(file).read_bytes()) if file else {}
+        except (OSError, ValueError):
+            continue
         for named in (host, *_LOGINS.get(host, ())):
-            try:
-                kept = json.loads(Path(file).read_bytes())["auths"][named]["auth"] if file else ""
-                base64.b64decode(kept, validate=True)
-            except (OSError, ValueError, KeyError, TypeError):
-                continue
-            if kept:
-                return str(kept)
+            found = _kept(said, named) or _asked_for(said, named)
+            if found:
+                return found
     return ""
+
+
+def _kept(said: Any, host: str) -> str:
+    """What the file itself has."""
+    try:
+        kept = said["auths"][host]["auth"]
+        base64.b64decode(kept, validate=True)
+    except (ValueError, KeyError, TypeError):
+        return ""
+    return str(kept)
+
+
+def _asked_for(said: Any, host: str) -> str:
+    """What a program of the desktop or the cloud keeps (`credHelpers`, `credsStore`; docker-credential-helpers' protocol): asked for that host alone."""
+    try:
+        helper = said.get("credHelpers", {}).get(host) or (said["credsStore"] if host in said["auths"] else "")
+        if not re.fullmatch(r"[\w.-]+", helper):
+            return ""
+        words = [f"docker-credential-{helper}", "get"]
+        answer = subprocess.run(words, input=host.encode(), capture_output=True, timeout=_HELPED, check=True).stdout
+        user, secret = (json.loads(answer)[each] for each in ("Username", "Secret"))
+    except (OSError, subprocess.SubprocessError, ValueError, KeyError, TypeError, AttributeError):
+        return ""
+    # A token for the token service instead of a password is a protocol of its own, which is not spoken here.
+    return "" if user == "<token>" else base64.b64encode(f"{user}:{secret}".encode()).decode()
