@@ -154,6 +154,20 @@ def test_a_large_body_that_is_sent_away_still_hears_why(server: Any) -> None:
         assert answer.startswith(b"HTTP/1.1 404")
 
 
+def test_headers_that_come_after_a_body_are_not_kept(server: Any) -> None:
+    """Nothing bounds how many may come; they take no memory, and change nothing of the request."""
+    body = json.dumps({"rows": [ROW]}).encode()
+    before = server.metric("payoff_process_memory_bytes")
+    with connected(server) as client:
+        client.sendall(b"POST /decide HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n" % (len(body), body))
+        for number in range(300):
+            client.sendall(b"".join(b"X-%d-%d: %b\r\n" % (number, place, b"y" * 40) for place in range(1000)))
+        grown = server.metric("payoff_process_memory_bytes") - before
+        client.sendall(b"\r\n")
+        assert client.recv(100).startswith(b"HTTP/1.1 200")
+    assert grown < 20e6
+
+
 def test_more_connections_than_files_may_be_open_are_sent_away(made_light: Path, tmp_path: Path) -> None:
     """The limit leaves room for the log and the model; who is there is answered, and who comes later when some have gone."""
     folder = servers.copied(made_light, tmp_path / "eng")

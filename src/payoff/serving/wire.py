@@ -39,6 +39,11 @@ try:  # compiled, and three times as fast
 
         coming = False
 
+        def on_header(self, name: bytes, value: bytes) -> None:
+            """A header; those after a body are dropped: nobody asks for them, and nobody says how many may come."""
+            if not self.coming:
+                super().on_header(name, value)
+
         def on_headers_complete(self) -> None:
             """A request is known, its body is not."""
             self.coming = True

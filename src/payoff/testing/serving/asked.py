@@ -12,7 +12,7 @@ from urllib.parse import quote, urlsplit
 from payoff.testing.serving.values import BYTES, alike, flat, holds, nested, packed, unpacked
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 LENGTH = "inference-header-content-length"
 BINARY = "binary_tensor_data"
@@ -59,7 +59,7 @@ class Input(NamedTuple):
         return self._replace(datatype=datatype, values=made)
 
 
-def inputs(said: list[Mapping[str, Any]], row: Mapping[str, Any]) -> list[Input]:
+def inputs(said: Sequence[Mapping[str, Any]], row: Mapping[str, Any]) -> list[Input]:
     """A row's values as the inputs that the model's metadata names; where it names none, by the row alone."""
     if not said:
         named = ((name, value if isinstance(value, list) else [value]) for name, value in row.items())
