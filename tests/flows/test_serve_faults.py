@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import contextlib
 import importlib.util
 import json
@@ -166,6 +167,28 @@ def test_headers_that_come_after_a_body_are_not_kept(server: Any) -> None:
         client.sendall(b"\r\n")
         assert client.recv(100).startswith(b"HTTP/1.1 200")
     assert grown < 20e6
+
+
+BODY = json.dumps({"rows": [ROW]}).encode()
+OFFER = b"Host: x\r\nContent-Type: application/json\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA\r\n"
+OFFERED = {
+    "length": b"POST /decide HTTP/1.1\r\n%bContent-Length: %d\r\n\r\n%b" % (OFFER, len(BODY), BODY),
+    "chunks": b"POST /decide HTTP/1.1\r\n%bTransfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n\r\n" % (OFFER, len(BODY), BODY),
+}
+
+
+@pytest.mark.parametrize("framing", OFFERED)
+@pytest.mark.parametrize("size", [100_000, 301, 7])
+def test_who_offers_another_protocol_is_answered_in_this_one(server: Any, framing: str, size: int) -> None:
+    """As Java's client does with its first request. What follows on the connection is answered, too."""
+    said = OFFERED[framing] + b"GET /v2/health/live HTTP/1.1\r\n%b\r\n" % OFFER + OFFERED[framing] + b"GET /nothing HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    with connected(server) as client:
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for at in range(0, len(said), size):
+            client.sendall(said[at : at + size])
+        answer = rest(client)
+    assert re.findall(rb"HTTP/1\.1 (\d+)", answer) == [b"200", b"200", b"200", b"404"]
+    assert answer.count(b'"expected_payoff"') == 2
 
 
 def test_more_connections_than_files_may_be_open_are_sent_away(made_light: Path, tmp_path: Path) -> None:

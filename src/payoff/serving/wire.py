@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import resource
+import sys
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
@@ -32,12 +33,52 @@ _FULL = (
 _TOO_MANY = b'{"error":"PO-J030: there are too many connections","code":"PO-J030","try":"send it again after the time in Retry-After"}'
 
 try:  # compiled, and three times as fast
+    import httptools
     from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
     class _Protocol(HttpToolsProtocol):
-        """Knows whether a body is coming."""
+        """Knows whether a body is coming, and goes on in HTTP/1.1 where a client offers another protocol (RFC 9110, 7.8), as Java's does with its first request: uvicorn
+        takes such a request's body for that protocol's, and loses it.
+        """
 
         coming = False
+        _rest = b""  # what the parser was given last
+        _again = False  # the parser is told a second time of a request that is known
+
+        def data_received(self, data: bytes) -> None:
+            """Bytes."""
+            self._rest = data
+            super().data_received(data)
+
+        def _should_upgrade(self) -> bool:
+            return False
+
+        def _unsupported_upgrade_warning(self) -> None:
+            """The parser has stopped before the body: another one takes what comes from there on."""
+            error = sys.exc_info()[1]
+            rest = self._rest[error.args[0] :] if isinstance(error, httptools.HttpParserUpgrade) else b""
+            self.parser = httptools.HttpRequestParser(self)
+            if self.coming:
+                self._again = True
+                self.parser.feed_data(
+                    b"POST / HTTP/1.1\r\n%s\r\n" % b"".join(b"%s: %s\r\n" % each for each in self._framing())
+                )
+                self._again = False
+            if rest:
+                _Protocol.data_received(self, rest)
+
+        def _framing(self) -> list[tuple[bytes, bytes]]:
+            return [each for each in self.headers if each[0] in {b"content-length", b"transfer-encoding"}]
+
+        def on_message_begin(self) -> None:
+            """A request begins."""
+            if not self._again:
+                super().on_message_begin()
+
+        def on_url(self, url: bytes) -> None:
+            """Its target."""
+            if not self._again:
+                super().on_url(url)
 
         def on_header(self, name: bytes, value: bytes) -> None:
             """A header; those after a body are dropped: nobody asks for them, and nobody says how many may come."""
@@ -46,11 +87,14 @@ try:  # compiled, and three times as fast
 
         def on_headers_complete(self) -> None:
             """A request is known, its body is not."""
-            self.coming = True
-            super().on_headers_complete()
+            if not self._again:
+                self.coming = True
+                super().on_headers_complete()
 
         def on_message_complete(self) -> None:
-            """All of a request came."""
+            """All of a request came; not where another protocol was offered, and a body is still to come."""
+            if self.parser.should_upgrade() and any(value != b"0" for _, value in self._framing()):
+                return
             self.coming = False
             super().on_message_complete()
 
