@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from payoff.base.clock import now, stopwatch
-from payoff.base.errors import OutsideError, PayoffError, UserError
+from payoff.base.errors import OutsideError, PayoffError
 from payoff.base.hashing import sha256
 from payoff.flows.opening import root_of
 from payoff.flows.releasing import book as books
@@ -84,7 +84,6 @@ class _Place:
         self.registry = releasing.registry(book.project, book.settings)
         self.front = releasing.front(book.project, spec)
         self.keep = self._keep()
-        self._refuse_same_name()
 
     def _keep(self) -> tuple[str, ...]:
         """The images that git says some deployment runs or tries, and the last that each ran: what one goes back to starts without a registry. Others can be
@@ -104,19 +103,6 @@ class _Place:
         except PayoffError:
             return ()
         return tuple(sorted(kept - {""}))
-
-    def _refuse_same_name(self) -> None:
-        """A deployment that is called like another's canary would be taken for it."""
-        names = {each.name for each in self.book.settings.deployments}
-        for each in self.book.settings.deployments:
-            beside = f"{each.name}-canary"
-            if each.front is not None and beside in names and self.name in {each.name, beside}:
-                raise UserError(
-                    f"the deployment {beside} is called as what is tried beside {each.name}",
-                    code="PO-A156",
-                    expected=f"no deployment of that name, for {each.name} has a front",
-                    remedy=f"rename [deployments.{beside}] in payoff.toml and deploy/{beside}.toml, commit, and release again",
-                )
 
     def wanted(self, link: Link, beside: str = "") -> Wanted:
         """A release as the deployer is to run it."""
