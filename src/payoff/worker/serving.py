@@ -112,7 +112,9 @@ def send(door, kind, number, body):
     sent = door.sendmsg([header, body])
     if sent < len(header):
         door.sendall(header[sent:])
-    door.sendall(body[max(0, sent - len(header)) :])
+    rest = body[max(0, sent - len(header)) :]
+    if rest.nbytes:  # control may be gone by now, which has all it was waiting for
+        door.sendall(rest)
 
 
 def receive(door, size):
