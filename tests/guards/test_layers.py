@@ -35,7 +35,7 @@ ALLOWED: dict[str, set[str]] = {
     "wiring": {"msgspec"},
     "flows": {"msgspec", "uv"},
     "gateway": {"msgspec", "pyarrow"},
-    "serving": {"msgspec", "numpy", "pyarrow", "uvicorn", "uvloop", "grpc", "google"},
+    "serving": {"msgspec", "numpy", "pyarrow", "uvicorn", "httptools", "uvloop", "grpc", "google"},
     "cli": {"msgspec", "rich"},
     "testing": {"msgspec", "pytest", "pyarrow", "jsonschema"},
     "worker": {"pyarrow", "pandas", "polars", "ibis", "cloudpickle", "IPython", "_payoff_worker"},

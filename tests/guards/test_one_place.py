@@ -37,7 +37,7 @@ RULES = {
     "identifiers": Rule(("uuid", "secrets", "os.urandom"), ("base/ids.py", "base/files.py")),
     "other programs": Rule(
         ("subprocess", "multiprocessing", "os.system", "os.popen", "os.fork", "os.posix_spawn", "os.posix_spawnp", "os.execv"),
-        ("adapters/executors/", "adapters/signers/", "adapters/deployers/", "adapters/fronts/", "adapters/mixers/", "serving/launching.py", "project/git.py", "project/worktree.py", "project/releasing/", "flows/init.py"),
+        ("adapters/executors/", "adapters/signers/", "adapters/deployers/", "adapters/fronts/", "adapters/mixers/", "adapters/registries/distribution.py", "serving/launching.py", "project/git.py", "project/worktree.py", "project/releasing/", "flows/init.py"),
     ),
     "printing": Rule(("print", "input", "sys.stdout.write", "sys.stderr.write", "sys.stdout.buffer", "rich"), ("cli/",)),
     "unpickling": Rule(("pickle.load", "pickle.loads", "pickle.Unpickler", "cloudpickle", "joblib", "marshal", "shelve"), ()),
