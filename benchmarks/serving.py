@@ -2,7 +2,7 @@
 
 One scikit-learn gradient-boosting model on the starter project's data, servers on one processor, wrk (`apt install wrk`) on another. Each cell is measured in turns, ours
 and the peer's, and the median of the pairs' ratios is printed: more than 1 means that ours answers more requests a second. Ours checks the input against the
-contract and writes every prediction to the log; the others do neither. Memory is that of all processes of a server after the cell (pages that they share
+contract and writes every prediction to the log; the others do neither. A peer that speaks the Open Inference Protocol is asked by it, and so is ours, the same tensor. Memory is that of all processes of a server after the cell (pages that they share
 count once). The last peer is ours with `--onnx`.
 """
 
@@ -122,7 +122,7 @@ class Peer(NamedTuple):
     script: str
     needs: tuple[str, ...]
     path: str
-    tensor: bool = False
+    tensor: str = ""  # the output that it is asked for by the Open Inference Protocol; empty: it gets records
 
 
 PEERS = {
@@ -130,7 +130,7 @@ PEERS = {
     "MLflow": Peer(MLFLOW, ("mlflow", "setuptools<81"), "/invocations"),
     "LitServe": Peer(LITSERVE, ("litserve",), "/predict"),
     "BentoML": Peer(BENTO, ("bentoml",), "/predict"),
-    "MLServer": Peer(MLSERVER, ("mlserver", "mlserver-sklearn"), "/v2/models/m/infer", tensor=True),
+    "MLServer": Peer(MLSERVER, ("mlserver", "mlserver-sklearn"), "/v2/models/m/infer", tensor="predict_proba"),
     "with --onnx": Peer(ONNX, (), "/invocations"),
 }
 
@@ -140,14 +140,14 @@ class Running(NamedTuple):
 
     address: str
     group: int
-    tensor: bool = False
+    tensor: str = ""
 
 
-def body(rows: int, *, tensor: bool) -> str:
+def body(rows: int, tensor: str) -> str:
     if not tensor:
         return json.dumps({"dataframe_records": [ROW] * rows})
     data = list(ROW.values()) * rows
-    wanted = [{"name": "predict_proba"}]
+    wanted = [{"name": each} for each in tensor.split(",")]
     return json.dumps(
         {"inputs": [{"name": "x", "shape": [rows, len(ROW)], "datatype": "FP64", "data": data}], "outputs": wanted}
     )
@@ -155,8 +155,8 @@ def body(rows: int, *, tensor: bool) -> str:
 
 def load(running: Running, connections: int, rows: int, seconds: int, folder: Path) -> tuple[float, float]:
     """Requests a second, and the 99th percentile of their time in ms."""
-    script = folder / f"{rows}-{running.tensor}.lua"
-    content = body(rows, tensor=running.tensor)
+    script = folder / f"{rows}-{running.tensor or 'records'}.lua"
+    content = body(rows, running.tensor)
     script.write_text(
         f'wrk.method = "POST"\nwrk.headers["Content-Type"] = "application/json"\nwrk.body = [==[{content}]==]\n'
     )
@@ -183,7 +183,7 @@ def load(running: Running, connections: int, rows: int, seconds: int, folder: Pa
 
 @contextlib.contextmanager
 def started(
-    words: list[str], folder: Path, address: str, *, tensor: bool = False, wait: float = 500.0
+    words: list[str], folder: Path, address: str, *, tensor: str = "", wait: float = 500.0
 ) -> Iterator[Running]:
     """A server on its processor, once it answers a row as asked."""
     said = open(folder / "server.log", "w", encoding="utf-8")
@@ -192,7 +192,7 @@ def started(
     )
     try:
         last = time.monotonic() + wait
-        content = body(1, tensor=tensor).encode()
+        content = body(1, tensor).encode()
         while True:
             with contextlib.suppress(urllib.error.URLError, ConnectionError, TimeoutError):
                 request = urllib.request.Request(address, content, {"Content-Type": "application/json"})
@@ -265,9 +265,10 @@ def compare(name: str, made: tuple[Path, Path, Path], folder: Path, options: arg
         str(model),
         str(theirs),
     ]
-    at = f"http://127.0.0.1:{ours}/invocations"
+    at = f"http://127.0.0.1:{ours}" + (f"/v2/models/{project.name}/infer" if peer.tensor else "/invocations")
+    both = "p_False,p_True" if peer.tensor else ""
     with (
-        started([PAYOFF, "serve", "--anyway", "--port", str(ours)], project, at) as here,
+        started([PAYOFF, "serve", "--anyway", "--port", str(ours)], project, at, tensor=both) as here,
         started(words, work, f"http://127.0.0.1:{theirs}{peer.path}", tensor=peer.tensor) as there,
     ):
         for connections, rows in CELLS:

@@ -16,6 +16,7 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 import pyarrow as pa
 
 from payoff.base import ids
@@ -278,12 +279,8 @@ class Log:
     ) -> pa.RecordBatch:
         number = rows.num_rows
         always = self._always(number)
-        requests: list[str] = []
-        for request, _, count, _ in who:
-            requests += [request] * count
         columns: list[pa.Array] = [
-            pa.array([self._clock.now()] * number, self._times),
-            pa.array(requests),
+            pa.repeat(pa.scalar(self._clock.now(), self._times), number),
             *self._placed(who),
             always.model.slice(0, number),
         ]
@@ -307,24 +304,26 @@ class Log:
             self._same = _always(self._digest, self._action, 2 * number)
         return self._same
 
-    def _placed(self, who: Sequence[tuple[str, str, int, bool]]) -> tuple[pa.Array, pa.Array]:
-        """Each row's place in its request, and the request's route; that of one request with one row is the most common, and made once."""
-        if len(who) == 1 and who[0][2] == 1:
-            route = who[0][1]
+    def _placed(self, who: Sequence[tuple[str, str, int, bool]]) -> tuple[pa.Array, pa.Array, pa.Array]:
+        """Each row's request, its place in it, and the request's route. One request, the most common batch of a client that is alone, needs no lists of its rows."""
+        if len(who) == 1:
+            request, route, count, _ = who[0]
+            if count > 1:
+                return pa.repeat(request, count), pa.array(np.arange(count, dtype=np.int32)), pa.repeat(route, count)
             if route not in self._routes:
                 self._routes[route] = pa.array([0], pa.int32()), pa.array([route])
-            return self._routes[route]
+            return pa.array([request]), *self._routes[route]
+        requests: list[str] = []
         places: list[int] = []
         routes: list[str] = []
-        for _, route, count, _ in who:
+        for request, route, count, _ in who:
+            requests += [request] * count
             places += range(count)
             routes += [route] * count
-        return pa.array(places, pa.int32()), pa.array(routes)
+        return pa.array(requests), pa.array(places, pa.int32()), pa.array(routes)
 
     def _decided(self, decisions: Any, who: Sequence[tuple[str, str, int, bool]]) -> list[pa.Array]:
         """The action and its expected payoff, where a request asked for one."""
-        import numpy as np
-
         mask = np.repeat([not each[3] for each in who], [each[2] for each in who])
         for row in decisions.bad:
             mask[row] = True

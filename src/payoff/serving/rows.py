@@ -63,8 +63,11 @@ class Checked:
         if missing and self.required:
             faults += [Fault(row, self.name, "is required") for row, each in enumerate(values) if each is None]
         if not types <= self.types:
-            values, wrong = self._converted(values)
-            faults += wrong
+            if types == {float} and self._convert is _whole and all(map(float.is_integer, values)):
+                values = list(map(int, values))  # as they come in a tensor of doubles
+            else:
+                values, wrong = self._converted(values)
+                faults += wrong
         if float in types and pa.types.is_floating(self.kind) and any(map(_absent, values)):
             if self.required:
                 faults += [Fault(row, self.name, "is required") for row, each in enumerate(values) if _absent(each)]
@@ -182,11 +185,7 @@ def _accepted(kind: pa.DataType) -> tuple[set[type], str, Callable[[Any], Any]]:
     if pa.types.is_boolean(kind):
         return {bool, _NONE}, "true or false", lambda _: None
     if pa.types.is_integer(kind):
-        return (
-            {int, _NONE},
-            "a whole number",
-            lambda each: int(each) if type(each) is float and each.is_integer() else None,
-        )
+        return {int, _NONE}, "a whole number", _whole
     if pa.types.is_floating(kind):
         return {int, float, _NONE}, "a number", lambda _: None
     if pa.types.is_decimal(kind):
@@ -198,6 +197,10 @@ def _accepted(kind: pa.DataType) -> tuple[set[type], str, Callable[[Any], Any]]:
     if pa.types.is_date(kind):
         return {dt.date, _NONE}, "a date in ISO 8601", _date
     return {_NONE}, f"a value of the type {kind}", lambda each: each
+
+
+def _whole(value: Any) -> int | None:
+    return int(value) if type(value) is float and value.is_integer() else None
 
 
 def _absent(value: Any) -> bool:
