@@ -144,6 +144,66 @@ def test_grpc_is_encrypted_as_well(secure: Any) -> None:
         assert wrong.value.code() is grpc.StatusCode.UNAVAILABLE
 
 
+def served_serial(server: Any) -> int:
+    """The serial number of the certificate that a new connection gets."""
+    from cryptography import x509
+
+    return x509.load_pem_x509_certificate(ssl.get_server_certificate(("127.0.0.1", int(server.host.rpartition(":")[2]))).encode()).serial_number
+
+
+def serial(folder: Path) -> int:
+    from cryptography import x509
+
+    return x509.load_pem_x509_certificate((folder / "server.pem").read_bytes()).serial_number
+
+
+def test_a_renewed_certificate_is_taken_without_a_restart(made_light: Path, tmp_path: Path) -> None:
+    """Renewed as Kubernetes does it, by a link to another folder; a connection that is open goes on."""
+    import grpc
+
+    folder = servers.copied(made_light, tmp_path / "renewed")
+    written(folder / "first")
+    written(folder / "second")
+    (folder / "tls").symlink_to("first")
+    with open(folder / "payoff.toml", "a", encoding="utf-8") as stream:
+        stream.write(SETTINGS)
+    with servers.serving(folder, "--grpc-port", "0", environ={"SERVE_TOKEN": TOKEN}) as server:
+        assert served_serial(server) == serial(folder / "first")
+        old = ssl.create_default_context(cafile=str(folder / "first" / "ca.pem"))
+        kept = http.client.HTTPSConnection("127.0.0.1", int(server.host.rpartition(":")[2]), timeout=30, context=old)
+        with contextlib.closing(kept):
+            kept.request("GET", "/v2/health/live")
+            assert kept.getresponse().read()
+            (folder / "next").symlink_to("second")
+            (folder / "next").rename(folder / "tls")
+            servers.until(lambda: served_serial(server) == serial(folder / "second"))
+            kept.request("GET", "/v2/health/live")
+            assert kept.getresponse().status == 200
+        assert asked(server, ssl.create_default_context(cafile=str(folder / "second" / "ca.pem"))) == 200
+        with pytest.raises(ssl.SSLCertVerificationError):
+            asked(server, old)
+        credentials = grpc.ssl_channel_credentials((folder / "second" / "ca.pem").read_bytes())
+        with grpc.secure_channel(f"127.0.0.1:{server.grpc.rpartition(':')[2]}", credentials) as channel:
+            grpc.channel_ready_future(channel).result(timeout=20)
+
+
+def test_a_certificate_without_its_key_is_not_taken(made_light: Path, tmp_path: Path) -> None:
+    """In the middle of a renewal the two files do not fit: the pair before stays, and that is told."""
+    folder = servers.copied(made_light, tmp_path / "half")
+    written(folder / "tls")
+    written(folder / "second")
+    with open(folder / "payoff.toml", "a", encoding="utf-8") as stream:
+        stream.write(SETTINGS)
+    before = serial(folder / "tls")
+    with servers.serving(folder, environ={"SERVE_TOKEN": TOKEN}) as server:
+        (folder / "second" / "server.pem").rename(folder / "tls" / "server.pem")
+        servers.until(lambda: "PO-J056" in (folder / "serve.err").read_text(encoding="utf-8"))
+        assert served_serial(server) == before
+        (folder / "second" / "server.key").rename(folder / "tls" / "server.key")
+        servers.until(lambda: served_serial(server) != before)
+        assert served_serial(server) == serial(folder / "tls")
+
+
 @pytest.mark.parametrize("fault", ["no file", "no certificate", "another key", "a password", "no key"])
 def test_a_certificate_that_cannot_be_used_is_told_before_anything_is_served(light: Any, fault: str) -> None:
     folder = light.root / "tls"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import grpc
 from google.protobuf.message import DecodeError
@@ -18,8 +18,8 @@ from payoff.serving.service import ACTION, PAYOFF
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
-    from pathlib import Path
 
+    from payoff.serving.listening.certificates import Certificate
     from payoff.serving.service import Service
 
 _STATUS = {
@@ -40,13 +40,6 @@ _CONTENTS = {
     "FP64": "fp64_contents", "BYTES": "bytes_contents",
 }  # fmt: skip
 _OPEN = ("ServerLive", "ServerReady")
-
-
-class Secure(NamedTuple):
-    """Certificate and key, files in PEM."""
-
-    certificate: Path
-    key: Path
 
 
 class Rpc:
@@ -190,7 +183,7 @@ def _columns(request: Any, features: tuple[str, ...]) -> tensors.Columns:
     return made
 
 
-async def listen(service: Service, token: str, address: str, secure: Secure | None) -> tuple[Any, int]:
+async def listen(service: Service, token: str, address: str, certificate: Certificate | None) -> tuple[Any, int]:
     """Start to answer at `host:port`; the server, and the port that it has."""
     largest = service.limits.body
     server = grpc.aio.server(
@@ -217,11 +210,16 @@ async def listen(service: Service, token: str, address: str, secure: Secure | No
         [grpc.method_handlers_generic_handler(messages.SERVICE, dict(map(handler, rpc.calls)))]
     )
     try:
-        if secure is None:
+        if certificate is None:
             port = server.add_insecure_port(address)
         else:
-            pair = [(secure.key.read_bytes(), secure.certificate.read_bytes())]
-            port = server.add_secure_port(address, grpc.ssl_server_credentials(pair))
+
+            def newest() -> Any:
+                """Asked at each handshake."""
+                chain, key = certificate.pair
+                return grpc.ssl_server_certificate_configuration([(key, chain)])
+
+            port = server.add_secure_port(address, grpc.dynamic_ssl_server_credentials(newest(), newest))
     except RuntimeError:
         raise OutsideError(
             f"the server cannot listen at {address}",

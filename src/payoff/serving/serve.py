@@ -8,21 +8,21 @@ import ipaddress
 import os
 import signal
 import socket
-import ssl
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import uvicorn
 
 from payoff.base.errors import OutsideError, UserError, Where
 from payoff.serving.app import App
+from payoff.serving.listening.certificates import Certificate
+from payoff.serving.listening.wire import LOOP, Server, Wire, most_connections
 from payoff.serving.service import Limits, Service
-from payoff.serving.wire import LOOP, Server, Wire, most_connections
 from payoff.wiring import options
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from payoff.flows.serve.offered import Offer
     from payoff.records.project import ServingSpec
@@ -76,7 +76,7 @@ def serve(request: Request, ready: Callable[[Addresses, Served], None], tell: Ca
         _refuse_open(offer.settings, request.host, token=bool(token), tls=tls is not None)
     service = Service(offer, request.limits, tell, log=request.log, early=request.early)
     with asyncio.Runner(loop_factory=LOOP) as runner:
-        runner.run(_serve(request, service, token, tls, ready))
+        runner.run(_serve(request, service, token, tls, ready, tell))
 
 
 def _offer(request: Request, tell: Callable[[str], None]) -> Offer:
@@ -93,12 +93,14 @@ async def _serve(
     request: Request,
     service: Service,
     token: str,
-    tls: tuple[str, str] | None,
+    tls: Certificate | None,
     ready: Callable[[Addresses, Served], None],
+    tell: Callable[[str], None],
 ) -> None:
     server = Server(_config(App(service, token), request, tls))
     remote: Any = None
     await service.start()
+    watching = asyncio.create_task(tls.watch(tell)) if tls else None
     try:
         bound = _bind(request)
         shown = f"[{request.host}]" if ":" in request.host else request.host
@@ -118,12 +120,14 @@ async def _serve(
         ready(Addresses(web, grpc_address), service.served)
         await server.serve([bound])
     finally:
+        if watching is not None:
+            watching.cancel()
         if remote is not None:
             await remote.stop(GRACE)
         await service.stop()
 
 
-def _config(app: App, request: Request, tls: tuple[str, str] | None) -> uvicorn.Config:
+def _config(app: App, request: Request, tls: Certificate | None) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         host=request.host,
@@ -141,12 +145,11 @@ def _config(app: App, request: Request, tls: tuple[str, str] | None) -> uvicorn.
         timeout_keep_alive=75,
         timeout_graceful_shutdown=int(GRACE),
         backlog=_BACKLOG,
-        ssl_certfile=tls[0] if tls else None,
-        ssl_keyfile=tls[1] if tls else None,
+        ssl_context_factory=(lambda *_: tls.context()) if tls else None,
     )
 
 
-async def _remote(service: Service, token: str, address: str, tls: tuple[str, str] | None) -> tuple[Any, int]:
+async def _remote(service: Service, token: str, address: str, tls: Certificate | None) -> tuple[Any, int]:
     """The server for gRPC."""
     try:
         from payoff.serving import rpc  # its library is an extra
@@ -157,8 +160,7 @@ async def _remote(service: Service, token: str, address: str, tls: tuple[str, st
             expected="the extra serve",
             remedy="uv pip install 'payoff[serve]', or leave --grpc-port out",
         ) from None
-    secure = rpc.Secure(Path(tls[0]), Path(tls[1])) if tls else None
-    return await rpc.listen(service, token, address, secure)
+    return await rpc.listen(service, token, address, tls)
 
 
 def _bind(request: Request) -> socket.socket:
@@ -209,22 +211,8 @@ def _refuse_open(spec: ServingSpec, host: str, *, token: bool, tls: bool) -> Non
     )
 
 
-def _tls(spec: ServingSpec, root: Path) -> tuple[str, str] | None:
-    if not spec.certificate and not spec.key:
-        return None
-    pair = str(root / spec.certificate), str(root / spec.key)
-    try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(*pair, password="")  # nobody is asked for a password
-    except (OSError, ValueError) as error:  # those of ssl are among them
-        why = error.strerror if isinstance(error, OSError) else str(error)
-        raise UserError(
-            f"the server's certificate and its key cannot be used: {why}"[:300],
-            code="PO-J015",
-            expected="certificate and key: two files in PEM that this user may read, the key its own and without a password",
-            remedy="correct [serving] in payoff.toml, then: payoff serve",
-            where=Where("payoff.toml"),
-        ) from None
-    return pair
+def _tls(spec: ServingSpec, root: Path) -> Certificate | None:
+    return Certificate(root / spec.certificate, root / spec.key) if spec.certificate or spec.key else None
 
 
 def _is_loopback(host: str) -> bool:
