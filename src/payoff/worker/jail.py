@@ -26,6 +26,7 @@ _BIND, _REC, _PRIVATE = 4096, 16384, 1 << 18
 _MOUNT_SETATTR, _AT_FDCWD, _AT_RECURSIVE, _RDONLY = 442, -100, 0x8000, 1
 _PDEATHSIG, _NO_NEW_PRIVS, _CAPBSET_DROP, _SECUREBITS, _NOROOT = 1, 38, 24, 28, 3
 _CAPABILITIES = 64
+_AWAITED = (signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD)
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -37,30 +38,44 @@ def main(order: dict[str, Any]) -> int:
     """Run the command; answers its exit code. When whoever asked for it dies, so does the command, and what it had goes."""
     for number in (signal.SIGINT, signal.SIGQUIT):  # the command's business
         signal.signal(number, signal.SIG_IGN)
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in _AWAITED:
         signal.signal(number, signal.SIG_DFL)
+    # Waited for, not handled: a handler of Python's runs between two of its own steps, so that a signal that comes just before waitpid would be heard after it.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _AWAITED)
     begun = os.fork()
     if begun == 0:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _AWAITED)
         _die_with_parent()
         os._exit(_enclosed(order) if order["enclose"] else _wait(_start(order, apart=False)))
-
-    def stop(*_: object) -> None:
-        os.kill(begun, signal.SIGKILL)  # and its own with it, the first of which ends all others
-        with contextlib.suppress(ChildProcessError):
-            os.waitpid(begun, 0)
-        for path in order["remove"]:
-            if os.path.isdir(path):
-                shutil.rmtree(path, ignore_errors=True)
-            elif os.path.exists(path):
-                os.unlink(path)
-        os._exit(128 + signal.SIGTERM)
-
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, stop)
     _libc.prctl(_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
-    if os.getppid() != order["parent"]:  # it died before
-        stop()
-    return _wait(begun)
+    code, told = None, False
+    while not told and code is None and os.getppid() == order["parent"]:  # it may have died before it could be told
+        told = signal.sigwait(_AWAITED) != signal.SIGCHLD
+        code = _ended(begun)
+    if code is None:
+        os.kill(begun, signal.SIGKILL)  # and its own with it, the first of which ends all others
+        os.waitpid(begun, 0)
+    elif not told and os.getppid() == order["parent"]:
+        return code
+    for path in order["remove"]:
+        if os.path.isdir(path):
+            shutil.rmtree(path, ignore_errors=True)
+        elif os.path.exists(path):
+            os.unlink(path)
+    return 128 + signal.SIGTERM
+
+
+def _ended(pid: int) -> int | None:
+    """The exit code of a process that has ended, a signal's as shells tell it; whatever else ended is collected."""
+    with contextlib.suppress(ChildProcessError):
+        while True:
+            ended, status = os.waitpid(-1, os.WNOHANG)
+            if not ended:
+                return None
+            if ended == pid:
+                code = os.waitstatus_to_exitcode(status)
+                return code if code >= 0 else 128 - code
+    return None
 
 
 def _enclosed(order: dict[str, Any]) -> int:
