@@ -133,9 +133,11 @@ def test_a_released_model_is_the_run_s_in_another_form(trees: Path, tmp_path: Pa
     (environment / "bin/python").unlink()
     (environment / "bin/python").symlink_to(here)
     (environment / "pyvenv.cfg").write_text(f"home = {here.parent}\ninclude-system-site-packages = false\n")
-    environ = {"PAYOFF_OPEN": "1", "PAYOFF_HOME": str(tmp_path / "home"), "PAYOFF_MODEL": model["sha256"]}
+    (tmp_path / "user").mkdir()
+    environ = {"PAYOFF_OPEN": "1", "PAYOFF_HOME": str(tmp_path / "home"), "PAYOFF_MODEL": model["sha256"], "HOME": str(tmp_path / "user"), "CI": ""}
     with servers.serving(tmp_path, "--released", str(tmp_path / "image/opt/model"), environ=environ) as server:
         holds_what_the_run_said(server, trees)
+    assert list((tmp_path / "user").rglob("*")) == []  # ONNX Runtime would keep there what it sends to its maker
 
 
 def holds_what_the_run_said(server: Any, root: Path) -> None:

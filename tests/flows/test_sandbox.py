@@ -162,6 +162,7 @@ def test_tables_as_they_may_be_shown(root: Path, enter: Callable[..., Said], mon
     assert found["columns"]["customers"] == list(sample(str(root), "customers").columns)
     # Nothing of this process's environment but what a terminal needs.
     assert "DATABASE_PASSWORD" not in found["variables"]
+    assert "ORT_DISABLE_TELEMETRY" in found["variables"]
     if ENCLOSES:
         assert found["secret"] == []  # nor by way of another process
     assert found["cwd"] == found["home"]

@@ -19,6 +19,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from payoff.base.telemetry import SILENT
+
 _spec = importlib.util.spec_from_file_location("flows_servers", Path(__file__).with_name("servers.py"))
 assert _spec
 assert _spec.loader
@@ -243,6 +245,13 @@ def test_many_clients_share_batches_and_get_their_own_rows(server: Serving, rows
     for thread in threads:
         thread.join()
     assert wrong == []
+
+
+def test_no_library_of_the_model_tells_its_maker_of_its_use(apart: Path) -> None:
+    with serving(apart, environ={"HF_HUB_DISABLE_TELEMETRY": "0"}) as server:
+        (child,) = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text().split()
+        has = dict(each.split("=", 1) for each in Path(f"/proc/{child}/environ").read_text().split("\0") if each)
+        assert has.items() >= {**SILENT, "HF_HUB_DISABLE_TELEMETRY": "0"}.items()  # who sets one decides it
 
 
 def test_it_goes_on_when_its_model_is_killed(apart: Path) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from payoff.base.hashing import sha256_of
+from payoff.base.telemetry import SILENT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -157,5 +158,5 @@ def early(folder: str, environ: Mapping[str, str]) -> Started | None:
 
 def _environ(variables: Mapping[str, str]) -> dict[str, str]:
     own = {name: value for name, value in os.environ.items() if name not in _AWAY and not name.startswith("PYTHON")}
-    made = {**own, **_ENVIRON, **variables}
+    made = {**SILENT, **own, **_ENVIRON, **variables}
     return {name: value for name, value in made.items() if value or name not in variables}

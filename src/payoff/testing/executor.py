@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import msgspec
 import pytest
 
+from payoff.base.telemetry import SILENT
 from payoff.records.project import Environment
 from payoff.records.task import Task
 from payoff.wiring import entry_points
@@ -145,6 +146,7 @@ def surroundings():
     return {
         "seed": random.random(), "hash": hash("text"), "cwd": os.getcwd(), "inside": inside,
         "environ": {name: os.environ.get(name) for name in ("PYTHONHASHSEED", "TF_DETERMINISTIC_OPS", "CUBLAS_WORKSPACE_CONFIG")},
+        "all": dict(os.environ),
     }
 
 
@@ -402,6 +404,9 @@ class ExecutorSuite:
             "PYTHONHASHSEED": "0", "TF_DETERMINISTIC_OPS": "1", "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
         }  # fmt: skip
         assert os.path.samefile(first["cwd"], root)
+
+    def test_no_library_tells_its_maker_of_its_use(self, executor: Executor, task: Task) -> None:
+        assert self.value(self.done(executor, task, "surroundings"))["all"].items() >= SILENT.items()
 
     def test_the_product_itself_is_not_in_the_sandbox(self, executor: Executor, task: Task) -> None:
         assert not self.value(self.done(executor, task, "surroundings"))["inside"]

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from payoff.base.errors import OutsideError, UserError
+from payoff.base.telemetry import SILENT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 _WORKER = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "..", "worker"))
 _JAIL = os.path.join(_WORKER, "jail.py")
-_PASSED = ("TERM", "COLORTERM", "LANG", "LANGUAGE", "TZ", "COLUMNS", "LINES", "NO_COLOR")
+_PASSED = (*SILENT, "TERM", "COLORTERM", "LANG", "LANGUAGE", "TZ", "COLUMNS", "LINES", "NO_COLOR")
 # Hidden: sockets of services, which can be written to on a read-only disk, and files of other programs.
 _PLACES = tuple(f"/{name}" for name in ("run", "tmp", "var/tmp"))
 _SYSTEM = ("/usr/local/bin", "/usr/bin", "/bin")
@@ -134,6 +135,7 @@ def _environ(place: Path, home: Path, lib: Path) -> dict[str, str]:
     passed = {name: value for name, value in os.environ.items() if name in _PASSED or name.startswith("LC_")}
     (home / ".tmp").mkdir(parents=True, exist_ok=True)
     return {
+        **SILENT,
         **passed,
         "PATH": os.pathsep.join([os.fspath(place / "bin"), *_SYSTEM]),
         "VIRTUAL_ENV": os.fspath(place),

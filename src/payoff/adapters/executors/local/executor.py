@@ -15,6 +15,7 @@ import msgspec
 
 from payoff.adapters.executors.local import entering, keeping, sandbox
 from payoff.base.errors import OutsideError
+from payoff.base.telemetry import SILENT
 from payoff.records.task import Failure, TaskResult
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class Server:
 
     def __init__(self, place: Path, door: int, root: Path, variables: Mapping[str, str]) -> None:
         self.sandbox = place
-        environ = {**sandbox.clean_environ(), **_ENVIRON, **variables}
+        environ = {**SILENT, **sandbox.clean_environ(), **_ENVIRON, **variables}
         environ = {name: value for name, value in environ.items() if value or name not in variables}
         self.process = subprocess.Popen(
             [str(place / "bin" / "python"), "-s", os.path.normpath(_WORKER), str(root)],

@@ -17,6 +17,7 @@ import msgspec
 from payoff.adapters.trackers.mlflow.settings import FOLDER, SCHEMES, Settings, absolute, redacted, scheme
 from payoff.base.clock import stopwatch
 from payoff.base.errors import UserError, Where
+from payoff.base.telemetry import SILENT
 from payoff.base.text import did_you_mean
 from payoff.records import wire
 from payoff.records.run import RunRecord
@@ -29,8 +30,7 @@ _MODULE = "payoff.adapters.trackers.mlflow.process"
 _LOG_BYTES = 1_000_000
 # MLflow's own talk and its questions to the network, which no run asked for. A user's setting of any of them stands.
 _QUIET = {
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "DO_NOT_TRACK": "true",
+    **SILENT,
     "GIT_PYTHON_REFRESH": "quiet",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
