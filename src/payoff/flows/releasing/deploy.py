@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from payoff.base.clock import now, stopwatch
-from payoff.base.errors import OutsideError, PayoffError
+from payoff.base.errors import OutsideError, PayoffError, Refused
 from payoff.base.hashing import sha256
 from payoff.flows.opening import root_of
 from payoff.flows.releasing import book as books
 from payoff.flows.releasing import log, trying
 from payoff.ports.releasing.deployer import Wanted
 from payoff.ports.releasing.front import Routes, Target
+from payoff.ports.releasing.machine import alone
 from payoff.project.releasing import commits
 from payoff.records.answers.releasing import Deployed
 from payoff.records.release.release import VERIFIED, Verified
@@ -23,6 +24,7 @@ from payoff.wiring import releasing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from payoff.flows.releasing.book import Book
     from payoff.ports.releasing.deployer import Running
@@ -31,34 +33,55 @@ if TYPE_CHECKING:
     from payoff.records.release.settings import DeploymentSpec
     from payoff.release.chain import Link
 
+_OTHER = (
+    900.0  # seconds that another deploy of the same may take: both of a canary to get ready, and those before to end
+)
+_TRIES = 5  # to commit beside others who do
+
 
 def deploy(request: DeployRequest) -> Deployed:
     """Once. Refused when what git says does not verify: then what runs is left as it is."""
     clock = stopwatch()
     book = books.opened(request.project)
     spec = book.deployment(request.deployment)
-    link, tried, pin = book.wanted(request.deployment)
+    if request.dry_run:
+        return _shown(book, spec)
+    # What is judged, what runs and what is signed are of one moment: who deploys the same meanwhile waits, and then looks anew.
+    with alone(book.root / ".payoff" / "deploying", spec.name, _OTHER):
+        if commits.head(book.root)[0] != book.head:
+            book = books.opened(request.project)
+            spec = book.deployment(request.deployment)
+        done = _deployed(book, spec, request)
+    return msgspec.structs.replace(done, seconds=stopwatch() - clock)
+
+
+def _shown(book: Book, spec: DeploymentSpec) -> Deployed:
+    link, tried, _ = book.wanted(spec.name)
+    place = _Place(book, spec)
+    beside = [place.wanted(tried, "-canary")] if tried else []
+    shown = "\n".join(place.deployer.shown(each, place.registry) for each in (place.wanted(link), *beside))
+    return Deployed(deployment=spec.name, release=link.release, did="nothing", shown=shown)
+
+
+def _deployed(book: Book, spec: DeploymentSpec, request: DeployRequest) -> Deployed:
+    link, tried, pin = book.wanted(spec.name)
     place = _Place(book, spec)
     wanted = place.wanted(link)
-    if request.dry_run:
-        beside = [place.wanted(tried, "-canary")] if tried else []
-        shown = "\n".join(place.deployer.shown(each, place.registry) for each in (wanted, *beside))
-        return Deployed(deployment=request.deployment, release=link.release, did="nothing", shown=shown)
     stepped: trying.Step | None = None
     if request.judge and tried is not None and pin.canary is not None and place.front is not None:
         stepped = trying.step(book, spec, pin, place.front.seen(wanted.name))
         if stepped.commit:
             book = books.opened(request.project)
-            link, tried, pin = book.wanted(request.deployment)
+            link, tried, pin = book.wanted(spec.name)
             place, wanted = _Place(book, spec), place.wanted(link)
     before = place.deployer.state(wanted.name)
     running, address = place.run(link, tried, pin)
-    did = _did(before, running, log.last(book.root, request.deployment) == link.digest)
+    did = _did(before, running, log.last(book.root, spec.name) == link.digest)
     if did != "nothing":
-        log.add(book.root, request.deployment, did=did, release=link, before=before.image if before else "")
-    signed, why = _sign(book, link, request.deployment)
+        log.add(book.root, spec.name, did=did, release=link, before=before.image if before else "")
+    signed, why = _sign(book, link, spec.name)
     return Deployed(
-        deployment=request.deployment,
+        deployment=spec.name,
         release=link.release,
         address=address,
         did=did,
@@ -70,7 +93,6 @@ def deploy(request: DeployRequest) -> Deployed:
         seen=place.front.seen(wanted.name) if place.front and tried else None,
         judgement=stepped.judgement if stepped else None,
         stepped=stepped.commit if stepped else "",
-        seconds=stopwatch() - clock,
     )
 
 
@@ -242,12 +264,21 @@ def _sign(book: Book, link: Link, deployment: str) -> tuple[bool, str]:
         ):
             return False, f"the key that signs is of none of {', '.join(book.policy.deployers)}"
         name = f"{said.number:04}-{deployment}-{sha256(payload)[7:15]}.json"
-        commits.commit(
-            book.root,
-            {f"{books.VERIFIEDS}/{name}": books.encoded(sealed)},
-            f"Release {said.number} runs in {deployment}",
-            book.head,
+        _commit(
+            book.root, f"{books.VERIFIEDS}/{name}", books.encoded(sealed), f"Release {said.number} runs in {deployment}"
         )
     except PayoffError as error:
         return False, error.what
     return True, ""
+
+
+def _commit(root: Path, path: str, content: bytes, says: str) -> None:
+    """On top of whatever is there by now: it is true whatever else was committed meanwhile, as by who deploys another."""
+    for left in reversed(range(_TRIES)):
+        try:
+            commits.commit(root, {path: content}, says, commits.head(root)[0])
+        except Refused as error:
+            if not left or error.code != commits.MOVED:
+                raise
+        else:
+            return
