@@ -298,3 +298,11 @@ def test_a_long_past_is_read_by_few_programs(repository: Repository, monkeypatch
         monkeypatch.setattr(module, "run", lambda *words, **more: asked.append(words) or run(*words, **more))
     assert len(repository.past().pile) == 30
     assert len(asked) < 5
+
+
+def test_what_a_first_commit_brought_is_known_whatever_logs_show(repository: Repository) -> None:
+    (repository.root / PATH).write_bytes(pins.write(pin(1)))
+    repository.git("add", "--all")
+    repository.git("commit", "--quiet", "--amend", "--message", "Taken over from elsewhere")
+    repository.git("config", "log.showRoot", "false")
+    assert committed.Kept(repository.root, "HEAD", "deploy").paths() == [PATH]
