@@ -410,6 +410,25 @@ class TestContainer(DeployerSuite):
         assert said["EffectiveCaps"] in ([], None)
         assert said["HostConfig"]["ReadonlyRootfs"] is True
 
+    @pytest.mark.parametrize("file", ["/run/payoff/token", ""])
+    def test_a_token_is_shown_to_nobody_who_inspects(
+        self, registry: Registry, base: Base, python: str, options: dict[str, Any], tmp_path: Path, file: str
+    ) -> None:
+        """Nor kept by the engine; and it is there when the container is started again. Images of earlier versions know variables only."""
+        image = put_image(registry, "one", 1, base, python, file=file)
+        made = connect(self.adapter, tmp_path, {**options, "token": "geheim-4711"})
+        try:
+            running = made.apply(self.wanted(image), registry)
+            (container,) = podman("ps", "--quiet", "--filter", f"label=dev.payoff.name={self.wanted(image).name}").split()
+            assert asked(running.address)[3] == "geheim-4711"
+            assert ("geheim-4711" in podman("inspect", container)) == (not file)
+            assert "payoff-" not in podman("secret", "ls")
+            podman("restart", "--time", "1", container)
+            until(lambda: bool((found := made.state(self.wanted(image).name)) and found.ready))
+            assert asked(running.address)[3] == "geheim-4711"
+        finally:
+            made.stop(self.wanted(image).name)
+
     # -- whose it is
 
     def containers(self, name: str) -> list[str]:

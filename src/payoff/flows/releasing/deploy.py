@@ -237,9 +237,9 @@ def _refuse_other(running: Running, link: Link, deployment: str) -> None:
 
 
 def _did(before: Running | None, after: Running, was_told: bool) -> str:
-    """`was_told`: we made it run this very release the last time; what is otherwise now has drifted."""
-    if before is not None and before.ready and (before.image, before.address) == (after.image, after.address):
-        return "nothing"
+    """`was_told`: we made it run this very release the last time; what is otherwise now has drifted. Where it ran and was ready, it is told other things than it was."""
+    if before is not None and before.ready and before.image == after.image:
+        return "nothing" if before.address == after.address else "restarted"
     if was_told:
         return "put back"
     return "started" if before is None else "replaced"

@@ -105,8 +105,8 @@ class Promoted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Deployed(msgspec.Struct, frozen=True, kw_only=True):
-    """What a deployment runs. `did`: `nothing`, `started`, `replaced` another release, or `put back` what had drifted. `verified`: it is signed that
-    the release runs there, or else `unsigned` says why not. `shown` is what a dry run would have done. `canary` is the release that is tried beside, with `share`
+    """What a deployment runs. `did`: `nothing`, `started`, `replaced` another release, `restarted` the same one with other settings (as another token), or
+    `put back` what had drifted. `verified`: it is signed that the release runs there, or else `unsigned` says why not. `shown` is what a dry run would have done. `canary` is the release that is tried beside, with `share`
     of the requests, `seen` what was seen of both since it began, `judgement` what follows from that, and `stepped` the commit that made it so.
     """
 
