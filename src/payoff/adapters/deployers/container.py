@@ -165,7 +165,7 @@ class Container:
         named = sha256(f"{self._owner} {wanted.name}".encode())[7:23]
         return f"payoff-{named}" if self._options.token and self._is("podman") else ""
 
-    def _command(self, wanted: Wanted, image: str, port: str, secret: str) -> list[str]:
+    def _command(self, wanted: Wanted, image: str, port: str, secret: str = "") -> list[str]:
         """What follows `run` or `create`."""
         options = self._options
         labels = {
