@@ -51,6 +51,11 @@ def main(argv: list[str]) -> int:
     from payoff.records.answers.releasing import DeployRequest
 
     if options.deployment is None:
+        asked = [
+            f"--{name.replace('_', '-')}" for name in ("dry_run", "follow", "judge", "push") if vars(options)[name]
+        ]
+        if asked:
+            parser.error(f"{asked[0]} is of one DEPLOYMENT; payoff deploy alone shows them all")
         return _overview(options.project, document=options.json)
     request = DeployRequest(
         deployment=options.deployment,

@@ -74,7 +74,7 @@ def _deployed(book: Book, spec: DeploymentSpec, request: DeployRequest) -> Deplo
             book = books.opened(request.project)
             link, tried, pin = book.wanted(spec.name)
             place, wanted = _Place(book, spec), place.wanted(link)
-    before = place.deployer.state(wanted.name)
+    before = place.state(wanted.name)
     running, address = place.run(link, tried, pin)
     did = _did(before, running, log.last(book.root, spec.name) == link.digest)
     if did != "nothing":
@@ -100,7 +100,7 @@ class _Place:
     """Where a deployment runs, and what stands before it."""
 
     def __init__(self, book: Book, spec: DeploymentSpec) -> None:
-        self.name = spec.name
+        self.name, self.spec = spec.name, spec
         self.book = book
         self.deployer = releasing.deployer(book.project, spec)
         self.registry = releasing.registry(book.project, book.settings)
@@ -144,6 +144,10 @@ class _Place:
             },
         )
 
+    def state(self, name: str) -> Running | None:
+        """What clients reach: nothing where what stands before it is gone."""
+        return None if self.front is not None and self.front.routes(name) is None else self.deployer.state(name)
+
     def run(self, link: Link, tried: Link | None, pin: Pinned) -> tuple[Running, str]:
         """Run the one, and the other beside it; answers the first as it runs, and where clients find it. A release that is tried and does not start
         takes nothing from the one that runs.
@@ -163,6 +167,7 @@ class _Place:
         running = self.deployer.apply(wanted, self.registry, switch)
         _refuse_other(running, link, self.name)
         if self.front is None:
+            self._end_front(wanted.name, beside.name)
             return running, running.address
         stable = _target(running.address, link)
         if tried is None or pin.canary is None:
@@ -178,6 +183,13 @@ class _Place:
         canary = _target(other.address, tried)
         routes = Routes(stable=stable, canary=canary, share=pin.canary.share, mode=pin.canary.mode)
         return running, self.front.route(wanted.name, routes)
+
+    def _end_front(self, name: str, beside: str) -> None:
+        """One of this machine's that stood before it, and what was tried behind that, when payoff.toml does not say so any more."""
+        left = releasing.front(self.book.project, msgspec.structs.replace(self.spec, front={}))
+        if left is not None and left.routes(name) is not None:
+            left.stop(name)
+            self.deployer.stop(beside)
 
 
 def _target(address: str, link: Link) -> Target:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 from payoff.base import hashing
@@ -52,12 +53,13 @@ def refuse_changes(root: Path, commit: str, read: Mapping[str, str]) -> None:
 
 def differs(changed: list[str]) -> Refused:
     """Files that are not as they are committed."""
+    named = shlex.join(changed if len(changed) <= 5 else DECIDING)
     shown = ", ".join(changed[:5]) + (f" and {len(changed) - 5} more" if len(changed) > 5 else "")
     return Refused(
-        f"{shown} differs from what is committed: only what is committed decides on releases",
+        f"{shown} {'differs' if len(changed) == 1 else 'differ'} from what is committed: only what is committed decides on releases",
         code="PO-A081",
         expected="payoff.toml, charter.toml, contracts/ and deploy/ as they are committed, byte by byte, as files and not as links",
-        remedy=f"git diff -- {' '.join(DECIDING)}, then commit it, or put it back: git checkout -- {changed[0]}",
+        remedy=f"commit it: git add --all -- {named} && git commit; or set it aside: git stash push --include-untracked -- {named}",
     )
 
 
