@@ -57,3 +57,17 @@ def test_a_rollback_does_not_tell_to_do_what_it_does(released: Any) -> None:
     said = released.payoff("rollback", "dev")
     assert "dev runs release 1" in said
     assert "Next:" not in said
+
+
+def test_what_is_tried_is_not_what_should_run(released: Any) -> None:
+    """Nor is a shadow, which gets copies; and who asks for a judgement of nothing is told that."""
+    released.append("payoff.toml", "\n[deployments.dev.front]\nport = 0\n")
+    released.commit("a front for dev")
+    released.answer("promote", "1", "dev")
+    for _ in range(2):
+        said = released.payoff("promote", "2", "dev", "--shadow", "100%")
+        assert "dev should try release 2 with copies of 100% of the requests" in said
+    assert "already" in said
+    assert "dev should try release 2 with 10% of the requests" in released.payoff("promote", "2", "dev", "--canary", "10%")
+    released.answer("promote", "1", "dev")
+    assert "nothing is tried beside it" in released.payoff("deploy", "dev", "--judge")

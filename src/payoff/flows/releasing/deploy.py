@@ -67,7 +67,7 @@ def _deployed(book: Book, spec: DeploymentSpec, request: DeployRequest) -> Deplo
     link, tried, pin = book.wanted(spec.name)
     place = _Place(book, spec)
     wanted = place.wanted(link)
-    stepped: trying.Step | None = None
+    stepped = trying.NOTHING if request.judge else None
     if request.judge and tried is not None and pin.canary is not None and place.front is not None:
         stepped = trying.step(book, spec, pin, place.front.seen(wanted.name))
         if stepped.commit:

@@ -91,8 +91,8 @@ class Approved(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Promoted(msgspec.Struct, frozen=True, kw_only=True):
-    """A deployment that should run a release from now on, or try it with a `share` of the requests; `commit` says so on `branch` (empty: the branch we are on).
-    `back`: it is one that ran there before.
+    """A deployment that should run a release from now on, or try it with a `share` of the requests as `mode` says (`canary`, `shadow`); `commit` says so on
+    `branch` (empty: the branch we are on). `back`: it is one that ran there before.
     """
 
     release: Release
@@ -102,6 +102,7 @@ class Promoted(msgspec.Struct, frozen=True, kw_only=True):
     already: bool = False
     back: bool = False
     share: float = 0.0
+    mode: str = ""
 
 
 class Deployed(msgspec.Struct, frozen=True, kw_only=True):
