@@ -74,3 +74,29 @@ def test_who_waits_while_its_file_is_removed_does_not_hold_a_lock_of_his_own(tmp
         file.unlink()
     waits.join()
     assert entered.is_set() and file.exists()
+
+
+def test_one_that_another_user_made(tmp_path: Path) -> None:
+    """As root does with sudo. Whoever runs this test as nobody in particular, runs it as its own user against a file that it may not write."""
+    folder = tmp_path / "deployments"
+    folder.mkdir()
+    file = folder / "prod.lock"
+    file.touch(mode=0o444)
+    held = (
+        "import pathlib, sys\nfrom payoff.base.errors import UserError\nfrom payoff.base.locking import locked\n"
+        "import os\nif os.getuid() == 0:\n os.chdir(sys.argv[1]); os.setresgid(65534, 65534, 65534); os.setresuid(65534, 65534, 65534)\n"
+        "else:\n os.chdir(sys.argv[1])\n"
+        "for each in ('prod.lock', 'new/prod.lock'):\n"
+        " try:\n  with locked(pathlib.Path(each), 0): print('held')\n"
+        " except UserError as error: print(error.code, error.what, '|', error.remedy)\n"
+    )
+    folder.chmod(0o555)
+    try:
+        done = subprocess.run([sys.executable, "-c", held, str(folder)], capture_output=True, text=True, check=False)
+    finally:
+        folder.chmod(0o755)
+    assert done.stderr == ""
+    first, second = done.stdout.splitlines()
+    assert first.startswith("PO-A180 prod.lock cannot be opened")
+    assert "sudo chown" in first
+    assert second.startswith("PO-A180 new cannot be made")

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from payoff.adapters.deployers.process import system
+from payoff.base import processes
 from payoff.adapters.registries import layout
 from payoff.base.errors import OutsideError
 from payoff.testing.releasing import foundation
@@ -251,9 +251,9 @@ class TestProcess(DeployerSuite):
         file = deployer._file(self.wanted(image).name)  # type: ignore[attr-defined]
         said = json.loads(file.read_bytes())
         with innocent() as other:
-            file.write_text(json.dumps({**said, "pid": other.pid, "since": system.since(other.pid)}))
+            file.write_text(json.dumps({**said, "pid": other.pid, "since": processes.since(other.pid)}))
             deployer.apply(self.wanted(image), registry)
-            file.write_text(json.dumps({**said, "pid": other.pid, "since": system.since(other.pid)}))
+            file.write_text(json.dumps({**said, "pid": other.pid, "since": processes.since(other.pid)}))
             deployer.stop(self.wanted(image).name)
             assert other.poll() is None
         assert at_work(tmp_path) == []
@@ -269,7 +269,7 @@ class TestProcess(DeployerSuite):
         environ = {"PAYOFF_HOST": "127.0.0.1", "PAYOFF_PORT": said["address"].rpartition(":")[2], "PAYOFF_IMAGE": image}
         earlier = subprocess.Popen([sys.executable, f"{place}/opt/payoff/server.py"], cwd=place, env=environ)
         with earlier:
-            file.write_text(json.dumps({**said, "pid": earlier.pid, "since": system.since(earlier.pid)}))
+            file.write_text(json.dumps({**said, "pid": earlier.pid, "since": processes.since(earlier.pid)}))
             until(lambda: bool((runs := deployer.state(self.wanted(image).name)) and runs.ready))
             running = deployer.state(self.wanted(image).name)
             assert running is not None and running.image == image
@@ -282,24 +282,24 @@ class TestProcess(DeployerSuite):
         if not handles:
             monkeypatch.delattr(os, "pidfd_open")
         with innocent() as other:
-            began = system.since(other.pid)
+            began = processes.since(other.pid)
             assert began is not None
-            system.end(other.pid, str(int(began) - 1), 0)
+            processes.end(other.pid, str(int(began) - 1), 0)
             time.sleep(0.1)
             assert other.poll() is None
-            system.end(other.pid, began, 5)
-            assert system.since(other.pid) is None
-            system.end(other.pid, began, 5)
+            processes.end(other.pid, began, 5)
+            assert processes.since(other.pid) is None
+            processes.end(other.pid, began, 5)
 
     def test_who_does_not_listen_is_ended_when_its_time_is_up(self) -> None:
         deaf = subprocess.Popen([sys.executable, "-c", "import signal, time; signal.signal(15, signal.SIG_IGN); print(1, flush=True); time.sleep(120)"], stdout=subprocess.PIPE)
         assert deaf.stdout is not None
         with deaf, deaf.stdout:
             deaf.stdout.readline()
-            began = system.since(deaf.pid)
+            began = processes.since(deaf.pid)
             assert began is not None
-            system.end(deaf.pid, began, 0.2)
-            assert system.since(deaf.pid) is None
+            processes.end(deaf.pid, began, 0.2)
+            assert processes.since(deaf.pid) is None
 
     def test_a_child_that_has_ended_is_let_go(self, deployer: Deployer, registry: Registry) -> None:
         """Who follows a deployment for months leaves no zombies."""
@@ -307,7 +307,7 @@ class TestProcess(DeployerSuite):
         deployer.apply(self.wanted(image), registry)
         pid = msgspec.json.decode(deployer._file(self.wanted(image).name).read_bytes())["pid"]  # type: ignore[attr-defined]
         os.kill(pid, signal.SIGKILL)
-        until(lambda: system.since(pid) is None)
+        until(lambda: processes.since(pid) is None)
         assert deployer.state(self.wanted(image).name) is None
         assert not Path(f"/proc/{pid}").exists()
 
@@ -409,6 +409,25 @@ class TestContainer(DeployerSuite):
         said = json.loads(podman("inspect", container))[0]
         assert said["EffectiveCaps"] in ([], None)
         assert said["HostConfig"]["ReadonlyRootfs"] is True
+
+    @pytest.mark.parametrize("file", ["/run/payoff/token", ""])
+    def test_a_token_is_shown_to_nobody_who_inspects(
+        self, registry: Registry, base: Base, python: str, options: dict[str, Any], tmp_path: Path, file: str
+    ) -> None:
+        """Nor kept by the engine; and it is there when the container is started again. Images of earlier versions know variables only."""
+        image = put_image(registry, "one", 1, base, python, file=file)
+        made = connect(self.adapter, tmp_path, {**options, "token": "geheim-4711"})
+        try:
+            running = made.apply(self.wanted(image), registry)
+            (container,) = podman("ps", "--quiet", "--filter", f"label=dev.payoff.name={self.wanted(image).name}").split()
+            assert asked(running.address)[3] == "geheim-4711"
+            assert ("geheim-4711" in podman("inspect", container)) == (not file)
+            assert "payoff-" not in podman("secret", "ls")
+            podman("restart", "--time", "1", container)
+            until(lambda: bool((found := made.state(self.wanted(image).name)) and found.ready))
+            assert asked(running.address)[3] == "geheim-4711"
+        finally:
+            made.stop(self.wanted(image).name)
 
     # -- whose it is
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import subprocess
+import sys
+import threading
 import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from payoff.base import processes
 from payoff.base.errors import OutsideError, UserError
 from payoff.ports.releasing.front import Routes
 from payoff.testing.releasing.front import NAME, FrontSuite, ask, connect, until
@@ -17,6 +22,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from payoff.ports.releasing.front import Front
+
+
+def fronts(folder: Path) -> list[int]:
+    """Processes that stand before a deployment of that folder."""
+    ours = "payoff.adapters.fronts.proxy.server"
+    return [pid for pid in processes.numbers() if ours in (words := processes.words(pid)) and any(str(folder) in each for each in words)]
 
 
 class TestProxy(FrontSuite):
@@ -31,6 +42,37 @@ class TestProxy(FrontSuite):
         until(lambda: front.routes(NAME) is None)
         ask(front.route(NAME, routes), "/decide", b"row")
         until(lambda: (found := front.seen(NAME)) is not None and found.canary.requests == 2)
+
+    def test_two_who_begin_at_once_have_one(self, front: Front, releases: Any, tmp_path: Path) -> None:
+        """And who was killed before it said that it began one leaves none."""
+        routes = Routes(stable=releases(1).target)
+        found: list[str] = []
+        both = [threading.Thread(target=lambda: found.append(connect(self.adapter, tmp_path, {}).route(NAME, routes))) for _ in "12"]
+        for each in both:
+            each.start()
+        for each in both:
+            each.join()
+        assert len(found) == 2
+        assert len(set(found)) == len(fronts(tmp_path)) == 1
+        (file,) = tmp_path.rglob("*.front")
+        file.unlink()
+        assert ask(front.route(NAME, routes)) == (200, {"release": 1})
+        assert len(fronts(tmp_path)) == 1
+
+    def test_a_process_that_took_the_number_over_is_not_ended(self, front: Front, releases: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Not even one that looks like a front, such as that of another who began it since."""
+        front.route(NAME, Routes(stable=releases(1).target))
+        (file,) = tmp_path.rglob("*.front")
+        front.stop(NAME)
+        with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)", str(file.with_suffix(""))]) as other:
+            file.write_text(json.dumps({"pid": other.pid, "address": "", "applied": "", "options": {}}))
+            since = processes.since
+            earlier = iter([str(int(since(other.pid) or 0) - 1)])
+            monkeypatch.setattr(processes, "since", lambda pid: next(earlier, None) or since(pid))
+            front.stop(NAME)
+            time.sleep(0.1)
+            assert other.poll() is None
+            other.kill()
 
     def test_without_its_routes_it_goes_on_and_says_so_once(self, front: Front, releases: Any, tmp_path: Path) -> None:
         routes = Routes(stable=releases(1).target)

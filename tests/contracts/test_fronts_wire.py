@@ -597,6 +597,15 @@ def test_a_post_is_never_sent_twice(release: Release, front: Front, method: byte
     assert (status(answer), len(release.asked)) == ((502, 1) if method == b"POST" else (200, 2))
 
 
+def test_an_answer_that_broke_off_is_not_asked_for_again(release: Release, front: Front) -> None:
+    """The release was at it; only what was closed without a word may not have been begun."""
+    assert asked(front, GET).endswith(OK)
+    release.asked.clear()
+    said = iter([b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc" + Release.END, OK])
+    release.answer = lambda _: next(said)
+    assert (status(asked(front, GET)), len(release.asked)) == (502, 1)
+
+
 def test_a_connection_that_was_closed_meanwhile_is_not_asked(release: Release, front: Front) -> None:
     """A POST is sent once, on another one, and answered."""
     release.answer = lambda _: OK

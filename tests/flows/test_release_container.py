@@ -170,6 +170,16 @@ def test_it_does_not_start_for_everybody_unless_told(released: tuple[str, dict[s
         assert ask(port, "/v2", token="")[0] == 200
 
 
+def test_a_token_in_a_file_is_asked_for(released: tuple[str, dict[str, Any]], tmp_path: Path) -> None:
+    image, _ = released
+    (tmp_path / "token").write_text(f"{TOKEN}\n")
+    mounted = ("--tmpfs", "/run/payoff:rw,mode=0755", "--volume", f"{tmp_path}/token:/run/payoff/token:ro")
+    with running(image, *mounted) as (name, port):
+        ready(port, name)
+        assert (ask(port, "/v2")[0], ask(port, "/v2", token="x" * 32)[0]) == (200, 401)
+    assert "PO-A181" in ends(image, "--env", "PAYOFF_TOKEN_FILE=/run/elsewhere")
+
+
 def test_another_model_than_the_released_one_is_not_opened(released: tuple[str, dict[str, Any]], tmp_path: Path) -> None:
     """Planted bytes that would run on opening never do."""
     image, said = released

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from payoff.base.errors import UserError
 from payoff.flows.releasing import rollback
-from payoff.project.releasing import pins
+from payoff.project.releasing import command, committed, pins
 
 PATH = "deploy/prod.toml"
 
@@ -84,7 +84,7 @@ def test_promotions_lie_on_a_pile(repository: Repository) -> None:
     for release in (1, 2, 3):
         repository.promote(release)
     assert (repository.back(), repository.back()) == (2, 1)
-    with pytest.raises(UserError, match="named one release only"):
+    with pytest.raises(UserError, match="named no release before release 1"):
         repository.back()
     repository.promote(3)
     assert repository.back() == 1
@@ -225,7 +225,7 @@ def test_a_project_in_a_folder_of_its_repository(repository: Repository) -> None
 
 def test_nothing_was_promoted(repository: Repository) -> None:
     for to in (0, 1):
-        with pytest.raises(UserError, match="named none only") as caught:
+        with pytest.raises(UserError, match="named no release\n") as caught:
             repository.back(to)
         assert caught.value.code == "PO-A107"
 
@@ -275,3 +275,34 @@ def test_any_history_is_a_pile(steps: list[str], tmp_path_factory: pytest.TempPa
         if step not in {"back", "revert"}:
             taken = 0
         assert made.pile() == model
+
+
+def test_users_who_have_logs_shown_otherwise_have_the_same_past(repository: Repository) -> None:
+    """Settings of git's that change what `git log` says."""
+    other = "deploy/test.toml"
+    repository.commit("Promote release 1 to test", {other: pins.write(pin(1))})
+    repository.git("mv", other, PATH)
+    repository.commit("Promote release 2 to prod", {PATH: pins.write(pin(2))})
+    repository.promote(3)
+    for name in ("log.follow", "log.showSignature", "color.ui"):
+        repository.git("config", name, "always" if name == "color.ui" else "true")
+    assert repository.pile() == [2, 3]
+
+
+def test_a_long_past_is_read_by_few_programs(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
+    for n in range(30):
+        repository.promote(n % 7 + 1)
+    asked: list[Any] = []
+    run = command.run
+    for module in (command, committed):
+        monkeypatch.setattr(module, "run", lambda *words, **more: asked.append(words) or run(*words, **more))
+    assert len(repository.past().pile) == 30
+    assert len(asked) < 5
+
+
+def test_what_a_first_commit_brought_is_known_whatever_logs_show(repository: Repository) -> None:
+    (repository.root / PATH).write_bytes(pins.write(pin(1)))
+    repository.git("add", "--all")
+    repository.git("commit", "--quiet", "--amend", "--message", "Taken over from elsewhere")
+    repository.git("config", "log.showRoot", "false")
+    assert committed.Kept(repository.root, "HEAD", "deploy").paths() == [PATH]

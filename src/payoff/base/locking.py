@@ -6,11 +6,13 @@ import contextlib
 import fcntl
 import os
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from payoff.base.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 _EVERY = 0.05  # seconds between two tries
 
@@ -27,7 +29,7 @@ class Taken(Exception):
 def locked(path: Path, seconds: float, *, shared: bool = False) -> Iterator[None]:
     """Hold a lock on a file, which is made where it is not there and stays. Raises `Taken` when another has it for longer than `seconds`.
 
-    `shared`: beside others that share it. Programs that are started meanwhile do not hold it on.
+    `shared`: beside others that share it. Programs that are started meanwhile do not hold it on. Raises `UserError` where the file is somebody else's.
     """
     until = time.monotonic() + seconds
     file = _opened(path)
@@ -54,8 +56,17 @@ def locked(path: Path, seconds: float, *, shared: bool = False) -> Iterator[None
 
 
 def _opened(path: Path) -> int:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except PermissionError as error:
+        refused = Path(error.filename or path)
+        raise UserError(
+            f"{refused} cannot be {'opened' if refused.exists() else 'made'}: it, or a folder above it, is another user's",
+            code="PO-A180",
+            expected="one user who runs payoff in this folder: as root, as with sudo, it leaves files that are root's",
+            remedy=f'ls -ld {path.parent} {path}, then sudo chown -R "$(id -un)" {path.parent}',
+        ) from None
 
 
 def _same(file: int, path: Path) -> bool:

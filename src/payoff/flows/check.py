@@ -15,7 +15,7 @@ from payoff.flows.opening import root_of
 from payoff.plan import graph
 from payoff.plan.stages import Plan
 from payoff.records.finding import Finding, Place, from_error
-from payoff.wiring import assemble
+from payoff.wiring import assemble, releasing
 
 if TYPE_CHECKING:
     from payoff.ports.kit import Kit
@@ -35,7 +35,7 @@ def check(project: str | None, against: str | None = None) -> list[Finding]:
 
         findings += earlier.against(root_of(project), loaded.contracts, against)
     wrong = assemble.problems(loaded)
-    findings += wrong
+    findings += wrong + releasing.problems(loaded)
     if not wrong:
         kit = assemble.assemble(loaded)
         schemas, found = _schemas(loaded, kit)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from payoff.base.errors import Where
+from payoff.base.errors import PayoffError, Where
+from payoff.records.finding import Finding, from_error
 from payoff.wiring import entry_points, options
 from payoff.wiring.assemble import DEFAULTS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from types import ModuleType
 
     from payoff.ports.releasing.deployer import Deployer
     from payoff.ports.releasing.front import Front
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from payoff.records.release.settings import DeploymentSpec, ReleaseSpec
 
 _CONFIG = "payoff.toml"
+_ELSEWHERE = {"PO-W003", "PO-W013"}  # a library, a variable that is not here
 
 
 def registry(project: Project, release: ReleaseSpec) -> Registry:
@@ -62,6 +65,30 @@ def front(project: Project, deployment: DeploymentSpec) -> Front | None:
     return made
 
 
+def problems(project: Project) -> list[Finding]:
+    """What is wrong with the sections that releases and deployments are made by. Secrets and libraries may be missing: they are needed where it is deployed only."""
+    said = project.release
+    if said is None:
+        return []
+    sections = [
+        ("registries", DEFAULTS["registry"], said.registry, "[release]", said.line),
+        ("registries", DEFAULTS["registry"], said.base, "[release.base]", said.line),
+        ("signers", DEFAULTS["signer"], {**said.signing, "signers": said.signers}, "[signing]", said.line),
+    ]
+    for each in said.deployments:
+        title = f"[deployments.{each.name}]"
+        sections.append(("deployers", "", {"kind": each.kind, **each.options}, title, each.line))
+        if each.front is not None:
+            sections.append(("fronts", DEFAULTS["front"], each.front, f"{title[:-1]}.front]", each.line))
+    found: list[Finding] = []
+    for group, default, section, title, line in sections:
+        try:
+            _read(group, default, section, title=title, line=line)
+        except PayoffError as error:
+            found += [] if error.code in _ELSEWHERE else from_error(error)
+    return found
+
+
 def compile_modules(listed: Sequence[tuple[str, str, str]], python: Path) -> None:
     """Compile modules (source, path that they will have, file to write) with the interpreter of an environment on this machine."""
     module = entry_points.load("payoff.executors", DEFAULTS["executor"])
@@ -85,8 +112,13 @@ def requirements(environment: Environment, root: Path) -> str:
 
 
 def _made(group: str, default: str, section: Mapping[str, Any], project: Project, *, title: str, line: int) -> Any:
+    module, made = _read(group, default, section, title=title, line=line)
+    return entry_points.attribute(module, "connect")(Path(project.root), made)
+
+
+def _read(group: str, default: str, section: Mapping[str, Any], *, title: str, line: int) -> tuple[ModuleType, Any]:
+    """The adapter that a section names, and what it says to it."""
     rest = dict(section)
     where = Where(_CONFIG, line)
     module = entry_points.load(f"payoff.{group}", rest.pop("kind", default), where)
-    made = options.build(entry_points.attribute(module, "Options"), rest, title=title, where=where)
-    return entry_points.attribute(module, "connect")(Path(project.root), made)
+    return module, options.build(entry_points.attribute(module, "Options"), rest, title=title, where=where)

@@ -40,6 +40,7 @@ _LINES = 15  # of a container's own words, when it does not get ready
 _TRIES = 3  # ports
 _TAKEN = ("address already in use", "port is already allocated", "ports are not available")
 _MARGIN = 60.0  # seconds that another deploy may take beyond what its release takes to get ready and the other to end
+_MOUNTED = "/run/payoff/token"  # where images that say so read it, which is not shown to who inspects their containers
 _FOLDER = Path(".payoff", "deployments")
 # How images were named that earlier versions pulled from a folder.
 _EARLIER = re.compile(r"localhost/(?:.+/)?payoff-[0-9]+/images:latest")
@@ -104,7 +105,8 @@ class Container:
 
     def shown(self, wanted: Wanted, images: Registry) -> str:
         """The engine's commands."""
-        said = [self._pull(wanted, images), ["run", "--detach", *self._command(wanted, wanted.image, "PORT")]]
+        command = self._command(wanted, wanted.image, "PORT", self._secret(wanted))
+        said = [self._pull(wanted, images), ["run", "--detach", *command]]
         return "\n".join(shlex.join([self._options.program, *self._options.arguments, *each]) for each in said)
 
     def stop(self, name: str) -> None:
@@ -122,6 +124,7 @@ class Container:
         # Nobody removes images meanwhile; others may pull theirs.
         with alone(self._root / _FOLDER, "images", self._wait, shared=True):
             image = self._pulled(wanted, images)
+            secret = self._secret(wanted) if self._reads(image) else ""
             tries = 0
             while True:
                 tries += 1
@@ -129,10 +132,10 @@ class Container:
                     # Held until the server has it, without listening: nobody else is given it, and who says SO_REUSEADDR, as servers do, can take it.
                     reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                     reserved.bind(("127.0.0.1", 0))
-                    words = self._command(wanted, image, str(reserved.getsockname()[1]))
+                    words = self._command(wanted, image, str(reserved.getsockname()[1]), secret)
                     if self._options.network != "host":
                         reserved.close()  # the engine takes it as it likes, and says when it cannot
-                    made = self._engine("create", *words, variables={"PAYOFF_TOKEN": self._options.token}).strip()
+                    made = self._made(words, secret)
                     try:
                         self._engine("start", made)
                         return made, self._ready(made, wanted)
@@ -141,7 +144,28 @@ class Container:
                         if tries == _TRIES or not any(each in str(error).lower() for each in _TAKEN):
                             raise
 
-    def _command(self, wanted: Wanted, image: str, port: str) -> list[str]:
+    def _made(self, words: list[str], secret: str) -> str:
+        """A container, not started yet. The engine copies a secret into what it makes, so that it is kept no longer."""
+        if not secret:
+            return self._engine("create", *words, variables={"PAYOFF_TOKEN": self._options.token}).strip()
+        self._engine("secret", "rm", secret, quiet=True)  # of one that was killed here
+        self._engine("secret", "create", secret, "-", said=self._options.token)
+        try:
+            return self._engine("create", *words).strip()
+        finally:
+            self._engine("secret", "rm", secret, quiet=True)
+
+    def _reads(self, image: str) -> bool:
+        """Whether the server in an image reads its token from a file, as those of earlier versions do not."""
+        said = json.loads(self._engine("image", "inspect", image))[0]["Config"]
+        return f"PAYOFF_TOKEN_FILE={_MOUNTED}" in (said.get("Env") or ())
+
+    def _secret(self, wanted: Wanted) -> str:
+        """The name of what carries the token into a container; empty where there is none. Docker has secrets for swarms only."""
+        named = sha256(f"{self._owner} {wanted.name}".encode())[7:23]
+        return f"payoff-{named}" if self._options.token and self._is("podman") else ""
+
+    def _command(self, wanted: Wanted, image: str, port: str, secret: str = "") -> list[str]:
         """What follows `run` or `create`."""
         options = self._options
         labels = {
@@ -173,7 +197,10 @@ class Container:
         for key, value in sorted(variables.items()):
             words += ["--env", f"{key}={value}"]
         # The token's value is the engine's to take from its environment: command lines can be read by everybody here.
-        words += ["--env", "PAYOFF_TOKEN"] if options.token else []
+        words += ["--env", "PAYOFF_TOKEN"] if options.token and not secret else []
+        if secret:
+            words += ["--tmpfs", f"{os.path.dirname(_MOUNTED)}:rw,mode=0755,size=64k"]
+            words += ["--secret", f"{secret},target={_MOUNTED},mode=0444"]
         words += ["--volume", f"{self._root / options.volume}:/var/lib/payoff:rw"] if options.volume else []
         return [*words, *options.run, image]
 
@@ -297,12 +324,18 @@ class Container:
             self._engine("rm", "--force", each["Id"], quiet=True)
 
     def _engine(
-        self, *words: str, variables: dict[str, str] | None = None, quiet: bool = False, folder: str | None = None
+        self,
+        *words: str,
+        variables: dict[str, str] | None = None,
+        quiet: bool = False,
+        folder: str | None = None,
+        said: str = "",
     ) -> str:
         program = self._options.program
         try:
             done = subprocess.run(
                 [program, *self._options.arguments, *words],
+                input=said.encode(),
                 capture_output=True,
                 check=False,
                 cwd=folder,
@@ -317,9 +350,9 @@ class Container:
                 remedy=f"apt install podman, or program in the deployment's section of payoff.toml (now: {program})",
             ) from None
         if done.returncode and not quiet:
-            said = os.fsdecode(done.stderr).strip().splitlines() or ["it gave no reason"]
+            errors = os.fsdecode(done.stderr).strip().splitlines() or ["it gave no reason"]
             raise OutsideError(
-                f"{program} {words[0]} failed: {said[-1][:300]}",
+                f"{program} {words[0]} failed: {errors[-1][:300]}",
                 code="PO-A115",
                 expected="an engine that runs containers",
                 remedy=f"{program} info; payoff deploy --dry-run shows the commands",

@@ -51,7 +51,7 @@ def main(argv: list[str]) -> int:
     from payoff.records.answers.releasing import DeployRequest
 
     if options.deployment is None:
-        return _overview(options.project, document=options.json)
+        return _overview(parser, options)
     request = DeployRequest(
         deployment=options.deployment,
         project=options.project,
@@ -100,12 +100,15 @@ class _Known:
         return self._seen[said]
 
 
-def _overview(project: str | None, *, document: bool) -> int:
+def _overview(parser: Parser, options: argparse.Namespace) -> int:
+    asked = [f"--{name.replace('_', '-')}" for name in ("dry_run", "follow", "judge", "push") if vars(options)[name]]
+    if asked:
+        parser.error(f"{asked[0]} is of one DEPLOYMENT; payoff deploy alone shows them all")
     from payoff.cli.render.releasing import steps
     from payoff.flows.releasing.standing import standing
 
-    found = standing(project)
-    screen.document(steps.document(found)) if document else screen.result(steps.standing(found))
+    found = standing(options.project)
+    screen.document(steps.document(found)) if options.json else screen.result(steps.standing(found))
     return 0
 
 

@@ -29,7 +29,7 @@ def main(argv: list[str]) -> int:
         screen.document(steps.document(answer)) if options.json else screen.result(steps.promoted(answer))
         return 0
     if not options.json:
-        screen.out(steps.promoted(answer))
+        screen.out(steps.promoted(answer).partition("\n")[0])  # the next step is made at once
     made = deploy(DeployRequest(deployment=options.deployment, project=options.project))
     screen.document(steps.document(made)) if options.json else screen.result(steps.deployed(made))
     return 0

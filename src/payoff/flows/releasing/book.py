@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from payoff.base.errors import Refused, UserError
+from payoff.base.text import did_you_mean
 from payoff.flows.opening import open_project
 from payoff.flows.releasing.judged import judged
 from payoff.project.releasing import commits, committed, pins
@@ -80,12 +81,12 @@ class Book(NamedTuple):
         """The deployment of that name; the user's mistake when there is none, or when no release has signed what must be before it."""
         found = self.settings.deployment(name)
         if found is None:
-            known = ", ".join(each.name for each in self.settings.deployments) or "none yet"
+            known = did_you_mean(name, [each.name for each in self.settings.deployments])
             raise UserError(
                 f"there is no deployment {name!r}",
                 code="PO-A086",
-                expected=f"one of [deployments] in payoff.toml: {known}",
-                remedy=f"add [deployments.{name}] to payoff.toml, or name another",
+                expected=f"{known}, as [deployments] in payoff.toml names them",
+                remedy=f"payoff deploy shows them all; a new one: [deployments.{name}] in payoff.toml",
             )
         if self.links and name not in self.policy.deployments:
             raise UserError(

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from payoff.base.clock import now, stopwatch
-from payoff.base.errors import OutsideError, PayoffError
+from payoff.base.errors import OutsideError, PayoffError, Refused
 from payoff.base.hashing import sha256
 from payoff.flows.opening import root_of
 from payoff.flows.releasing import book as books
 from payoff.flows.releasing import log, trying
 from payoff.ports.releasing.deployer import Wanted
 from payoff.ports.releasing.front import Routes, Target
+from payoff.ports.releasing.machine import alone
 from payoff.project.releasing import commits
 from payoff.records.answers.releasing import Deployed
 from payoff.records.release.release import VERIFIED, Verified
@@ -23,6 +24,7 @@ from payoff.wiring import releasing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from payoff.flows.releasing.book import Book
     from payoff.ports.releasing.deployer import Running
@@ -31,34 +33,55 @@ if TYPE_CHECKING:
     from payoff.records.release.settings import DeploymentSpec
     from payoff.release.chain import Link
 
+_OTHER = (
+    900.0  # seconds that another deploy of the same may take: both of a canary to get ready, and those before to end
+)
+_TRIES = 5  # to commit beside others who do
+
 
 def deploy(request: DeployRequest) -> Deployed:
     """Once. Refused when what git says does not verify: then what runs is left as it is."""
     clock = stopwatch()
     book = books.opened(request.project)
     spec = book.deployment(request.deployment)
-    link, tried, pin = book.wanted(request.deployment)
+    if request.dry_run:
+        return _shown(book, spec)
+    # What is judged, what runs and what is signed are of one moment: who deploys the same meanwhile waits, and then looks anew.
+    with alone(book.root / ".payoff" / "deploying", spec.name, _OTHER):
+        if commits.head(book.root)[0] != book.head:
+            book = books.opened(request.project)
+            spec = book.deployment(request.deployment)
+        done = _deployed(book, spec, request)
+    return msgspec.structs.replace(done, seconds=stopwatch() - clock)
+
+
+def _shown(book: Book, spec: DeploymentSpec) -> Deployed:
+    link, tried, _ = book.wanted(spec.name)
+    place = _Place(book, spec)
+    beside = [place.wanted(tried, "-canary")] if tried else []
+    shown = "\n".join(place.deployer.shown(each, place.registry) for each in (place.wanted(link), *beside))
+    return Deployed(deployment=spec.name, release=link.release, did="nothing", shown=shown)
+
+
+def _deployed(book: Book, spec: DeploymentSpec, request: DeployRequest) -> Deployed:
+    link, tried, pin = book.wanted(spec.name)
     place = _Place(book, spec)
     wanted = place.wanted(link)
-    if request.dry_run:
-        beside = [place.wanted(tried, "-canary")] if tried else []
-        shown = "\n".join(place.deployer.shown(each, place.registry) for each in (wanted, *beside))
-        return Deployed(deployment=request.deployment, release=link.release, did="nothing", shown=shown)
-    stepped: trying.Step | None = None
+    stepped = trying.NOTHING if request.judge else None
     if request.judge and tried is not None and pin.canary is not None and place.front is not None:
         stepped = trying.step(book, spec, pin, place.front.seen(wanted.name))
         if stepped.commit:
             book = books.opened(request.project)
-            link, tried, pin = book.wanted(request.deployment)
+            link, tried, pin = book.wanted(spec.name)
             place, wanted = _Place(book, spec), place.wanted(link)
-    before = place.deployer.state(wanted.name)
+    before = place.state(wanted.name)
     running, address = place.run(link, tried, pin)
-    did = _did(before, running, log.last(book.root, request.deployment) == link.digest)
+    did = _did(before, running, log.last(book.root, spec.name) == link.digest)
     if did != "nothing":
-        log.add(book.root, request.deployment, did=did, release=link, before=before.image if before else "")
-    signed, why = _sign(book, link, request.deployment)
+        log.add(book.root, spec.name, did=did, release=link, before=before.image if before else "")
+    signed, why = _sign(book, link, spec.name)
     return Deployed(
-        deployment=request.deployment,
+        deployment=spec.name,
         release=link.release,
         address=address,
         did=did,
@@ -70,7 +93,6 @@ def deploy(request: DeployRequest) -> Deployed:
         seen=place.front.seen(wanted.name) if place.front and tried else None,
         judgement=stepped.judgement if stepped else None,
         stepped=stepped.commit if stepped else "",
-        seconds=stopwatch() - clock,
     )
 
 
@@ -78,7 +100,7 @@ class _Place:
     """Where a deployment runs, and what stands before it."""
 
     def __init__(self, book: Book, spec: DeploymentSpec) -> None:
-        self.name = spec.name
+        self.name, self.spec = spec.name, spec
         self.book = book
         self.deployer = releasing.deployer(book.project, spec)
         self.registry = releasing.registry(book.project, book.settings)
@@ -122,6 +144,10 @@ class _Place:
             },
         )
 
+    def state(self, name: str) -> Running | None:
+        """What clients reach: nothing where what stands before it is gone."""
+        return None if self.front is not None and self.front.routes(name) is None else self.deployer.state(name)
+
     def run(self, link: Link, tried: Link | None, pin: Pinned) -> tuple[Running, str]:
         """Run the one, and the other beside it; answers the first as it runs, and where clients find it. A release that is tried and does not start
         takes nothing from the one that runs.
@@ -141,6 +167,7 @@ class _Place:
         running = self.deployer.apply(wanted, self.registry, switch)
         _refuse_other(running, link, self.name)
         if self.front is None:
+            self._end_front(wanted.name, beside.name)
             return running, running.address
         stable = _target(running.address, link)
         if tried is None or pin.canary is None:
@@ -156,6 +183,13 @@ class _Place:
         canary = _target(other.address, tried)
         routes = Routes(stable=stable, canary=canary, share=pin.canary.share, mode=pin.canary.mode)
         return running, self.front.route(wanted.name, routes)
+
+    def _end_front(self, name: str, beside: str) -> None:
+        """One of this machine's that stood before it, and what was tried behind that, when payoff.toml does not say so any more."""
+        left = releasing.front(self.book.project, msgspec.structs.replace(self.spec, front={}))
+        if left is not None and left.routes(name) is not None:
+            left.stop(name)
+            self.deployer.stop(beside)
 
 
 def _target(address: str, link: Link) -> Target:
@@ -215,9 +249,9 @@ def _refuse_other(running: Running, link: Link, deployment: str) -> None:
 
 
 def _did(before: Running | None, after: Running, was_told: bool) -> str:
-    """`was_told`: we made it run this very release the last time; what is otherwise now has drifted."""
-    if before is not None and before.ready and (before.image, before.address) == (after.image, after.address):
-        return "nothing"
+    """`was_told`: we made it run this very release the last time; what is otherwise now has drifted. Where it ran and was ready, it is told other things than it was."""
+    if before is not None and before.ready and before.image == after.image:
+        return "nothing" if before.address == after.address else "restarted"
     if was_told:
         return "put back"
     return "started" if before is None else "replaced"
@@ -242,12 +276,21 @@ def _sign(book: Book, link: Link, deployment: str) -> tuple[bool, str]:
         ):
             return False, f"the key that signs is of none of {', '.join(book.policy.deployers)}"
         name = f"{said.number:04}-{deployment}-{sha256(payload)[7:15]}.json"
-        commits.commit(
-            book.root,
-            {f"{books.VERIFIEDS}/{name}": books.encoded(sealed)},
-            f"Release {said.number} runs in {deployment}",
-            book.head,
+        _commit(
+            book.root, f"{books.VERIFIEDS}/{name}", books.encoded(sealed), f"Release {said.number} runs in {deployment}"
         )
     except PayoffError as error:
         return False, error.what
     return True, ""
+
+
+def _commit(root: Path, path: str, content: bytes, says: str) -> None:
+    """On top of whatever is there by now: it is true whatever else was committed meanwhile, as by who deploys another."""
+    for left in reversed(range(_TRIES)):
+        try:
+            commits.commit(root, {path: content}, says, commits.head(root)[0])
+        except Refused as error:
+            if not left or error.code != commits.MOVED:
+                raise
+        else:
+            return

@@ -30,8 +30,15 @@ def promote(request: PromoteRequest) -> Promoted:
     refuse_absent(book, link)
     pinned = book.pinned(request.deployment)
     pin = _tried(book, link, pinned, request) if request.share else _pin(link)
+    answer = Promoted(
+        release=link.release,
+        deployment=request.deployment,
+        commit=book.head,
+        share=request.share,
+        mode=request.mode if request.share else "",
+    )
     if pinned == pin:
-        return Promoted(release=link.release, deployment=request.deployment, commit=book.head, already=True)
+        return msgspec.structs.replace(answer, already=True)
     said = link.release
     before = f" (before: release {pinned.release})" if pinned else ""
     as_ = f" as a {request.mode} of {request.share:.0%}" if request.share else ""
@@ -42,9 +49,7 @@ def promote(request: PromoteRequest) -> Promoted:
         book.head,
         branch=request.branch,
     )
-    return Promoted(
-        release=said, deployment=request.deployment, commit=commit, branch=request.branch, share=request.share
-    )
+    return msgspec.structs.replace(answer, commit=commit, branch=request.branch)
 
 
 def _pin(link: Link) -> pins.Pinned:

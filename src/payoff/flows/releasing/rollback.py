@@ -134,10 +134,10 @@ def _before(ran: Past, path: str, to: Link | None) -> tuple[str, pins.Pinned]:
         )
     if at is None:
         raise UserError(
-            f"there is nothing to go back to: {path} named {'one release' if pile else 'none'} only",
+            f"there is nothing to go back to: {path} named no release{f' before release {pile[0][1].release}' if pile else ''}",
             code="PO-A107",
             expected="a deployment that ran another release before",
-            remedy=f"git log -- {path}",
+            remedy=f"git log -p -- {path}; any other release: payoff promote RELEASE {path[7:-5]}",
         )
     return (pile[at + 1][0] if at + 1 < len(pile) else ran.newest), pile[at][1]
 

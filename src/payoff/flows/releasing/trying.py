@@ -23,6 +23,9 @@ class Step(NamedTuple):
     commit: str = ""
 
 
+NOTHING = Step(Judgement(verdict="wait", because=("nothing is tried beside it",)))
+
+
 def step(book: Book, spec: DeploymentSpec, pin: pins.Pinned, seen: Seen | None) -> Step:
     """Judge, and commit what follows: the next share, all of it, or nothing any more. What was good as a shadow becomes a canary with the first share."""
     tried = pin.canary

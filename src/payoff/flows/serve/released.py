@@ -24,11 +24,12 @@ from payoff.records.serving.served import Served
 from payoff.wiring import assemble
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, MutableMapping
 
 MODEL, SAID, ROWS, ANSWERS = "model.pickle", "released.json", "rows.arrow", "answers.arrow"
 # What a container is told by; the values are no secrets, but for the token's.
 HOST, PORT, GRPC, TOKEN = "PAYOFF_HOST", "PAYOFF_PORT", "PAYOFF_GRPC_PORT", "PAYOFF_TOKEN"
+TOKEN_FILE, TOKEN_AT = "PAYOFF_TOKEN_FILE", "/run/payoff/token"  # a file with the token, where no variable has it
 OPEN, HOME, EXPECTED, CERTIFICATE, KEY = (
     "PAYOFF_OPEN",
     "PAYOFF_HOME",
@@ -77,8 +78,9 @@ def name(offer: Offer) -> Literal["model.pickle", "model.onnx"]:
     return "model.onnx" if offer.model.suffix == ".onnx" else "model.pickle"
 
 
-def opened(folder: str, environ: Mapping[str, str]) -> Offer:
-    """The offer whose files lie in a folder of an image (`/opt/model`), its environment in `/opt/environment` and its code in `/srv`.
+def opened(folder: str, environ: MutableMapping[str, str]) -> Offer:
+    """The offer whose files lie in a folder of an image (`/opt/model`), its environment in `/opt/environment` and its code in `/srv`. A token that is in a
+    file is put among the variables.
 
     Refused when the model's bytes are not those that were released; nothing of them is run before.
     """
@@ -103,6 +105,7 @@ def opened(folder: str, environ: Mapping[str, str]) -> Offer:
             remedy="pull the image again by its digest; where it stays so, tell who runs the registry",
         )
     home = _home(environ)
+    _read_token(environ)
     return Offer(
         served=said.served,
         root=top / "srv",
@@ -133,6 +136,22 @@ def _home(environ: Mapping[str, str]) -> Path:
             remedy=f"mount one: podman run --volume log:{_HOME}:U ..., or --tmpfs /tmp; without a log: --no-log",
         ) from None
     return home
+
+
+def _read_token(environ: MutableMapping[str, str]) -> None:
+    """Variables can be read by who inspects a container; what is mounted into it cannot. One that is set goes first; an image names a file that need not be there."""
+    file = environ.get(TOKEN_FILE, "")
+    if not file or environ.get(TOKEN) or (file == TOKEN_AT and not os.path.exists(file)):
+        return
+    try:
+        environ[TOKEN] = Path(file).read_text(encoding="utf-8").strip()
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"the token cannot be read from {file} ({type(error).__name__})",
+            code="PO-A181",
+            expected=f"a file with one long random text that user {os.getuid()} may read, where {TOKEN_FILE} says",
+            remedy=f"openssl rand -hex 32 | podman secret create token -; podman run --secret token,target={file},mode=0444 ...",
+        ) from None
 
 
 def _settings(settings: ServingSpec, environ: Mapping[str, str]) -> ServingSpec:

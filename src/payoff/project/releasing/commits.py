@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+MOVED = "PO-A082"  # the code of the error where a branch has gone on
+
 
 def head(root: Path) -> tuple[str, str]:
     """The commit and the ref of the branch we are on."""
@@ -101,7 +103,7 @@ def _move(root: Path, ref: str, to: str, before: str, why: str) -> None:
     if done.returncode:
         raise Refused(
             f"nothing was committed: {why}",
-            code="PO-A082",
+            code=MOVED,
             expected=f"{ref.removeprefix('refs/heads/')} as it was when we began",
             remedy="git log -3, then the same command again",
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 from payoff.base import hashing
@@ -14,6 +15,17 @@ if TYPE_CHECKING:
 
 # It counts as it is committed, never as it lies about.
 DECIDING = ("payoff.toml", "charter.toml", "contracts", "deploy")
+# From the oldest on, whatever the user's own settings say of how logs are shown.
+_LOG = (
+    "log",
+    "--topo-order",
+    "--reverse",
+    "--no-follow",
+    "--no-show-signature",
+    "--no-color",
+    "--no-notes",
+    "--no-mailmap",
+)
 
 
 def refuse_changes(root: Path, commit: str, read: Mapping[str, str]) -> None:
@@ -41,12 +53,13 @@ def refuse_changes(root: Path, commit: str, read: Mapping[str, str]) -> None:
 
 def differs(changed: list[str]) -> Refused:
     """Files that are not as they are committed."""
+    named = shlex.join(changed if len(changed) <= 5 else DECIDING)
     shown = ", ".join(changed[:5]) + (f" and {len(changed) - 5} more" if len(changed) > 5 else "")
     return Refused(
-        f"{shown} differs from what is committed: only what is committed decides on releases",
+        f"{shown} {'differs' if len(changed) == 1 else 'differ'} from what is committed: only what is committed decides on releases",
         code="PO-A081",
         expected="payoff.toml, charter.toml, contracts/ and deploy/ as they are committed, byte by byte, as files and not as links",
-        remedy=f"git diff -- {' '.join(DECIDING)}, then commit it, or put it back: git checkout -- {changed[0]}",
+        remedy=f"commit it: git add --all -- {named} && git commit; or set it aside: git stash push --include-untracked -- {named}",
     )
 
 
@@ -62,9 +75,19 @@ def history(root: Path, commit: str, path: str) -> list[tuple[str, bytes | None,
     Where branches met, that is the side whose file was kept: the promotion or the revert itself, not the merge that brought it, whichever of the
     two sides was merged into the other.
     """
-    said = git(root, "log", "--topo-order", "--reverse", "-z", "--format=%H%x1f%B", commit, "--", path)
-    changed = [each.partition("\x1f") for each in said.split("\0") if each.strip()]
-    return [(each.strip(), files(root, each.strip(), path).get(path), message) for each, _, message in changed]
+    said = git(root, *_LOG, "-z", "--format=%H%x1f%B", commit, "--", path)
+    parts = [each.partition("\x1f") for each in said.split("\0") if each.strip()]
+    messages = {each.strip(): message for each, _, message in parts}
+    words = ("--stdin", "--root", "-r", "-m", "--raw", "-z", "--no-abbrev", "--no-renames", "--", path)
+    blobs: dict[str, str] = {}
+    at = ""
+    for each in git(root, "diff-tree", *words, said="".join(f"{each}\n" for each in messages).encode()).split("\0"):
+        if each in messages:
+            at = each
+        elif each.startswith(":") and each.split()[1].startswith("100"):
+            blobs[at] = each.split()[3]
+    were = dict(zip(blobs, _blobs(root, list(blobs.values())), strict=True))
+    return [(each, were.get(each), message) for each, message in messages.items()]
 
 
 class Kept:
@@ -79,8 +102,8 @@ class Kept:
                 expected="a clone with its history",
                 remedy="git fetch --unshallow (in CI: a checkout with fetch-depth: 0)",
             )
-        words = ("--raw", "-z", "-m", "--no-abbrev", "--no-renames", "--relative", "--topo-order", "--reverse")
-        out = git(root, "log", *words, "--format=", commit, "--", *folders)
+        words = ("--raw", "-z", "-m", "--no-abbrev", "--no-renames", "--relative", "--root", "--format=")
+        out = git(root, *_LOG, *words, commit, "--", *folders)
         said = [each for each in out.split("\0") if each.strip()]
         self._root = root
         self._were: dict[str, list[str]] = {}

@@ -91,8 +91,8 @@ class Approved(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Promoted(msgspec.Struct, frozen=True, kw_only=True):
-    """A deployment that should run a release from now on, or try it with a `share` of the requests; `commit` says so on `branch` (empty: the branch we are on).
-    `back`: it is one that ran there before.
+    """A deployment that should run a release from now on, or try it with a `share` of the requests as `mode` says (`canary`, `shadow`); `commit` says so on
+    `branch` (empty: the branch we are on). `back`: it is one that ran there before.
     """
 
     release: Release
@@ -102,11 +102,12 @@ class Promoted(msgspec.Struct, frozen=True, kw_only=True):
     already: bool = False
     back: bool = False
     share: float = 0.0
+    mode: str = ""
 
 
 class Deployed(msgspec.Struct, frozen=True, kw_only=True):
-    """What a deployment runs. `did`: `nothing`, `started`, `replaced` another release, or `put back` what had drifted. `verified`: it is signed that
-    the release runs there, or else `unsigned` says why not. `shown` is what a dry run would have done. `canary` is the release that is tried beside, with `share`
+    """What a deployment runs. `did`: `nothing`, `started`, `replaced` another release, `restarted` the same one with other settings (as another token), or
+    `put back` what had drifted. `verified`: it is signed that the release runs there, or else `unsigned` says why not. `shown` is what a dry run would have done. `canary` is the release that is tried beside, with `share`
     of the requests, `seen` what was seen of both since it began, `judgement` what follows from that, and `stepped` the commit that made it so.
     """
 

@@ -42,6 +42,11 @@ PROGRAM = b"""
 import http.server, os, signal, sys, threading, time
 with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "said")) as file:
     said = file.read()
+token = os.environ.get("PAYOFF_TOKEN", "")
+file = os.environ.get("PAYOFF_TOKEN_FILE", "")
+if not token and file and os.path.exists(file):
+    with open(file) as stream:
+        token = stream.read()
 if said == "broken":
     sys.exit("the model cannot be opened")
 if said.startswith("late"):
@@ -50,7 +55,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         if self.path == "/slow":
             time.sleep(1.0)
-        facts = [said, os.environ.get("PAYOFF_IMAGE", ""), os.environ.get("PAYOFF_RELEASE", ""), os.environ.get("PAYOFF_TOKEN", "")]
+        facts = [said, os.environ.get("PAYOFF_IMAGE", ""), os.environ.get("PAYOFF_RELEASE", ""), token]
         body = "|".join(facts).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
@@ -74,8 +79,18 @@ def connect(adapter: str, root: Path, options: dict[str, Any]) -> Deployer:
     return made
 
 
-def put_image(registry: Registry, said: str, release: int, base: Base = EMPTY_BASE, python: str = "python3") -> str:
-    """An image whose server says `said` (one that says `broken` does not start, `late...` takes three seconds to), tagged as a release; answers its digest."""
+def put_image(
+    registry: Registry,
+    said: str,
+    release: int,
+    base: Base = EMPTY_BASE,
+    python: str = "python3",
+    *,
+    file: str = "/run/payoff/token",
+) -> str:
+    """An image whose server says `said` (one that says `broken` does not start, `late...` takes three seconds to), tagged as a release; answers its digest. It
+    reads its token from a `file`, where no variable has it.
+    """
     members = [Member(path="opt/payoff/server.py", data=PROGRAM), Member(path="opt/payoff/said", data=said.encode())]
     archive = layers.bytes_of(members)
     layer = Layer(
@@ -83,7 +98,7 @@ def put_image(registry: Registry, said: str, release: int, base: Base = EMPTY_BA
     )
     start = Start(
         command=(python, "/opt/payoff/server.py"),
-        environment={"PAYOFF_HOST": ANY, "PAYOFF_PORT": "8080"},
+        environment={"PAYOFF_HOST": ANY, "PAYOFF_PORT": "8080", **({"PAYOFF_TOKEN_FILE": file} if file else {})},
         ports=(8080,),
         labels={"org.opencontainers.image.title": "suite", "dev.payoff.model": sha256(said.encode())},
     )
@@ -238,7 +253,7 @@ class DeployerSuite:
     def test_a_token_reaches_the_server_and_nobody_else(
         self, registry: Registry, base: Base, python: str, tmp_path: Path, options: dict[str, Any]
     ) -> None:
-        """It is a secret: in no command line, and in no text that is shown."""
+        """It is a secret: in no command line, and in no text that is shown. With another one the next call runs another copy, and with the same one none."""
         image = put_image(registry, "one", 1, base, python)
         made = connect(self.adapter, tmp_path, {**options, "token": "geheim-4711"})
         try:
@@ -247,6 +262,12 @@ class DeployerSuite:
             assert asked(running.address)[3] == "geheim-4711"
             lines = [self._line(pid) for pid in os.listdir("/proc") if pid.isdigit()]
             assert not [line for line in lines if b"geheim-4711" in line]
+            turned = connect(self.adapter, tmp_path, {**options, "token": "geheim-4712"})
+            other = turned.apply(self.wanted(image), registry)
+            assert asked(other.address)[3] == "geheim-4712"
+            assert turned.apply(self.wanted(image), registry) == other
+            with pytest.raises(OSError, match=r"refused|reset"):
+                asked(running.address)
         finally:
             made.stop(self.wanted(image).name)
 

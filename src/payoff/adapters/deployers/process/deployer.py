@@ -17,9 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from payoff.adapters.deployers.process import system
 from payoff.adapters.deployers.process.unpacking import OURS, unpack
-from payoff.base import lazy
+from payoff.base import lazy, processes
 from payoff.base.errors import OutsideError, UserError
 from payoff.base.files import write_atomically
 from payoff.base.hashing import sha256
@@ -105,7 +104,7 @@ class Process:
                 best, _ = _best(before)
                 for each in before:
                     if each != best and not _running(each).ready:  # left by one that was killed while it started it
-                        system.end(each.pid, each.since, self._options.drain)
+                        processes.end(each.pid, each.since, self._options.drain)
                 started, running = self._begin(wanted, images)
                 new = True
             if started != self._recorded(wanted.name):
@@ -113,7 +112,7 @@ class Process:
             switch(running.address)
             for each in before:
                 if each.pid != started.pid:
-                    system.end(each.pid, each.since, self._options.drain)
+                    processes.end(each.pid, each.since, self._options.drain)
             if new:
                 self._remove_others(wanted)
             return running
@@ -128,7 +127,7 @@ class Process:
         """End all of the name, and forget it."""
         with alone(self._folder, name, self._wait):
             for each in self._found(name):
-                system.end(each.pid, each.since, self._options.drain)
+                processes.end(each.pid, each.since, self._options.drain)
             self._file(name).unlink(missing_ok=True)
 
     def _file(self, name: str) -> Path:
@@ -147,28 +146,28 @@ class Process:
             found = msgspec.json.decode(self._file(name).read_bytes(), type=Started)
         except (OSError, msgspec.DecodeError):
             return None
-        system.reap(found.pid)
-        return found if system.since(found.pid) == found.since else None
+        processes.reap(found.pid)
+        return found if processes.since(found.pid) == found.since else None
 
     def _found(self, name: str) -> list[Started]:
         """All processes of a name: the one that was taken into use last first, then the newest. What they started themselves is theirs."""
         recorded = self._recorded(name)
-        if not system.told():
+        if not processes.told():
             return [] if recorded is None else [recorded]
         found: dict[int, Started] = {}
-        for pid in system.numbers():
+        for pid in processes.numbers():
             each = self._seen(pid, name, recorded)
             if each is not None:
                 found[pid] = each
-        top = [each for pid, each in found.items() if not any(above in found for above in system.above(pid))]
+        top = [each for pid, each in found.items() if not any(above in found for above in processes.above(pid))]
         return sorted(
             top, key=lambda each: (recorded is not None and each.pid == recorded.pid, int(each.since)), reverse=True
         )
 
     def _seen(self, pid: int, name: str, recorded: Started | None) -> Started | None:
         """A process as the kernel shows it, if it is one of the name."""
-        environment = system.environment(pid)
-        began = system.since(pid)
+        environment = processes.environment(pid)
+        began = processes.since(pid)
         if began is None:
             return None
         if _MARK in environment:
@@ -181,14 +180,16 @@ class Process:
         elif (
             recorded is not None
             and (recorded.pid, recorded.since) == (pid, began)
-            and system.place(pid).startswith(os.path.realpath(self._folder) + "/")
+            and processes.place(pid).startswith(os.path.realpath(self._folder) + "/")
         ):
             mark = _Mark(self._owner, name, recorded.release, "")  # of an earlier version: it is replaced
         else:
             return None
         image = environment.get("PAYOFF_IMAGE", "")
         place = self._place(image)
-        if system.place(pid) != os.path.realpath(place) or not any(f"{place}/" in each for each in system.words(pid)):
+        if processes.place(pid) != os.path.realpath(place) or not any(
+            f"{place}/" in each for each in processes.words(pid)
+        ):
             image = ""
         address = f"http://127.0.0.1:{environment.get('PAYOFF_PORT', '')}"
         return Started(pid, began, address, image, mark.release, mark.settings)
@@ -221,7 +222,7 @@ class Process:
                 try:
                     return started, self._ready(started, process, words, wanted)
                 except BaseException:
-                    system.end(started.pid, started.since, 0)
+                    processes.end(started.pid, started.since, 0)
                     raise
 
     def _command(self, wanted: Wanted, config: dict[str, Any], port: str) -> tuple[list[str], dict[str, str]]:
@@ -285,7 +286,7 @@ class Process:
             )
         started = Started(
             pid=process.pid,
-            since=system.since(process.pid) or "",
+            since=processes.since(process.pid) or "",
             address=f"http://127.0.0.1:{port}",
             image=wanted.image,
             release=wanted.release,
@@ -321,8 +322,8 @@ class Process:
             for file in self._folder.glob("*.process"):
                 recorded = self._recorded(file.stem)
                 kept |= {self._place(recorded.image).name} if recorded else set()
-            for pid in system.numbers():
-                place = Path(system.place(pid))
+            for pid in processes.numbers():
+                place = Path(processes.place(pid))
                 kept |= {place.relative_to(folder).parts[0]} if folder in place.parents else set()
             for each in folder.iterdir():
                 if _UNPACKED.fullmatch(each.name) and each.name not in kept:

@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import importlib.util
 import ipaddress
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from payoff.base import hashing
+from payoff.base import hashing, processes
 from payoff.base.errors import OutsideError, UserError
 from payoff.base.files import write_atomically
 from payoff.ports.releasing.front import Routes
+from payoff.ports.releasing.machine import alone
 from payoff.records.release.canary import Seen
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 CAPABILITIES: dict[str, Any] = {"remote": False}
+_PROGRAM = "payoff.adapters.fronts.proxy.server"
 _WAIT = 20.0  # seconds to start, or to take over new routes
 _DRAIN = 35.0
 
@@ -61,11 +63,14 @@ class Proxy:
     def route(self, name: str, routes: Routes) -> str:
         """Write it down, and wait until the process says that it has it."""
         _refuse_open(self._options.host)
+        with alone(self._folder, f"{name}.front", 2 * _WAIT + _DRAIN):
+            return self._routed(name, routes)
+
+    def _routed(self, name: str, routes: Routes) -> str:
         content = msgspec.json.encode(routes)
-        self._folder.mkdir(parents=True, exist_ok=True)
         runs = self._runs(name)
         if runs is not None and runs["options"] != self._said():
-            self.stop(name)
+            self._end(name)
             runs = None
         if runs is not None and runs["applied"] == hashing.of_bytes(content) and self.routes(name) == routes:
             return str(runs["address"])
@@ -97,13 +102,13 @@ class Proxy:
 
     def stop(self, name: str) -> None:
         """Ask it to end, and wait until what is under way is answered."""
+        with alone(self._folder, f"{name}.front", 2 * _WAIT + _DRAIN):
+            self._end(name)
+
+    def _end(self, name: str) -> None:
         runs = self._runs(name)
         if runs is not None:
-            with contextlib.suppress(ProcessLookupError):  # it ends by itself just now
-                os.kill(runs["pid"], signal.SIGTERM)
-            until = time.monotonic() + _DRAIN
-            while self._runs(name) is not None and time.monotonic() < until:
-                time.sleep(0.02)
+            processes.end(runs["pid"], runs["since"], _DRAIN)
         for each in ("front", "routes", "seen"):
             self._file(name, each).unlink(missing_ok=True)
 
@@ -114,12 +119,16 @@ class Proxy:
         return {"host": self._options.host, "port": self._options.port}
 
     def _runs(self, name: str) -> dict[str, Any] | None:
-        """What the process wrote of itself, if it is there."""
+        """What the process wrote of itself, if it is there, and since when it is."""
         try:
             found: dict[str, Any] = json.loads(self._file(name, "front").read_bytes())
         except (OSError, ValueError):
             return None
-        return found if _alive(int(found["pid"]), f"{self._folder / name}") else None
+        pid = int(found["pid"])
+        # The start before the words: whose number has gone to another meanwhile is told by its start, by who ends it.
+        found["since"] = processes.since(pid)
+        ours = not processes.told() or os.fspath(self._folder / name) in processes.words(pid)
+        return found if found["since"] is not None and ours else None
 
     def _start(self, name: str) -> subprocess.Popen[bytes]:
         if importlib.util.find_spec("httptools") is None:
@@ -131,7 +140,11 @@ class Proxy:
             )
         options = self._options
         place = os.fspath(self._folder / name)
-        program = [sys.executable, "-P", "-m", "payoff.adapters.fronts.proxy.server"]
+        for pid in processes.numbers():  # one that was started by who was killed before it wrote of itself
+            began, words = processes.since(pid), processes.words(pid)
+            if began is not None and _PROGRAM in words and place in words:
+                processes.end(pid, began, _DRAIN)
+        program = [sys.executable, "-P", "-m", _PROGRAM]
         with self._file(name, "front-log").open("wb") as out:
             return subprocess.Popen(
                 [*program, place, options.host, str(options.port)],
@@ -140,21 +153,6 @@ class Proxy:
                 stderr=out,
                 start_new_session=True,
             )
-
-
-def _alive(pid: int, place: str) -> bool:
-    """Whether that process is there and is a front of that name."""
-    try:
-        said = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-    except OSError:
-        if Path("/proc/self").exists():
-            return False
-        try:
-            os.kill(pid, 0)
-        except OSError:
-            return False
-        return True
-    return place.encode() in said
 
 
 def _refuse_open(host: str) -> None:

@@ -125,7 +125,7 @@ class Line(asyncio.Protocol):
         """The answer is whole. The connection goes on if both sides know that, and the request was read to its end."""
         named = options(self._headers)
         keeps = b"close" not in named and (self._parser.get_http_version() == "1.1" or b"keep-alive" in named)
-        ends = not (self._more or self._to_the_end or self._head_only or self._transport.get_write_buffer_size())
+        ends = not (self._more or self._head_only or self._transport.get_write_buffer_size())
         if keeps and ends:
             self.since = stopwatch()
         else:

@@ -40,7 +40,8 @@ def promoted(answer: Promoted) -> str:
     """What a deployment should run."""
     said = f"{answer.deployment} should run release {answer.release.number}"
     if answer.share:
-        said = f"{answer.deployment} should try release {answer.release.number} with {answer.share:.0%} of the requests"
+        how = "copies of " if answer.mode == "shadow" else ""
+        said = f"{answer.deployment} should try release {answer.release.number} with {how}{answer.share:.0%} of the requests"
     if answer.already:
         return f"{said} already\n  Next: payoff deploy {answer.deployment}"
     where = f" on branch {answer.branch}" if answer.branch else ""

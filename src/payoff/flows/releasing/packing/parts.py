@@ -55,7 +55,7 @@ class Parts(NamedTuple):
         python = f"/{installed.OURS}/bin/python"
         start = Start(
             command=(python, "-P", "-B", "-m", "payoff", "serve", "--released", f"/{files.MODEL}"),
-            environment={released.HOST: "0.0.0.0", released.PORT: str(PORT)},  # noqa: S104 - inside a container, whose ports are published where the deployment says
+            environment={released.HOST: "0.0.0.0", released.PORT: str(PORT), released.TOKEN_FILE: released.TOKEN_AT},  # noqa: S104 - inside a container, whose ports are published where the deployment says
             folder=f"/{files.CODE}",
             ports=(PORT,),
             labels={"org.opencontainers.image.title": self.project.id, "dev.payoff.model": self.model},
