@@ -18,7 +18,8 @@ import uvicorn
 from payoff.base.errors import OutsideError, UserError, Where
 from payoff.serving.app import App
 from payoff.serving.service import Limits, Service
-from payoff.serving.wire import LOOP, Server, Wire, most_connections
+from payoff.serving.wire.connection import Wire
+from payoff.serving.wire.server import LOOP, Server, most_connections
 from payoff.wiring import options
 
 if TYPE_CHECKING:
@@ -96,7 +97,8 @@ async def _serve(
     tls: tuple[str, str] | None,
     ready: Callable[[Addresses, Served], None],
 ) -> None:
-    server = Server(_config(App(service, token), request, tls))
+    answer = partial(Wire, most=most_connections(), answered=service.metrics.answered)
+    server = Server(_config(App(service, token), answer, request, tls))
     remote: Any = None
     await service.start()
     try:
@@ -123,12 +125,12 @@ async def _serve(
         await service.stop()
 
 
-def _config(app: App, request: Request, tls: tuple[str, str] | None) -> uvicorn.Config:
+def _config(app: App, answer: Any, request: Request, tls: tuple[str, str] | None) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         host=request.host,
         port=request.port,
-        http=partial(Wire, most=most_connections()),  # type: ignore[arg-type] # it is only called
+        http=answer,
         loop="none",
         lifespan="off",
         ws="none",
