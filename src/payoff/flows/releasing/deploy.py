@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from payoff.base.clock import now, stopwatch
-from payoff.base.errors import OutsideError, PayoffError
+from payoff.base.errors import OutsideError, PayoffError, UserError
 from payoff.base.hashing import sha256
 from payoff.flows.opening import root_of
 from payoff.flows.releasing import book as books
@@ -44,6 +44,13 @@ def deploy(request: DeployRequest) -> Deployed:
         beside = [place.wanted(tried, "-canary")] if tried else []
         shown = "\n".join(place.deployer.shown(each, place.registry) for each in (wanted, *beside))
         return Deployed(deployment=request.deployment, release=link.release, did="nothing", shown=shown)
+    if tried is not None and place.front is None:
+        raise UserError(
+            f"release {tried.release.number} is tried in {request.deployment}, and nothing stands before it that could share requests out",
+            code="PO-A123",
+            expected=f"[deployments.{request.deployment}.front] in payoff.toml, as it was when the release began to be tried",
+            remedy=f"put it back; or end the trial first: payoff promote {link.release.number} {request.deployment}",
+        )
     stepped: trying.Step | None = None
     if request.judge and tried is not None and pin.canary is not None and place.front is not None:
         stepped = trying.step(book, spec, pin, place.front.seen(wanted.name))
@@ -78,7 +85,7 @@ class _Place:
     """Where a deployment runs, and what stands before it."""
 
     def __init__(self, book: Book, spec: DeploymentSpec) -> None:
-        self.name = spec.name
+        self.name, self.spec = spec.name, spec
         self.book = book
         self.deployer = releasing.deployer(book.project, spec)
         self.registry = releasing.registry(book.project, book.settings)
@@ -114,6 +121,7 @@ class _Place:
             project=said.name,
             deployment=f"{self.name}{beside}",
             keep=self.keep,
+            front=str((self.spec.front or {}).get("kind", "")),
             variables={
                 "PAYOFF_IMAGE": said.image,
                 "PAYOFF_MODEL": said.model["sha256"],
@@ -141,6 +149,8 @@ class _Place:
         running = self.deployer.apply(wanted, self.registry, switch)
         _refuse_other(running, link, self.name)
         if self.front is None:
+            if self.deployer.state(beside.name) is not None:  # of a front that was there
+                self.deployer.stop(beside.name)
             return running, running.address
         stable = _target(running.address, link)
         if tried is None or pin.canary is None:
