@@ -199,6 +199,8 @@ class Wire(HttpToolsProtocol):
             # Closed while bytes come, the connection would be cut, and the client might never see this.
             if self.transport.can_write_eof():
                 self.transport.write_eof()
+            else:  # TLS takes what still comes while it says goodbye
+                self.transport.close()
             self._bound()
 
     # -- how long it may take
