@@ -74,7 +74,7 @@ def service(options: Options) -> dict[str, Any]:
 
 @pytest.mark.parametrize("options", [
     Options(kserve=True),
-    Options(kserve=True, autoscale=Autoscale(min=2, max=8), canary_percent=10, token_secret="t", pull_secret="p", claim="c"),
+    Options(kserve=True, autoscale=Autoscale(min=2, max=8), token_secret="t", pull_secret="p", claim="c"),
 ])  # fmt: skip
 def test_its_models_take_it(models: Any, options: Options) -> None:
     assert models("V1beta1PredictorSpec") is not None

@@ -31,7 +31,7 @@ IMAGE = "sha256:" + "5a" * 32
 WANTED = Wanted(name="churn-prod", image=IMAGE, release=7, project="churn", variables={"PAYOFF_IMAGE": IMAGE})
 OPTIONS = (
     Options(kserve=True),
-    Options(kserve=True, autoscale=Autoscale(min=2, max=8), canary_percent=10, token_secret="t", pull_secret="p", claim="c"),
+    Options(kserve=True, autoscale=Autoscale(min=2, max=8), token_secret="t", pull_secret="p", claim="c"),
 )  # fmt: skip
 
 

@@ -16,7 +16,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from payoff.adapters.deployers.kubernetes import Options, connect, counters, deployer, front
+from payoff.adapters.deployers.kubernetes import Options, api, connect, counters, deployer, front, sharing
 from payoff.base.errors import OutsideError, Refused, UserError
 from payoff.ports.releasing.deployer import Wanted
 from payoff.ports.releasing.front import Routes, Target
@@ -228,7 +228,7 @@ def test_what_is_not_shared_out(cluster: Any, at: Any, both: dict[str, Target]) 
     assert caught.value.code == "PO-A163"
     with pytest.raises(Refused) as refused:
         at().route("other", Routes(stable=both["churn-prod"]))
-    assert refused.value.code == "PO-A160", "there is no Service of ours"
+    assert refused.value.code == "PO-A170", "there is no Service of ours"
     theirs = {"apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute", "metadata": {"name": "churn-prod", "uid": "t", "generation": 1}, "spec": {"hostnames": ["shop"]}}
     cluster.objects[ROUTE] = theirs
     with pytest.raises(Refused):
@@ -278,3 +278,122 @@ def test_looks_add_up_to_all_that_was_decided(batches: list[list[float]], restar
 @given(st.text(max_size=300))
 def test_what_is_no_figure_is_passed_over(text: str) -> None:
     assert counters.arm(counters.read(text), 1, ONE, slowest=True).errors >= 0
+
+
+def test_the_route_goes_when_there_is_no_front_any_more(cluster: Any, at: Any, config: Path, both: dict[str, Target]) -> None:
+    """With the deployment's next roll-out, if it is ours; what somebody else called so stays."""
+    made = connect(config, Options(kubeconfig="config", replicas=2))
+
+    def deploy(kind: str) -> None:
+        variables = {"PAYOFF_DEPLOYMENT": "prod"}
+        made.apply(Wanted(name="churn-prod", image=ONE, release=1, project="churn", variables=variables, front=kind), Images())  # type: ignore[arg-type]
+
+    at().route("churn-prod", Routes(stable=both["churn-prod"]))
+    deploy("kubernetes")
+    assert ROUTE in cluster.objects
+    deploy("")
+    assert ROUTE not in cluster.objects
+    at().route("churn-prod", Routes(stable=both["churn-prod"]))
+    cluster.objects[ROUTE]["metadata"]["labels"]["payoff.dev/project"] = "shop"
+    deploy("")
+    assert ROUTE in cluster.objects, "not ours"
+    cluster.known.remove("httproutes")
+    deploy("")
+    cluster.known.add("httproutes")
+    cluster.objects[ROUTE]["metadata"]["labels"]["payoff.dev/project"] = "churn"
+    made.stop("churn-prod")
+    assert ROUTE not in cluster.objects
+
+
+def test_a_pod_that_did_not_answer_when_the_trial_began_is_counted_from_its_first_answer(cluster: Any, at: Any, both: dict[str, Target]) -> None:
+    """What it did before is nothing of the trial. One that came later is counted from its start."""
+    old = Server().decided([-50.0] * 500, status=500)
+    at().route("churn-prod", routes(both))
+    cluster.servers["churn-prod-0"] = old.text
+    assert at().seen("churn-prod").stable.requests == 0
+    cluster.servers["churn-prod-0"] = old.decided([1.0] * 20).text
+    assert at().seen("churn-prod").stable.requests == 20
+    cluster.restarts["churn-prod-1"] = 1
+    assert at().seen("churn-prod").stable.requests == 20
+    cluster.servers["churn-prod-1"] = Server().decided([1.0] * 7).text
+    assert at().seen("churn-prod").stable.requests == 27
+
+
+def test_one_that_refuses_what_the_other_takes_goes_back(cluster: Any, at: Any, both: dict[str, Target]) -> None:
+    """Chance gives both the same share of requests that nobody could answer well."""
+    for status in (422, 503):
+        pods = {name: Server() for name in ("churn-prod-0", "churn-prod-canary-0")}
+        cluster.servers = {name: each.text for name, each in pods.items()}
+        at().route("churn-prod", Routes(stable=both["churn-prod"]))
+        at().route("churn-prod", routes(both))
+        for each in pods.values():
+            each.decided([5.0] * 1000).decided([0.0] * 100, status=400)
+        cluster.servers = {name: each.text for name, each in pods.items()}
+        seen = at().seen("churn-prod")
+        assert judge(seen, CanarySpec(decisions=100)).verdict == "advance", "both refuse alike"
+        cluster.servers["churn-prod-canary-0"] = pods["churn-prod-canary-0"].decided([0.0] * 600, status=status).text
+        judgement = judge(at().seen("churn-prod"), CanarySpec(decisions=100))
+        assert judgement.verdict == "back"
+        assert "of its answers fail" in judgement.because[0]
+
+
+def test_a_look_changes_nothing_else_of_the_route(cluster: Any, at: Any, both: dict[str, Target], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither by another front's settings, nor where somebody ended the trial meanwhile: requests would go where nobody answers."""
+    at().route("churn-prod", routes(both))
+    spec = json.dumps(cluster.objects[ROUTE]["spec"])
+    assert at(gateway="other", hostname="other.example.org").seen("churn-prod") is not None
+    assert json.dumps(cluster.objects[ROUTE]["spec"]) == spec
+    first = at()
+    figures = first._api.figures
+
+    def meanwhile(*words: Any) -> Any:
+        at().route("churn-prod", Routes(stable=both["churn-prod"]))
+        return figures(*words)
+
+    monkeypatch.setattr(first._api, "figures", meanwhile)
+    assert first.seen("churn-prod") is None
+    assert backends(cluster) == [("churn-prod", 1000)]
+    assert sharing.SEEN not in cluster.objects[ROUTE]["metadata"]["annotations"]
+
+
+def test_a_pod_that_hangs_does_not_keep_others_from_being_judged(cluster: Any, at: Any, both: dict[str, Target], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(api, "_FIGURES_WAIT", 0.2)
+    at().route("churn-prod", routes(both))
+    cluster.hangs = {"churn-prod-0"}
+    cluster.servers["churn-prod-canary-0"] = Server().decided([5.0] * 7).text
+    assert at().seen("churn-prod").canary.requests == 0, "it was there before, and did not answer"
+    cluster.servers["churn-prod-canary-0"] = Server().decided([5.0] * 9).text
+    assert at().seen("churn-prod").canary.requests == 2
+
+
+def test_a_service_of_kserve_is_no_service_of_ours(cluster: Any, at: Any, both: dict[str, Target]) -> None:
+    """It has our labels, which KServe copies, and leads where KServe wants."""
+    cluster.objects["services", "churn-prod"]["metadata"]["ownerReferences"] = [{"kind": "InferenceService", "controller": True}]
+    with pytest.raises(Refused) as caught:
+        at().route("churn-prod", Routes(stable=both["churn-prod"]))
+    assert caught.value.code == "PO-A170"
+    assert ROUTE not in cluster.objects
+
+
+def test_requests_go_to_the_port_that_the_service_has(cluster: Any, at: Any, config: Path, both: dict[str, Target]) -> None:
+    variables = {"PAYOFF_DEPLOYMENT": "prod"}
+    wanted = Wanted(name="churn-prod", image=ONE, release=1, project="churn", variables=variables)
+    connect(config, Options(kubeconfig="config", replicas=2, service_port=8000)).apply(wanted, Images())  # type: ignore[arg-type]
+    at().route("churn-prod", Routes(stable=both["churn-prod"]))
+    (rule,) = cluster.objects[ROUTE]["spec"]["rules"]
+    assert [each["port"] for each in rule["backendRefs"]] == [8000]
+
+
+@pytest.mark.parametrize(("share", "weights"), [(0.0001, [999, 1]), (0.5, [500, 500]), (1.0, [0, 1000])])
+def test_a_share_is_never_nothing(cluster: Any, at: Any, both: dict[str, Target], share: float, weights: list[int]) -> None:
+    at().route("churn-prod", routes(both, share))
+    assert [weight for _, weight in backends(cluster)] == weights
+
+
+def test_what_a_pod_cannot_mean_is_not_counted() -> None:
+    """Numbers that are none, and lines within names."""
+    text = Server().decided([1.0] * 5).text
+    text += 'payoff_requests_total{route="decide",status="200"} NaN\npayoff_expected_payoffs_total +Inf\n'
+    text += 'payoff_decisions_total{action="a\u2028payoff_expected_payoff_total 1e9"} 3\n'
+    arm = counters.arm(counters.read(text), 1, ONE, slowest=True)
+    assert (arm.requests, arm.payoff.count, arm.payoff.mean) == (5, 5, 1.0)

@@ -109,10 +109,28 @@ def test_tried_judged_and_rolled_back(released: Any, cluster: Any) -> None:
     cluster.servers[f"{beside}-0"] = figures(400, 9.0)
     half = released.answer("deploy", "dev", "--judge")
     assert (half["judgement"]["verdict"], half["judgement"]["gain"], half["share"], shares()) == ("advance", 6.0, 0.5, [500, 500])
-    assert half["seen"]["canary"]["payoff"]["count"] == 400
+    assert half["seen"]["canary"]["payoff"]["count"] == 340, "from its first answer on"
     whole = released.answer("deploy", "dev", "--judge")
     assert (whole["release"]["number"], whole["canary"], shares()) == (2, None, [1000])
     assert ("deployments", beside) not in cluster.objects
     back = released.answer("rollback", "dev")
     assert (back["release"]["number"], back["did"]) == (1, "replaced")
     assert "0123456789abcdef" not in released.git("log", "-p", "--", "deploy")
+
+    # The front's section goes while a release is tried: nothing is left to nobody's judgement.
+    released.answer("promote", "2", "dev", "--canary", "0.1")
+    released.answer("deploy", "dev")
+    assert ("deployments", beside) in cluster.objects
+    text = (released.root / "payoff.toml").read_text()
+    start, _, rest = text.partition("[deployments.dev.front]")
+    (released.root / "payoff.toml").write_text(f"{start}[deployments.dev.canary]{rest.partition('[deployments.dev.canary]')[2]}")
+    released.commit("dev has no front")
+    objects = dict(cluster.objects)
+    assert released.refused("deploy", "dev", code=2) == "PO-A123"
+    assert cluster.objects == objects
+    released.answer("promote", "1", "dev")
+    runs = released.answer("deploy", "dev")
+    assert (runs["did"], runs["release"]["number"], runs["address"]) == ("nothing", 1, f"http://{name}.ml.svc")
+    assert ("httproutes", name) not in cluster.objects
+    assert not [each for _, each in cluster.objects if each == beside]
+    assert ("deployments", name) in cluster.objects

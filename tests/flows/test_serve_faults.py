@@ -286,3 +286,24 @@ def test_what_no_call_is_named_is_unimplemented(server: Any) -> None:
     assert call(server, "ModelDelete", b"")[0] == "UNIMPLEMENTED"
     assert call(server, "ModelInfer", b"\0" * (17 << 20))[0] == "RESOURCE_EXHAUSTED"
     assert call(server, "ServerLive", b"")[0] == "OK"
+
+
+def test_what_is_no_request_is_told_so_and_counted(server: Any) -> None:
+    """As all other errors; tests/serving/test_wire.py has more of them."""
+    before = server.ask("/metrics").body.count(b'payoff_requests_total{route="unknown",status="431"}')
+    for said, code in ((b"GET /ping HTTP/1.1\r\n\r\n", "PO-J060"), (b"GET /ping HTTP/1.1\r\nHost: x\r\nX: %b\r\n\r\n" % (b"y" * 70_000), "PO-J061")):
+        with connected(server) as client:
+            client.sendall(said)
+            assert json.loads(rest(client).partition(b"\r\n\r\n")[2])["code"] == code
+    assert server.ask("/metrics").body.count(b'payoff_requests_total{route="unknown",status="431"}') == before + 1
+
+
+def test_names_in_headers_and_addresses_are_read_as_they_are_meant(server: Any) -> None:
+    """A content coding has no case; a length is no number of thousands of digits; and what was decoded once is not decoded again."""
+    assert server.ask("/decide", {"rows": [ROW]}, {"Content-Type": "application/json", "Content-Encoding": "Identity"}).status == 200
+    assert server.ask("/decide", {"rows": [ROW]}, {"Content-Type": "application/json", "Content-Encoding": "GZIP"}).status == 415
+    reply = server.ask(f"/v2/models/{servers.quote(server.model)}/infer", b"{}", {"Inference-Header-Content-Length": "9" * 5000})
+    assert (reply.status, reply.json["code"]) == (400, "PO-J020")
+    assert server.ask("/v2/health/%6Cive").status == 200
+    assert server.ask("/v2/health/%256Cive").status == 404
+    assert server.ask("/v2/health%2Flive").status == 404

@@ -116,6 +116,28 @@ def test_what_is_not_encrypted_gets_no_answer(secure: Any) -> None:
     assert asked(secure, ssl.create_default_context(cafile=str(secure.folder / "tls" / "ca.pem"))) == 200
 
 
+def test_what_is_no_request_is_told_so_under_tls_too(secure: Any) -> None:
+    """The connection ends as TLS ends; what is no TLS at all, again and again, fills no disk."""
+    trusting = ssl.create_default_context(cafile=str(secure.folder / "tls" / "ca.pem"))
+    at = ("127.0.0.1", int(secure.host.rpartition(":")[2]))
+    for said, status in ((b"hello\r\n\r\n", b"400"), (b"GET / HTTP/1.1\r\nHost: x\r\nX: %b\r\n\r\n" % (b"y" * 300_000), b"431")):
+        with socket.create_connection(at, timeout=30) as plain, trusting.wrap_socket(plain, server_hostname="127.0.0.1") as client:
+            client.sendall(said)
+            answer = b""
+            while part := client.recv(1 << 16):
+                answer += part
+        assert answer.startswith(b"HTTP/1.1 " + status)
+        assert answer.endswith(b"}")
+    before = (secure.folder / "serve.err").stat().st_size
+    for _ in range(100):
+        with socket.create_connection(at, timeout=30) as plain:
+            plain.sendall(b"no TLS at all\r\n\r\n")
+            with contextlib.suppress(ConnectionError):
+                plain.recv(1000)
+    assert asked(secure, trusting) == 200
+    assert (secure.folder / "serve.err").stat().st_size - before < 5_000
+
+
 def test_grpc_is_encrypted_as_well(secure: Any) -> None:
     import grpc
 

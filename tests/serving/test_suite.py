@@ -48,6 +48,7 @@ class Small:
     def __init__(self, fault: str = "", inputs: Any = INPUTS) -> None:
         self.fault, self.inputs = fault, inputs
         self.last: dict[str, list[Any]] = {}
+        self.plain = False  # does what may be left away without any
 
     def is_wrong(self, fault: str) -> bool:
         return self.fault == fault
@@ -67,6 +68,8 @@ class Small:
             if not all(self.takes(kind, each) for each in values):
                 raise Bad(f"{name} holds something else")
         a, f, t, on, h, i = (given[name][2] if name in given else [0.0] * number for name in INPUTS)
+        if self.is_wrong("rows in another order"):
+            a, i = a[::-1], i[::-1]
         if self.is_wrong("columns in place of rows"):
             f = [f[3 * row + place] for place in range(3) for row in range(number)]
         y = [a[r] + f[3 * r] + 2 * f[3 * r + 1] + 3 * f[3 * r + 2] + len(t[r]) + on[r] + h[r] + i[r] for r in range(number)]
@@ -143,9 +146,17 @@ def answer(small: Small, body: bytes, length: str | None) -> tuple[bytes, int | 
             tail += raw
         else:
             tensor["data"] = found[name]
+        if small.is_wrong("shapes of one row"):
+            tensor["shape"] = [1, rows * shape[1] if shape[1:] else rows]
+        if small.is_wrong("nested otherwise") and name == "twice" and "data" in tensor:
+            tensor["data"] = [found[name][:1], found[name][1:]]
+        if small.is_wrong("NaN") and name == "y" and "data" in tensor:
+            tensor["data"] = [float("nan") for _ in found[name]]
         outputs.append(tensor)
     if small.is_wrong("all outputs"):
         outputs = [{"name": name, "datatype": kind, "shape": [rows, *shape[1:]], "data": found[name]} for name, (kind, shape) in OUTPUTS.items()]
+    if small.is_wrong("an output that nobody knows") and not request.get("outputs"):
+        outputs.append({"name": "more", "datatype": "INT64", "shape": [rows], "data": [1] * rows})
     told = {"model_name": NAME, "model_version": VERSION, "outputs": outputs}
     if "id" in request and not small.is_wrong("no id"):
         told["id"] = request["id"]
@@ -166,7 +177,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         rest = re.fullmatch(rf"/v2/models/{NAME}(?:/versions/{VERSION})?(/ready)?", unquote(self.path))
         if self.path in ("/v2/health/live", "/v2/health/ready") or (rest and rest[1]):
             self.told(200, b"")
-        elif self.path in ("/v2", "/v2/"):
+        elif self.path in (("/v2",) if self.small.plain else ("/v2", "/v2/")):
             self.told(200, json.dumps({"name": "small", "version": "1", "extensions": ["binary_tensor_data"]}).encode())
         elif rest or (self.small.is_wrong("any model") and self.path.startswith("/v2/models/")):
             self.told(200, json.dumps(METADATA).encode())
@@ -174,6 +185,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.told(404, b'{"error": "there is no such model"}')
 
     def do_POST(self) -> None:
+        if self.small.is_wrong("bodies are left") and "/infer" not in self.path:
+            self.told(405, b'{"error": "by GET"}')
+            return
         body = self.rfile.read(int(self.headers["Content-Length"]))
         if not re.fullmatch(rf"/v2/models/{NAME}(?:/versions/{VERSION})?/infer", unquote(self.path)):
             self.told(404, b'{"error": "there is no such model"}')
@@ -194,8 +208,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
     do_DELETE = do_PUT
 
     def told(self, status: int, body: bytes, length: int | None = None) -> None:
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json" if length is None else "application/octet-stream")
+        self.send_response(501 if status == 405 and self.small.plain else status)
+        kind = "application/json" if length is None else "application/octet-stream"
+        self.send_header("Content-Type", "text/plain" if self.small.is_wrong("plain text") and b"outputs" in body else kind)
         self.send_header("Content-Length", str(len(body)))
         if length is not None:
             self.send_header(LENGTH, str(length))
@@ -210,12 +225,27 @@ class Server(http.server.ThreadingHTTPServer):
     daemon_threads = True
 
 
+class Below(Handler):
+    """The same below a path, as behind an ingress; without what may be left away."""
+
+    def parse_request(self) -> bool:
+        good = super().parse_request()
+        if good and not self.path.startswith("/team/"):
+            self.send_error(404)
+            return False
+        if good:
+            self.path = self.path.removeprefix("/team")
+        return good
+
+
 @contextlib.contextmanager
-def web(fault: str) -> Iterator[Model]:
-    handler = type("Its", (Handler,), {"small": Small(fault)})
+def web(fault: str, *, below: bool = False) -> Iterator[Model]:
+    small = Small(fault)
+    small.plain = below
+    handler = type("Its", (Below if below else Handler,), {"small": small})
     with Server(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-        yield Model(f"http://127.0.0.1:{server.server_port}", NAME, ROW, {})
+        yield Model(f"http://127.0.0.1:{server.server_port}{'/team/' if below else ''}", NAME, ROW, {})
         server.shutdown()
 
 
@@ -238,8 +268,9 @@ def failed(suite: Any, only: str = "test_", **fixtures: Any) -> set[str]:
     return found
 
 
-def test_a_small_server_that_is_right_keeps_the_suite() -> None:
-    with web("") as model:
+@pytest.mark.parametrize("below", [False, True], ids=["", "below a path"])
+def test_a_small_server_that_is_right_keeps_the_suite(*, below: bool) -> None:
+    with web("", below=below) as model:
         suite = ServingSuite()
         assert failed(suite, model=model, binary=model) == set()
 
@@ -257,6 +288,14 @@ def test_a_small_server_that_is_right_keeps_the_suite() -> None:
         ("no id", "test_it_answers_in_the_protocol_s_form"),
         ("all outputs", "test_outputs_are_chosen_by_name"),
         ("any model", "test_another_model_and_another_version_are_not_there"),
+        ("shapes of one row", "test_rows_are_answered_in_their_order_and_alike"),
+        ("shapes of one row", "test_it_answers_in_the_protocol_s_form"),
+        ("nested otherwise", "test_rows_are_answered_in_their_order_and_alike"),
+        ("an output that nobody knows", "test_it_answers_in_the_protocol_s_form"),
+        ("plain text", "test_it_answers_in_the_protocol_s_form"),
+        ("NaN", "test_it_answers_in_the_protocol_s_form"),
+        ("rows in another order", "test_rows_that_are_unlike_stay_in_their_order"),
+        ("bodies are left", "test_who_is_refused_may_ask_again_on_the_same_connection"),
     ],
 )
 def test_a_small_server_that_is_wrong_does_not(fault: str, seen: str) -> None:
@@ -289,7 +328,8 @@ def by_grpc(small: Small, request: Any) -> Any:
     made = messages.message("ModelInferResponse")(model_name=NAME, model_version=VERSION, id="" if small.is_wrong("no id") else request.id)
     for name in wanted or OUTPUTS:
         kind, shape = OUTPUTS[name]
-        tensor = made.outputs.add(name=name, datatype=kind, shape=[len(found["y"]), *shape[1:]])
+        rows = 1 if small.is_wrong("shapes of one row") else len(found["y"])
+        tensor = made.outputs.add(name=name, datatype=kind, shape=[rows, len(found[name])] if small.is_wrong("shapes of one row") else [rows, *shape[1:]])
         if raw:
             made.raw_output_contents.append(small.packed(kind, found[name]))
         else:
@@ -361,6 +401,9 @@ def test_a_small_server_by_grpc_that_is_right_keeps_the_suite(inputs: Any) -> No
         ("others' answers", "test_who_asks_at_the_same_time_gets_the_answer_to_their_own_rows"),
         ("no id", "test_it_answers_in_the_protocol_s_form"),
         ("any model", "test_another_model_and_another_version_are_not_found"),
+        ("shapes of one row", "test_bytes_say_the_same_as_typed_contents"),
+        ("shapes of one row", "test_it_answers_in_the_protocol_s_form"),
+        ("rows in another order", "test_rows_that_are_unlike_stay_in_their_order"),
         ("a field that is none", ""),
         ("contents of answers", ""),
     ],

@@ -28,6 +28,7 @@ JSON, TEXT, BINARY = b"application/json", b"text/plain; version=0.0.4; charset=u
 LENGTH = b"inference-header-content-length"
 _OPEN = ("health", "ping")  # who watches whether we are there needs no token
 _WORDS = ("invocations", "decide", "version", "metrics", "health", "ping")
+_DIGITS = 20  # of a length; Python reads no number of thousands of them
 _json = msgspec.json.Encoder()
 
 
@@ -90,7 +91,7 @@ class App:
         began = stopwatch()
         headers = dict(scope["headers"])
         request = headers.get(b"x-request-id", b"").decode("ascii", "replace")[:128] or new_request_id()
-        route = self._route(scope["path"])
+        route = self._route(scope["raw_path"].decode("ascii"))
         self._service.under_way += 1
         try:
             reply = await self._answer(scope, receive, route, headers, request)
@@ -130,7 +131,7 @@ class App:
         return await self._posts[route](Call(headers, body, request))
 
     def _route(self, path: str) -> str:
-        """What an address means; empty where it means nothing, or is of another model or version."""
+        """What an address means, percent-encoded as it came; empty where it means nothing, or is of another model or version."""
         parts = [unquote(part) for part in path.strip("/").split("/")]
         if parts[0] != "v2":
             word = "/".join(parts)
@@ -166,7 +167,7 @@ class App:
 
     async def _body(self, receive: Receive, headers: Mapping[bytes, bytes]) -> bytes:
         limits = self._service.limits
-        if headers.get(b"content-encoding", b"identity") != b"identity":
+        if headers.get(b"content-encoding", b"identity").strip().lower() != b"identity":
             raise Wrong("the body is compressed", code="PO-J028", remedy="send it as it is", status=415)
         length = headers.get(b"content-length", b"0")
         if not length.isdigit() or int(length) > limits.body:
@@ -199,7 +200,7 @@ class App:
 
     async def _infer(self, call: Call) -> Reply:
         length = call.headers.get(LENGTH)
-        if length is not None and not length.isdigit():
+        if length is not None and not (length.isdigit() and len(length) < _DIGITS):
             raise Wrong(
                 "Inference-Header-Content-Length is no number",
                 code="PO-J020",

@@ -19,8 +19,8 @@ from payoff.serving.service import ACTION, PAYOFF
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
-    from payoff.serving.listening.certificates import Certificate
     from payoff.serving.service import Service
+    from payoff.serving.wire.certificates import Certificate
 
 _STATUS = {
     400: grpc.StatusCode.INVALID_ARGUMENT,

@@ -15,9 +15,10 @@ import uvicorn
 
 from payoff.base.errors import OutsideError, UserError, Where
 from payoff.serving.app import App
-from payoff.serving.listening.certificates import Certificate
-from payoff.serving.listening.wire import LOOP, Server, Wire, most_connections
 from payoff.serving.service import Limits, Service
+from payoff.serving.wire.certificates import Certificate
+from payoff.serving.wire.connection import Wire
+from payoff.serving.wire.server import LOOP, Server, most_connections
 from payoff.wiring import options
 
 if TYPE_CHECKING:
@@ -97,7 +98,8 @@ async def _serve(
     ready: Callable[[Addresses, Served], None],
     tell: Callable[[str], None],
 ) -> None:
-    server = Server(_config(App(service, token), request, tls))
+    answer = partial(Wire, most=most_connections(), answered=service.metrics.answered)
+    server = Server(_config(App(service, token), answer, request, tls))
     remote: Any = None
     await service.start()
     watching = asyncio.create_task(tls.watch(tell)) if tls else None
@@ -127,12 +129,12 @@ async def _serve(
         await service.stop()
 
 
-def _config(app: App, request: Request, tls: Certificate | None) -> uvicorn.Config:
+def _config(app: App, answer: Any, request: Request, tls: Certificate | None) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         host=request.host,
         port=request.port,
-        http=partial(Wire, most=most_connections()),  # type: ignore[arg-type] # it is only called
+        http=answer,
         loop="none",
         lifespan="off",
         ws="none",

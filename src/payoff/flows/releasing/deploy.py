@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from payoff.base.clock import now, stopwatch
-from payoff.base.errors import OutsideError, PayoffError, Refused
+from payoff.base.errors import OutsideError, PayoffError, Refused, UserError
 from payoff.base.hashing import sha256
 from payoff.flows.opening import root_of
 from payoff.flows.releasing import book as books
@@ -67,6 +67,13 @@ def _deployed(book: Book, spec: DeploymentSpec, request: DeployRequest) -> Deplo
     link, tried, pin = book.wanted(spec.name)
     place = _Place(book, spec)
     wanted = place.wanted(link)
+    if tried is not None and place.front is None:
+        raise UserError(
+            f"release {tried.release.number} is tried in {spec.name}, and nothing stands before it that could share requests out",
+            code="PO-A123",
+            expected=f"[deployments.{spec.name}.front] in payoff.toml, as it was when the release began to be tried",
+            remedy=f"put it back; or end the trial first: payoff promote {link.release.number} {spec.name}",
+        )
     stepped = trying.NOTHING if request.judge else None
     if request.judge and tried is not None and pin.canary is not None and place.front is not None:
         stepped = trying.step(book, spec, pin, place.front.seen(wanted.name))
@@ -136,6 +143,7 @@ class _Place:
             project=said.name,
             deployment=f"{self.name}{beside}",
             keep=self.keep,
+            front=str((self.spec.front or {}).get("kind", "")),
             variables={
                 "PAYOFF_IMAGE": said.image,
                 "PAYOFF_MODEL": said.model["sha256"],
@@ -167,7 +175,9 @@ class _Place:
         running = self.deployer.apply(wanted, self.registry, switch)
         _refuse_other(running, link, self.name)
         if self.front is None:
-            self._end_front(wanted.name, beside.name)
+            self._end_front(wanted.name)
+            if self.deployer.state(beside.name) is not None:  # of a front that was there
+                self.deployer.stop(beside.name)
             return running, running.address
         stable = _target(running.address, link)
         if tried is None or pin.canary is None:
@@ -184,12 +194,11 @@ class _Place:
         routes = Routes(stable=stable, canary=canary, share=pin.canary.share, mode=pin.canary.mode)
         return running, self.front.route(wanted.name, routes)
 
-    def _end_front(self, name: str, beside: str) -> None:
-        """One of this machine's that stood before it, and what was tried behind that, when payoff.toml does not say so any more."""
+    def _end_front(self, name: str) -> None:
+        """One of this machine's that stood before it, when payoff.toml does not say so any more. What one has left in a cluster goes with the deployer's `apply`."""
         left = releasing.front(self.book.project, msgspec.structs.replace(self.spec, front={}))
         if left is not None and left.routes(name) is not None:
             left.stop(name)
-            self.deployer.stop(beside)
 
 
 def _target(address: str, link: Link) -> Target:

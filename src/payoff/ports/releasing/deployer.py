@@ -16,7 +16,8 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     """What shall run. `name` is the deployment's with the project's before it (a canary's ends in `-canary`), `deployment` its part after that; `image` is
     the digest of the image's manifest, `release` the number of the release. `variables` are set for the server and are no secrets; a token is an option
     of the deployer's own. `port` is the one that the server listens to inside. `keep`: the digests of images that are to stay on the machine, for
-    something of the project runs them or may soon; what else is there of the project's may be removed once this one runs (empty: nothing may).
+    something of the project runs them or may soon; what else is there of the project's may be removed once this one runs (empty: nothing may). `front`: the
+    kind of front that stands before it (empty: none that the deployment's section names); what an earlier one has left in the deployer's own place goes.
     """
 
     name: str
@@ -27,6 +28,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     port: int = 8080
     variables: dict[str, str] = {}
     keep: tuple[str, ...] = ()
+    front: str = ""
 
 
 class Running(msgspec.Struct, frozen=True, kw_only=True):

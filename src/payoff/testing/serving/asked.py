@@ -30,7 +30,16 @@ class Reply(NamedTuple):
     @property
     def json(self) -> Any:
         """What the body says."""
-        return json.loads(self.body)
+        return loaded(self.body)
+
+
+def loaded(body: bytes) -> Any:
+    """What JSON says; NaN and Infinity are none of it, though some write them."""
+
+    def refuse(name: str) -> Any:
+        raise AssertionError(f"{name} is no JSON (RFC 8259)")
+
+    return json.loads(body, parse_constant=refuse)
 
 
 class Input(NamedTuple):
@@ -113,14 +122,25 @@ class Model:
 
     def ask(self, path: str, body: Any = None, headers: Mapping[str, str] | None = None, *, method: str = "") -> Reply:
         """An answer; `body` is sent as it is, or as JSON."""
+        return self.ask_each([(path, body)], headers, method=method)[0]
+
+    def ask_each(
+        self, asked: Sequence[tuple[str, Any]], headers: Mapping[str, str] | None = None, *, method: str = ""
+    ) -> list[Reply]:
+        """The same, one after the other on one connection, unless the server ends it."""
         kind = http.client.HTTPSConnection if self._at.scheme == "https" else http.client.HTTPConnection
         connection = kind(self._at.hostname or "", self._at.port, timeout=60)
-        data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
         sent = {"Content-Type": "application/json", **self._headers, **(headers or {})}
+        found = []
         try:
-            connection.request(method or ("GET" if body is None else "POST"), path, data, sent)
-            answer = connection.getresponse()
-            return Reply(answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read())
+            for path, body in asked:
+                data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
+                way = f"{self._at.path.rstrip('/')}{path}"
+                connection.request(method or ("GET" if body is None else "POST"), way, data, sent)
+                answer = connection.getresponse()
+                said = {name.lower(): value for name, value in answer.getheaders()}
+                found.append(Reply(answer.status, said, answer.read()))
+            return found
         finally:
             connection.close()
 
@@ -132,15 +152,15 @@ class Model:
         """The row, so many times."""
         return {"inputs": [each.tensor(rows) for each in self.inputs], **more}
 
-    def outputs(self, request: Any, headers: Mapping[str, str] | None = None) -> dict[str, list[Any]]:
+    def outputs(self, request: Any, headers: Mapping[str, str] | None = None, *, rows: int = 1) -> dict[str, list[Any]]:
         """Output -> its values, row by row."""
         reply = self.infer(request, headers)
         assert reply.status == 200, f"it is not answered: {reply}"
-        return told(reply)
+        return told(reply, rows)
 
     def same(self, request: Any, headers: Mapping[str, str] | None = None, *, rows: int = 1) -> None:
         """Assert that a request is answered as the row is, so many times."""
-        found = self.outputs(request, headers)
+        found = self.outputs(request, headers, rows=rows)
         assert found.keys() == self.plain.keys(), (list(found), list(self.plain))
         for name, values in found.items():
             assert alike(values, self.plain[name] * rows), f"{name}: {values} in place of {self.plain[name]}"
@@ -155,10 +175,10 @@ class Model:
         return False
 
     def others(self) -> list[dict[str, Any]]:
-        """Requests of a row each that are answered otherwise than the row, found by changing a number of it."""
+        """Requests of a row each that are answered otherwise than the row, found by changing a value of it."""
         found = []
         for place, each in enumerate(self.inputs):
-            for changed in _changes(each):
+            for changed in changes(each):
                 request = {
                     "inputs": [one.tensor(1) for one in (*self.inputs[:place], changed, *self.inputs[place + 1 :])]
                 }
@@ -169,9 +189,12 @@ class Model:
         return found
 
 
-def _changes(each: Input) -> list[Input]:
-    if each.datatype in ("BOOL", BYTES):
-        return []
+def changes(each: Input) -> list[Input]:
+    """The same input with other values."""
+    if each.datatype == "BOOL":
+        return [each._replace(values=[not value for value in each.values])]
+    if each.datatype == BYTES:
+        return [each._replace(values=[f"{value} 2" for value in each.values])]
     wanted = [
         [value + 1 for value in each.values],
         [2 * value for value in each.values],
@@ -180,18 +203,22 @@ def _changes(each: Input) -> list[Input]:
     return [each._replace(values=values) for values in wanted if all(holds(each.datatype, value) for value in values)]
 
 
-def told(reply: Reply) -> dict[str, list[Any]]:
-    """Output -> its values, of an answer in JSON, with bytes behind it, or both."""
+def told(reply: Reply, rows: int | None = None) -> dict[str, list[Any]]:
+    """Output -> its values, of an answer in JSON, with bytes behind it, or both; to so many rows, where that is known."""
     length = reply.headers.get(LENGTH)
     at = len(reply.body) if length is None else int(length)
-    head = json.loads(reply.body[:at])
+    head = loaded(reply.body[:at])
     found = {}
     for tensor in head["outputs"]:
+        answers_rows(tensor["name"], tensor["shape"], rows)
         count = math.prod(tensor["shape"])
         size = tensor.get("parameters", {}).get("binary_data_size")
         if size is None:
             values = flat(tensor["data"])
             assert len(values) == count, f"{tensor['name']}: {len(values)} values of the shape {tensor['shape']}"
+            assert tensor["data"] in (values, nested(values, tensor["shape"])), (
+                f"{tensor['name']}: nested otherwise than its shape {tensor['shape']}"
+            )
             assert all(_may_say(tensor["datatype"], each) for each in values), (
                 f"{tensor['name']}: no {tensor['datatype']}"
             )
@@ -204,6 +231,11 @@ def told(reply: Reply) -> dict[str, list[Any]]:
     assert at == len(reply.body), f"{len(reply.body) - at} bytes are left after the last output"
     assert len(found) == len(head["outputs"]), "an output comes twice"
     return found
+
+
+def answers_rows(name: str, shape: Sequence[int], rows: int | None) -> None:
+    """Assert that the first size of an output's shape is that of rows."""
+    assert rows is None or list(shape[:1]) == [rows], f"{name} has the shape {list(shape)}, and {rows} rows were asked"
 
 
 def _may_say(datatype: str, value: Any) -> bool:

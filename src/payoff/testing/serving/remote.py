@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 
-from payoff.testing.serving.asked import Input, inputs
-from payoff.testing.serving.suite import NONE, together
-from payoff.testing.serving.values import BYTES, DATATYPES, alike, holds, packed, unpacked
+from payoff.testing.serving.asked import Input, answers_rows, changes, inputs
+from payoff.testing.serving.suite import NONE, fits, together
+from payoff.testing.serving.values import BYTES, DATATYPES, alike, packed, unpacked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -88,13 +88,13 @@ class Remote:
         """The answer to a request of inference."""
         return self.send("ModelInfer", request.SerializeToString())
 
-    def outputs(self, request: Any) -> dict[str, list[Any]]:
+    def outputs(self, request: Any, *, rows: int = 1) -> dict[str, list[Any]]:
         """Output -> its values, row by row."""
-        return told(self.infer(request))
+        return told(self.infer(request), rows)
 
     def same(self, request: Any, *, rows: int = 1) -> None:
         """Assert that a request is answered as the row is, so many times."""
-        found = self.outputs(request)
+        found = self.outputs(request, rows=rows)
         assert found.keys() == self.plain.keys()
         for name, values in found.items():
             assert alike(values, self.plain[name] * rows), f"{name}: {values} in place of {self.plain[name]}"
@@ -107,12 +107,13 @@ class Remote:
             assert error.code in codes, error  # noqa: PT017 - it may also be answered
 
 
-def told(answer: Any) -> dict[str, list[Any]]:
-    """Output -> its values: all in typed contents, or all as bytes."""
+def told(answer: Any, rows: int | None = None) -> dict[str, list[Any]]:
+    """Output -> its values: all in typed contents, or all as bytes; to so many rows, where that is known."""
     found = {}
     raw = answer.raw_output_contents
     assert not raw or len(raw) == len(answer.outputs), "some outputs come as bytes, and some do not"
     for place, tensor in enumerate(answer.outputs):
+        answers_rows(tensor.name, tensor.shape, rows)
         count = math.prod(tensor.shape)
         if raw:
             assert not tensor.HasField("contents"), f"{tensor.name} comes in contents and as bytes"
@@ -283,13 +284,16 @@ class GrpcSuite:
 
     def test_it_answers_in_the_protocol_s_form(self, remote: Remote) -> None:
         """Names, datatypes, and the id; by version, too."""
-        said = {each.name: each.datatype for each in remote.described.outputs}
+        said = {each.name: each for each in remote.described.outputs}
         for version in ("", *remote.described.versions):
             answer = remote.infer(remote.request(id="forty-two Ä 数", model_version=version))
             assert answer.id == "forty-two Ä 数"
             assert answer.model_name == remote.name
             assert answer.model_version in ("", *remote.described.versions)
-            assert all(said.get(each.name, each.datatype) == each.datatype for each in answer.outputs)
+            for each in answer.outputs:
+                assert each.name in said or not said, f"{each.name} is none of the outputs that the model names"
+                assert not said or said[each.name].datatype == each.datatype, each.name
+                assert not said or fits(said[each.name].shape, each.shape), (said[each.name], each.shape)
 
     def test_outputs_are_chosen_by_name(self, remote: Remote) -> None:
         """Each alone, and all."""
@@ -297,6 +301,25 @@ class GrpcSuite:
             found = remote.outputs(remote.request(outputs=[{"name": each} for each in wanted]))
             assert sorted(found) == sorted(wanted)
             assert all(alike(found[each], remote.plain[each]) for each in wanted)
+
+    def test_rows_that_are_unlike_stay_in_their_order(self, remote: Remote) -> None:
+        """A batch of unlike rows is answered as its rows are one by one."""
+        others = self._others(remote)
+        if not others:
+            pytest.skip("no change of a value changes the answer: give another row")
+        kinds = [remote.inputs, *others, remote.inputs, others[0]]
+        batch = [
+            each._replace(values=[value for kind in kinds for value in kind[place].values])
+            for place, each in enumerate(remote.inputs)
+        ]
+        for raw in (False, True):
+            request = remote.request(1, batch, raw=raw)
+            for tensor in request.inputs:
+                tensor.shape[0] = len(kinds)
+            found = remote.outputs(request, rows=len(kinds))
+            alone = [remote.outputs(remote.request(1, each)) for each in kinds]
+            for name, values in found.items():
+                assert alike(values, [value for each in alone for value in each[name]]), name
 
     def test_bytes_say_the_same_as_typed_contents(self, remote: Remote) -> None:
         """And are answered with bytes or typed contents, all alike."""
@@ -366,17 +389,16 @@ class GrpcSuite:
         remote.same(remote.request())
 
     def _others(self, remote: Remote) -> list[list[Input]]:
-        """Rows that are answered otherwise than the row, found by changing a number of it."""
+        """Rows that are answered otherwise than the row, found by changing a value of it."""
         found = []
         for place, each in enumerate(remote.inputs):
-            if each.datatype in ("BOOL", BYTES) or not all(holds(each.datatype, value + 1) for value in each.values):
-                continue
-            given = [*remote.inputs]
-            given[place] = each._replace(values=[value + 1 for value in each.values])
-            try:
-                answer = remote.outputs(remote.request(1, given))
-            except NotOk:
-                continue
-            if not all(alike(answer[name], remote.plain[name]) for name in remote.plain):
-                found.append(given)
+            for changed in changes(each):
+                given = [*remote.inputs[:place], changed, *remote.inputs[place + 1 :]]
+                try:
+                    answer = remote.outputs(remote.request(1, given))
+                except NotOk:
+                    continue
+                if not all(alike(answer[name], remote.plain[name]) for name in remote.plain):
+                    found.append(given)
+                    break
         return found

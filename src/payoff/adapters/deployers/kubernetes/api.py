@@ -45,7 +45,11 @@ VERSIONS = {
 _TRIES, _AGAIN = 4, {409, 429, 500, 502, 503, 504}
 _PAUSE = 20.0  # seconds that a cluster may ask us to wait before a try
 _LONGEST = 300  # letters of what a cluster says
-_FIGURES = 1 << 20  # bytes of a server's figures
+_READ = 60.0  # seconds for an answer
+_FIGURES, _FIGURES_WAIT = (
+    1 << 20,
+    10.0,
+)  # bytes of a server's figures, and seconds: it has them at hand, and there are others to be asked
 _WORDS = 2000  # letters of what a pod says
 
 
@@ -152,7 +156,10 @@ class Api:
         """
         path = f"{self._path('Pod')}/{quote(pod, safe='')}:{port}/proxy/metrics"
         more = {"X-Payoff-Token": token} if token else {}
-        answer = self._sent("GET", path, None, "", {"Accept": "text/plain", **more}, tries=2)
+        try:
+            answer = self._sent("GET", path, None, "", {"Accept": "text/plain", **more}, tries=2, read=_FIGURES_WAIT)
+        except OutsideError:  # it hangs; where the cluster does, the next request says so
+            return None
         if (
             answer.status == 401 and b'"Status"' not in answer.data[:_FIGURES]
         ):  # the server's own word, not the cluster's
@@ -194,15 +201,18 @@ class Api:
         more: Mapping[str, str] | None = None,
         *,
         tries: int = _TRIES,
+        read: float = _READ,
     ) -> Any:
-        told = False
+        told, timeout = False, urllib3.Timeout(connect=10, read=read)
         for attempt in range(tries):
             last = attempt == tries - 1
             found = self._reached()
             headers = {"Accept": "application/json", **({"Content-Type": kind} if kind else {})}
             headers |= {**(more or {}), **found.headers}
             try:
-                answer = self._pool.request(method, found.server + path, body=body, headers=headers, redirect=False)
+                answer = self._pool.request(
+                    method, found.server + path, body=body, headers=headers, redirect=False, timeout=timeout
+                )
             except urllib3.exceptions.HTTPError as error:
                 if last:
                     raise self._failed(f"it cannot be reached ({type(error).__name__})") from None
@@ -220,8 +230,7 @@ class Api:
     def _reached(self) -> Access:
         if self._access is None:
             self._access = found = self._found()
-            timeout = urllib3.Timeout(connect=10, read=60)
-            words: dict[str, Any] = {"timeout": timeout, "retries": False}
+            words: dict[str, Any] = {"retries": False}
             if found.tls is not None:
                 words["ssl_context"] = found.tls
                 if found.server_name:
@@ -247,7 +256,7 @@ class Api:
             return UserError(
                 f"the cluster does not take it: {words}",
                 code="PO-A145",
-                expected="a namespace that is there, values as Kubernetes takes them, and KServe where kserve = true",
+                expected="a namespace that is there, values as Kubernetes takes them, KServe where kserve = true, and the Gateway API for a front",
                 remedy="payoff deploy --dry-run shows what is applied; correct the deployment's section",
             )
         return self._failed(f"{method} {path.partition('?')[0]}: {words}")

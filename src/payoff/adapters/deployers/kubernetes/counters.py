@@ -14,7 +14,8 @@ from payoff.records.release.canary import WIDTH, Arm, Sum
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# By name: `requests`, `errors`, `decisions` (whose payoff is known), `payoff` and `squares` (the sums), and `le:BOUND`, the answers within so many seconds.
+# By name: `requests`, `errors` (answers of 400 and above: requests are shared out by chance, so that both get their share of those that nobody could answer well, and one
+# that refuses or fails at what the other takes has more), `decisions` (whose payoff is known), `payoff` and `squares` (the sums), and `le:BOUND`, the answers within so many seconds.
 Counters = dict[str, float]
 _ASKED = {"decide", "infer", "invocations"}  # who only looks whether we are there asks nothing
 _LINE = re.compile(r"payoff_(\w+)(?:\{(.*)\})? (\S+)")
@@ -24,22 +25,25 @@ _SUMS = {
     "expected_payoff_total": "payoff",
     "expected_payoff_squares_total": "squares",
 }
+_MAY_BE_NONE = {"expected_payoff_total", "expected_payoff_squares_total"}  # no number: a judge has to know
 _FALLS = {"payoff"}  # a payoff may be a loss; all else only grows
 
 
 def read(text: str) -> Counters:
     """What a server says of itself."""
     found: Counters = {"requests": 0.0, "errors": 0.0, "decisions": 0.0, "payoff": 0.0, "squares": 0.0}
-    for line in text.splitlines():
+    for line in text.split("\n"):  # and at nothing else that a name may hold
         match = _LINE.fullmatch(line)
         if match is None:
             continue
         name, labels, value = match[1], dict(_LABEL.findall(match[2] or "")), _number(match[3])
+        if not math.isfinite(value) and name not in _MAY_BE_NONE:
+            continue
         if name in _SUMS:
             found[_SUMS[name]] += value
         elif labels.get("route") in _ASKED and name == "requests_total":
             found["requests"] += value
-            found["errors"] += value if labels.get("status", "") >= "500" else 0.0
+            found["errors"] += value if labels.get("status", "") >= "400" else 0.0
         elif labels.get("route") in _ASKED and name == "request_seconds_bucket":
             key = f"le:{labels.get('le', '+Inf')}"
             found[key] = found.get(key, 0.0) + value

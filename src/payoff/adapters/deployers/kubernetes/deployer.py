@@ -26,8 +26,10 @@ if TYPE_CHECKING:
 else:
     yaml = lazy.Module("yaml")
 
+FRONT, ROUTE = "kubernetes", "HTTPRoute"  # the kind of front that is made of one
 # The pieces of a deployment, in the order in which they go.
 _KINDS = (
+    ROUTE,
     "HorizontalPodAutoscaler",
     "PodDisruptionBudget",
     "InferenceService",
@@ -70,11 +72,12 @@ class Kubernetes:
         made = manifests.rendered(wanted, images.address, self._options, self._api.namespace)
         name, self._owner = manifests.named(wanted.name), manifests.owner(wanted)
         kinds = {each["kind"] for each in made}
-        found = {kind: self._live(kind, name, needed=kind in kinds) for kind in _KINDS}
+        looked = [kind for kind in _KINDS if kind != ROUTE or wanted.front != FRONT]  # a front that is there has it
+        found = {kind: self._live(kind, name, needed=kind in kinds) for kind in looked}
         before = {
             kind: live if live and manifests.owned_by(live, self._owner) else None for kind, live in found.items()
         }
-        theirs = [kind for kind in _KINDS if kind in kinds and found[kind] is not None and before[kind] is None]
+        theirs = [kind for kind in looked if kind in kinds and found[kind] is not None and before[kind] is None]
         if theirs:
             raise self._of_others(theirs, name)
         extra = [kind for kind, live in before.items() if live is not None and kind not in kinds]

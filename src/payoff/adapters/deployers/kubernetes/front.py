@@ -7,9 +7,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from payoff.adapters.deployers.kubernetes import counters, manifests, sharing
+from payoff.adapters.deployers.kubernetes import counters, manifests, owned, sharing
 from payoff.adapters.deployers.kubernetes.access import access
-from payoff.adapters.deployers.kubernetes.api import Api, printable
+from payoff.adapters.deployers.kubernetes.api import MANAGER, Api, printable
 from payoff.adapters.deployers.kubernetes.judging import digest
 from payoff.base.clock import now
 from payoff.base.errors import OutsideError, Refused, UserError
@@ -24,7 +24,7 @@ _EVERY = 1.0
 class Options:
     """`gateway`: the Gateway (of the Gateway API) that leads to the cluster, as NAME or NAMESPACE/NAME; `hostname`: what clients ask there, and `address` where (default:
     https:// and that). `context`, `kubeconfig` and `namespace`: as in the deployment. `token`: what clients must bring, as `${TOKEN}`: the servers' figures ask for it,
-    too. `service_port`: what the Services listen to; `wait`: seconds for the gateway to take a change.
+    too. `wait`: seconds for the gateway to take a change.
     """
 
     gateway: str
@@ -34,7 +34,6 @@ class Options:
     kubeconfig: str = ""
     namespace: str = ""
     token: str = ""
-    service_port: int = 80
     wait: float = 60.0
 
 
@@ -65,28 +64,41 @@ class GatewayFront:
                 remedy="payoff promote RELEASE DEPLOYMENT --canary 5%",
             )
         plain, live = manifests.named(name), self._api.get("HTTPRoute", manifests.named(name))
-        labels = self._labels(plain, live)
+        labels, port = self._service(plain, live)
         look = sharing.Look.of(_annotations(live)) if live is not None else None
         if routes.canary is not None:
             images = (routes.stable.image, routes.canary.image)
             if look is None or look.images != images:
                 look = sharing.Look(now(), images)
                 self._look(name, look)
-                look.totals = ({}, {})  # what was before is where counting begins
-        self._apply(name, labels, routes, look if routes.canary is not None else None, live)
+                look.begin()
+        names = [plain, *([manifests.named(f"{name}-canary")] if routes.canary else [])]
+        annotations = {sharing.ROUTES: sharing.written(routes)}
+        if routes.canary is not None and look is not None:
+            annotations[sharing.SEEN] = look.text()
+        spec = sharing.spec(
+            self._options.gateway, self._options.hostname, [(each, port) for each in names], routes.share
+        )
+        made = sharing.manifest(plain, labels, annotations, spec)
+        made["metadata"]["namespace"] = self._api.namespace
+        self._api.apply(made, live)
         self._taken(plain)
         return self._options.address or f"https://{self._options.hostname}"
 
     def seen(self, name: str) -> Seen | None:
-        """Ask all pods, add up, and write it down."""
+        """Ask all pods, add up, and write it down: beside all else that the route says, and only where that still is what was looked at."""
         live = self._api.get("HTTPRoute", manifests.named(name))
-        routes, look = (
-            (None, None) if live is None else (sharing.read(_annotations(live)), sharing.Look.of(_annotations(live)))
-        )
-        if live is None or routes is None or routes.canary is None or look is None:
+        said = {} if live is None else _annotations(live)
+        routes, look = sharing.read(said), sharing.Look.of(said)
+        if routes is None or routes.canary is None or look is None:
             return None
         self._look(name, look)
-        self._apply(name, dict(live["metadata"].get("labels") or {}), routes, look, live)
+        live = self._api.get("HTTPRoute", manifests.named(name))
+        ours = None if live is None else owned.applied(live, MANAGER)
+        if live is None or ours is None or _annotations(live).get(sharing.ROUTES) != said[sharing.ROUTES]:
+            return None
+        ours["metadata"]["annotations"][sharing.SEEN] = look.text()
+        self._api.apply(ours, live)
         stable, canary = (
             counters.arm(total, each.release, each.image, slowest=each is routes.stable)
             for total, each in zip(look.totals, (routes.stable, routes.canary), strict=True)
@@ -101,43 +113,35 @@ class GatewayFront:
         ):
             self._api.delete("HTTPRoute", manifests.named(name))
 
-    def _labels(self, name: str, live: dict[str, Any] | None) -> dict[str, str]:
-        """The labels of the Service, which say whose it is; a route of somebody else is left alone."""
+    def _service(self, name: str, live: dict[str, Any] | None) -> tuple[dict[str, str], int]:
+        """The labels of the Service, which say whose it is, and its port; a route of somebody else is left alone."""
         service = self._api.get("Service", name)
-        said = dict((service or {}).get("metadata", {}).get("labels") or {})
+        said = {} if service is None else service["metadata"].get("labels") or {}
         labels = {
             key: str(said.get(key, ""))
             for key in (manifests.BY, manifests.INSTANCE, manifests.PROJECT, manifests.DEPLOYMENT)
         }
-        if labels[manifests.BY] != "payoff" or (live is not None and not manifests.owned_by(live, labels)):
+        if service is None or labels[manifests.BY] != "payoff" or not manifests.owned_by(service, labels):
+            raise Refused(
+                f"in the namespace {self._api.namespace} there is no Service {name} of a Deployment of ours to lead to",
+                code="PO-A170",
+                expected='a deployment of kind = "kubernetes" without kserve, in the context and the namespace that its front names, too',
+                remedy="name them in the front's section; KServe shares requests out by itself: leave the front out there",
+            )
+        if live is not None and not manifests.owned_by(live, labels):
             words = " ".join(f"{key}={value}" for key, value in labels.items())
             raise Refused(
-                f"the HTTPRoute or the Service {name} in the namespace {self._api.namespace} is not this deployment's: nothing was changed",
+                f"the HTTPRoute {name} in the namespace {self._api.namespace} is not this deployment's: nothing was changed",
                 code="PO-A160",
-                expected="objects with this deployment's labels",
+                expected="none, or one with this deployment's labels",
                 remedy=f"name the deployment's own namespace in its front; or, if it may be taken over: kubectl label --overwrite --namespace "
                 f"{self._api.namespace} httproute {name} {words}",
             )
-        return labels
-
-    def _apply(
-        self, name: str, labels: dict[str, str], routes: Routes, look: sharing.Look | None, live: dict[str, Any] | None
-    ) -> None:
-        plain = manifests.named(name)
-        names = [plain, *([manifests.named(f"{name}-canary")] if routes.canary else [])]
-        services = [(each, self._options.service_port) for each in names]
-        made = sharing.manifest(
-            plain,
-            labels,
-            {sharing.ROUTES: sharing.written(routes), **({sharing.SEEN: look.text()} if look else {})},
-            sharing.spec(self._options.gateway, self._options.hostname, services, routes.share),
-        )
-        made["metadata"]["namespace"] = self._api.namespace
-        self._api.apply(made, live)
+        return labels, int(service["spec"]["ports"][0]["port"])
 
     def _look(self, name: str, look: sharing.Look) -> None:
         """Ask each pod that runs the image of its arm. One that does not answer now is asked at the next look."""
-        there: dict[str, dict[str, float]] = {}
+        there: dict[str, dict[str, float] | None] = {}
         totals = list(look.totals)
         for at, instance in enumerate((manifests.named(name), manifests.named(f"{name}-canary"))):
             for pod in self._api.pods(f"{manifests.INSTANCE}={instance},{manifests.BY}=payoff"):
@@ -146,11 +150,9 @@ class GatewayFront:
                     continue
                 text = self._api.figures(pod["metadata"]["name"], manifests.PORT, self._options.token)
                 last = look.containers.get(container, {})
-                if text is None:
-                    there[container] = last
-                    continue
-                there[container] = counters.read(text)
-                totals[at] = counters.summed(totals[at], counters.since(there[container], last))
+                there[container] = now_said = last if text is None else counters.read(text)
+                if last is not None and now_said is not None:
+                    totals[at] = counters.summed(totals[at], counters.since(now_said, last))
         look.totals, look.containers = (totals[0], totals[1]), there
 
     def _taken(self, name: str) -> None:

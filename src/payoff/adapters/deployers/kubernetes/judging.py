@@ -16,7 +16,6 @@ HOPELESS = {
 }  # fmt: skip
 _LONGEST = 300
 _PULLED = re.compile(r"@(sha256:[0-9a-f]{64})$")
-_REVISION = "serving.knative.dev/revision"
 
 
 class _Trouble(NamedTuple):
@@ -33,7 +32,7 @@ def judged(
     """What runs; whether it will not get ready by itself; and the pod whose log says why, if one does. `drift` says what others did to it."""
     annotations = workload["metadata"].get("annotations") or {}
     # One that is told to end finishes what it took; one that was evicted answers nobody, and lies there for days.
-    alive = [each for each in _newest(workload, pods) if not each["metadata"].get("deletionTimestamp")]
+    alive = [each for each in pods if not each["metadata"].get("deletionTimestamp")]
     alive = [each for each in alive if (each.get("status") or {}).get("phase") not in {"Failed", "Succeeded"}]
     found = {each["metadata"]["name"]: digest(each, container) for each in alive}
     digests = sorted({digest for digest in found.values() if digest})
@@ -63,15 +62,6 @@ def judged(
     )
     hopeless = not ready and (_given_up(workload) or (troubled is not None and troubled.hopeless))
     return running, hopeless, troubled.pod if troubled is not None and not ready else ""
-
-
-def _newest(workload: dict[str, Any], pods: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """All pods; where KServe shares the traffic out between two revisions, those of the newest: the other is meant to be another."""
-    if workload["kind"] != "InferenceService" or not workload["spec"]["predictor"].get("canaryTrafficPercent"):
-        return pods
-    components = (workload.get("status") or {}).get("components") or {}
-    newest = (components.get("predictor") or {}).get("latestCreatedRevision")
-    return [each for each in pods if (each["metadata"].get("labels") or {}).get(_REVISION) == newest]
 
 
 def digest(pod: dict[str, Any], container: str) -> str:

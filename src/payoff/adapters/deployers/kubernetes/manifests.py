@@ -243,7 +243,6 @@ def _inference_service(wanted: Wanted, image: str, options: Options, namespace: 
     )
     predictor = {
         **copies,
-        **({"canaryTrafficPercent": options.canary_percent} if options.canary_percent else {}),
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "timeout": 60,

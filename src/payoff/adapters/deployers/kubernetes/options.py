@@ -24,7 +24,7 @@ class Options:
     inside of a cluster the pod's own account). `replicas`: copies, or `autoscale` instead. `cpu` and `memory`: what a copy is given, in
     Kubernetes' quantities; memory is also its limit. `token_secret`: a Secret whose key `token` clients must bring, unless whoever reaches the server may ask it (`open`); `pull_secret`: one that
     the cluster pulls images with. `claim`: a PersistentVolumeClaim for the log of predictions. `egress`: whether the server may open connections
-    of its own. `kserve`: an InferenceService instead of a Deployment, whose newest revision gets `canary_percent` of the traffic (0: all).
+    of its own. `kserve`: an InferenceService instead of a Deployment.
     `service_port`: what the Service listens to. `address`: where clients reach it from outside, when an ingress or gateway leads there.
     `wait`: seconds for a release to get ready; `drain`: seconds in which a copy that is told to end still takes what comes (Kubernetes 1.30),
     `grace`: seconds for it to finish.
@@ -43,7 +43,6 @@ class Options:
     claim: str = ""
     egress: bool = False
     kserve: bool = False
-    canary_percent: int = 0
     service_port: int = 80
     address: str = ""
     wait: float = 300.0

@@ -27,7 +27,8 @@ def spec(gateway: str, hostname: str, services: list[tuple[str, int]], share: fl
     parent = {"group": "gateway.networking.k8s.io", "kind": "Gateway", "name": name}
     if namespace:
         parent["namespace"] = namespace
-    weights = [_WHOLE] if len(services) == 1 else [_WHOLE - round(_WHOLE * share), round(_WHOLE * share)]
+    tried = min(max(round(_WHOLE * share), 1), _WHOLE)  # a weight of nothing would be tried for ever
+    weights = [_WHOLE] if len(services) == 1 else [_WHOLE - tried, tried]
     backends = [
         {"group": "", "kind": "Service", "name": service, "port": port, "weight": weight}
         for (service, port), weight in zip(services, weights, strict=True)
@@ -61,12 +62,17 @@ def _arms(routes: Routes) -> dict[str, Target]:
 
 @dataclasses.dataclass
 class Look:
-    """What was added up so far of each arm, and what each container's own counters were at the last look."""
+    """What was added up so far of each arm, and what each container's own counters were at the last look; None where nobody knows what they began with."""
 
     since: str
     images: tuple[str, str]
     totals: tuple[dict[str, float], dict[str, float]] = dataclasses.field(default_factory=lambda: ({}, {}))
-    containers: dict[str, dict[str, float]] = dataclasses.field(default_factory=dict)
+    containers: dict[str, dict[str, float] | None] = dataclasses.field(default_factory=dict)
+
+    def begin(self) -> None:
+        """What was before is where counting begins. Of a container that did not answer that is what it says first."""
+        self.totals = ({}, {})
+        self.containers = {name: said or None for name, said in self.containers.items()}
 
     def text(self) -> str:
         """As an annotation has it."""
