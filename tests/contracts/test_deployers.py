@@ -432,16 +432,16 @@ class TestContainer(DeployerSuite):
     ) -> None:
         """Nor kept by the engine; and it is there when the container is started again. Images of earlier versions know variables only."""
         image = put_image(registry, "one", 1, base, python, file=file)
-        made = connect(self.adapter, tmp_path, {**options, "token": "geheim-4711"})
+        made = connect(self.adapter, tmp_path, {**options, "token": "geheim-geheim-4711"})
         try:
             running = made.apply(self.wanted(image), registry)
             (container,) = podman("ps", "--quiet", "--filter", f"label=dev.payoff.name={self.wanted(image).name}").split()
-            assert asked(running.address)[3] == "geheim-4711"
-            assert ("geheim-4711" in podman("inspect", container)) == (not file)
+            assert asked(running.address)[3] == "geheim-geheim-4711"
+            assert ("geheim-geheim-4711" in podman("inspect", container)) == (not file)
             assert "payoff-" not in podman("secret", "ls")
             podman("restart", "--time", "1", container)
             until(lambda: bool((found := made.state(self.wanted(image).name)) and found.ready))
-            assert asked(running.address)[3] == "geheim-4711"
+            assert asked(running.address)[3] == "geheim-geheim-4711"
         finally:
             made.stop(self.wanted(image).name)
 

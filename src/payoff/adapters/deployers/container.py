@@ -20,7 +20,7 @@ from payoff.base.errors import OutsideError, UserError
 from payoff.base.hashing import sha256
 from payoff.base.locking import Taken, locked
 from payoff.ports.releasing.deployer import Running, Wanted, nowhere
-from payoff.ports.releasing.machine import alone, owner
+from payoff.ports.releasing.machine import alone, owner, refuse_short
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -88,6 +88,7 @@ class Container:
 
     def apply(self, wanted: Wanted, images: Registry, switch: Callable[[str], None] = nowhere) -> Running:
         """Start beside, wait, switch, stop the others. Of several that an earlier call left, the one that is right and ready is switched to."""
+        refuse_short(self._options.token)
         with alone(self._root / _FOLDER, wanted.name, self._wait):
             before = [(each, self._running(each)) for each in self._containers(wanted.name)]
             right = [each for each in before if self._right(*each, wanted)]
