@@ -23,7 +23,7 @@ import pytest
 
 from payoff.base import processes
 from payoff.adapters.registries import layout
-from payoff.base.errors import OutsideError
+from payoff.base.errors import OutsideError, UserError
 from payoff.testing.releasing import foundation
 from payoff.testing.releasing.deployer import DeployerSuite, asked, connect, put_image
 
@@ -410,22 +410,38 @@ class TestContainer(DeployerSuite):
         assert said["EffectiveCaps"] in ([], None)
         assert said["HostConfig"]["ReadonlyRootfs"] is True
 
+    def test_a_folder_for_the_log_that_is_not_there(self, registry: Registry, base: Base, python: str, options: dict[str, Any], tmp_path: Path) -> None:
+        """By the command that is told it is, and the server may write there."""
+        image = put_image(registry, "one", 1, base, python)
+        made = connect(self.adapter, tmp_path, {**options, "volume": "das Log"})
+        with pytest.raises(UserError) as caught:
+            made.apply(self.wanted(image), registry)
+        assert caught.value.code == "PO-A182"
+        subprocess.run(caught.value.remedy, shell=True, check=True)
+        try:
+            made.apply(self.wanted(image), registry)
+            (container,) = podman("ps", "--quiet", "--filter", f"label=dev.payoff.name={self.wanted(image).name}").split()
+            podman("exec", container, python, "-c", "open('/var/lib/payoff/a', 'w')")
+        finally:
+            made.stop(self.wanted(image).name)
+        assert (tmp_path / "das Log/a").exists()
+
     @pytest.mark.parametrize("file", ["/run/payoff/token", ""])
     def test_a_token_is_shown_to_nobody_who_inspects(
         self, registry: Registry, base: Base, python: str, options: dict[str, Any], tmp_path: Path, file: str
     ) -> None:
         """Nor kept by the engine; and it is there when the container is started again. Images of earlier versions know variables only."""
         image = put_image(registry, "one", 1, base, python, file=file)
-        made = connect(self.adapter, tmp_path, {**options, "token": "geheim-4711"})
+        made = connect(self.adapter, tmp_path, {**options, "token": "geheim-geheim-4711"})
         try:
             running = made.apply(self.wanted(image), registry)
             (container,) = podman("ps", "--quiet", "--filter", f"label=dev.payoff.name={self.wanted(image).name}").split()
-            assert asked(running.address)[3] == "geheim-4711"
-            assert ("geheim-4711" in podman("inspect", container)) == (not file)
+            assert asked(running.address)[3] == "geheim-geheim-4711"
+            assert ("geheim-geheim-4711" in podman("inspect", container)) == (not file)
             assert "payoff-" not in podman("secret", "ls")
             podman("restart", "--time", "1", container)
             until(lambda: bool((found := made.state(self.wanted(image).name)) and found.ready))
-            assert asked(running.address)[3] == "geheim-4711"
+            assert asked(running.address)[3] == "geheim-geheim-4711"
         finally:
             made.stop(self.wanted(image).name)
 

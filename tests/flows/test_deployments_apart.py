@@ -29,7 +29,7 @@ def test_images_that_a_deployment_may_go_back_to_stay(released: Any) -> None:
 
 
 def test_a_front_is_put_back_and_goes_when_it_is_not_wanted_any_more(released: Any) -> None:
-    """Clients reach what stands before a release: that it is gone is drift. One that payoff.toml does not name any more is not left behind with a release that was tried."""
+    """Clients reach what stands before a release: that it is gone is drift. One that payoff.toml does not name any more is not left behind, but a trial ends by a promotion only."""
     config = released.root / "payoff.toml"
     text = config.read_text()
     config.write_text(text.replace("[deployments.dev]\n", "[deployments.dev.front]\nport = 0\n[deployments.dev]\n"))
@@ -48,6 +48,9 @@ def test_a_front_is_put_back_and_goes_when_it_is_not_wanted_any_more(released: A
     assert all(processes.since(each) for each in pids)
     config.write_text(text)
     released.commit()
+    assert released.answer("deploy", "dev", code=2)["errors"][0]["code"] == "PO-A123"
+    assert all(processes.since(each) for each in pids)
+    released.answer("promote", "1", "dev")
     after = released.answer("deploy", "dev")
     assert after["address"] != before["address"]
     assert serves(after["address"])

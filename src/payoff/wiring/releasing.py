@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from payoff.base.errors import PayoffError, Where
 from payoff.records.finding import Finding, from_error
 from payoff.wiring import entry_points, options
@@ -54,6 +56,15 @@ def deployer(project: Project, deployment: DeploymentSpec) -> Deployer:
     title = f"[deployments.{deployment.name}]"
     made: Deployer = _made("deployers", "", section, project, title=title, line=deployment.line)
     return made
+
+
+def earlier(project: Project, deployment: DeploymentSpec, kind: str) -> Deployer | None:
+    """What ran a deployment on this machine, when it was of another kind; None of a kind that ran it elsewhere, for what it was told is not known any more."""
+    if kind not in entry_points.names("payoff.deployers"):
+        return None
+    if entry_points.attribute(entry_points.load("payoff.deployers", kind), "CAPABILITIES")["remote"]:
+        return None
+    return deployer(project, msgspec.structs.replace(deployment, kind=kind, options={}))
 
 
 def front(project: Project, deployment: DeploymentSpec) -> Front | None:

@@ -20,7 +20,7 @@ from payoff.base.errors import OutsideError, UserError
 from payoff.base.hashing import sha256
 from payoff.base.locking import Taken, locked
 from payoff.ports.releasing.deployer import Running, Wanted, nowhere
-from payoff.ports.releasing.machine import alone, owner
+from payoff.ports.releasing.machine import alone, owner, refuse_short
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,6 +41,7 @@ _TRIES = 3  # ports
 _TAKEN = ("address already in use", "port is already allocated", "ports are not available")
 _MARGIN = 60.0  # seconds that another deploy may take beyond what its release takes to get ready and the other to end
 _MOUNTED = "/run/payoff/token"  # where images that say so read it, which is not shown to who inspects their containers
+_USER = 65532  # of images of ours
 _FOLDER = Path(".payoff", "deployments")
 # How images were named that earlier versions pulled from a folder.
 _EARLIER = re.compile(r"localhost/(?:.+/)?payoff-[0-9]+/images:latest")
@@ -87,6 +88,7 @@ class Container:
 
     def apply(self, wanted: Wanted, images: Registry, switch: Callable[[str], None] = nowhere) -> Running:
         """Start beside, wait, switch, stop the others. Of several that an earlier call left, the one that is right and ready is switched to."""
+        refuse_short(self._options.token)
         with alone(self._root / _FOLDER, wanted.name, self._wait):
             before = [(each, self._running(each)) for each in self._containers(wanted.name)]
             right = [each for each in before if self._right(*each, wanted)]
@@ -121,6 +123,7 @@ class Container:
 
     def _begin(self, wanted: Wanted, images: Registry) -> tuple[str, Running]:
         """Pull an image, make a container of it, start it, and wait until it is ready; one that does not get ready, or not even starts, is removed."""
+        self._refuse_no_volume()
         # Nobody removes images meanwhile; others may pull theirs.
         with alone(self._root / _FOLDER, "images", self._wait, shared=True):
             image = self._pulled(wanted, images)
@@ -143,6 +146,18 @@ class Container:
                         self._engine("rm", "--force", made, quiet=True)
                         if tries == _TRIES or not any(each in str(error).lower() for each in _TAKEN):
                             raise
+
+    def _refuse_no_volume(self) -> None:
+        """The engine would say so, in its own words, or make one that is root's."""
+        place = self._root / self._options.volume
+        if self._options.volume and not place.is_dir():
+            through = "" if os.geteuid() == 0 else "podman unshare " if self._is("podman") else "sudo "
+            raise UserError(
+                f"the folder for the log of predictions is not there: {place}",
+                code="PO-A182",
+                expected=f"a folder that user {_USER}, as whom the server runs, may write to",
+                remedy=f"mkdir -p {shlex.quote(f'{place}')} && {through}chown {_USER}:{_USER} {shlex.quote(f'{place}')}",
+            )
 
     def _made(self, words: list[str], secret: str) -> str:
         """A container, not started yet. The engine copies a secret into what it makes, so that it is kept no longer."""

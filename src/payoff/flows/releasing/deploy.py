@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from typing import TYPE_CHECKING
 
@@ -83,9 +84,11 @@ def _deployed(book: Book, spec: DeploymentSpec, request: DeployRequest) -> Deplo
             place, wanted = _Place(book, spec), place.wanted(link)
     before = place.state(wanted.name)
     running, address = place.run(link, tried, pin)
-    did = _did(before, running, log.last(book.root, spec.name) == link.digest)
+    last, kind = log.last(book.root, spec.name)
+    place.end_other(kind)
+    did = _did(before, running, last == link.digest and kind in {"", spec.kind})
     if did != "nothing":
-        log.add(book.root, spec.name, did=did, release=link, before=before.image if before else "")
+        log.add(book.root, spec, did=did, release=link, before=before.image if before else "")
     signed, why = _sign(book, link, spec.name)
     return Deployed(
         deployment=spec.name,
@@ -193,6 +196,16 @@ class _Place:
         canary = _target(other.address, tried)
         routes = Routes(stable=stable, canary=canary, share=pin.canary.share, mode=pin.canary.mode)
         return running, self.front.route(wanted.name, routes)
+
+    def end_other(self, kind: str) -> None:
+        """What another kind of deployment runs here under the same name, as it did before payoff.toml named the one that it names now."""
+        if not kind or kind == self.spec.kind:
+            return
+        with contextlib.suppress(UserError):  # its engine is gone, and what it ran with it
+            other = releasing.earlier(self.book.project, self.spec, kind)
+            if other is not None:
+                for beside in ("-canary", ""):
+                    other.stop(f"{self.book.project.id}-{self.name}{beside}")
 
     def _end_front(self, name: str) -> None:
         """One of this machine's that stood before it, when payoff.toml does not say so any more. What one has left in a cluster goes with the deployer's `apply`."""

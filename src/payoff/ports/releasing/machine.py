@@ -6,7 +6,7 @@ import contextlib
 import os
 from typing import TYPE_CHECKING
 
-from payoff.base.errors import OutsideError
+from payoff.base.errors import OutsideError, UserError
 from payoff.base.hashing import sha256
 from payoff.base.locking import Taken, locked
 
@@ -14,12 +14,25 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+_LEAST = 16  # characters of a token, as the server asks for
+
 
 def owner(root: Path) -> str:
     """What tells the deployments of one clone of a project from those of another on the same machine: made of the folder's real path, so that it is
     the same when everything else that is known of them is gone.
     """
     return sha256(os.fsencode(os.path.realpath(root)))[7:23]
+
+
+def refuse_short(token: str) -> None:
+    """The server would not start with it, and say so where few look."""
+    if 0 < len(token) < _LEAST:
+        raise UserError(
+            f"the token is shorter than {_LEAST} characters",
+            code="PO-A183",
+            expected="a long random text in the variable that token in the deployment's section names",
+            remedy="export VARIABLE=$(openssl rand -hex 32), then payoff deploy again",
+        )
 
 
 @contextlib.contextmanager

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 
-from payoff.base.errors import OutsideError, PayoffError
+from payoff.base.errors import OutsideError, PayoffError, UserError
 from payoff.base.hashing import sha256
 from payoff.ports.releasing.deployer import Wanted
 from payoff.records.release.image import LAYER, MANIFEST, Base, Blob, Layer, Member, Start
@@ -255,16 +255,18 @@ class DeployerSuite:
     ) -> None:
         """It is a secret: in no command line, and in no text that is shown. With another one the next call runs another copy, and with the same one none."""
         image = put_image(registry, "one", 1, base, python)
-        made = connect(self.adapter, tmp_path, {**options, "token": "geheim-4711"})
+        with pytest.raises(UserError, match="shorter than 16 characters"):
+            connect(self.adapter, tmp_path, {**options, "token": "geheim-4711"}).apply(self.wanted(image), registry)
+        made = connect(self.adapter, tmp_path, {**options, "token": "geheim-geheim-4711"})
         try:
-            assert "geheim-4711" not in made.shown(self.wanted(image), registry)
+            assert "geheim-geheim-4711" not in made.shown(self.wanted(image), registry)
             running = made.apply(self.wanted(image), registry)
-            assert asked(running.address)[3] == "geheim-4711"
+            assert asked(running.address)[3] == "geheim-geheim-4711"
             lines = [self._line(pid) for pid in os.listdir("/proc") if pid.isdigit()]
-            assert not [line for line in lines if b"geheim-4711" in line]
-            turned = connect(self.adapter, tmp_path, {**options, "token": "geheim-4712"})
+            assert not [line for line in lines if b"geheim-geheim-4711" in line]
+            turned = connect(self.adapter, tmp_path, {**options, "token": "geheim-geheim-4712"})
             other = turned.apply(self.wanted(image), registry)
-            assert asked(other.address)[3] == "geheim-4712"
+            assert asked(other.address)[3] == "geheim-geheim-4712"
             assert turned.apply(self.wanted(image), registry) == other
             with pytest.raises(OSError, match=r"refused|reset"):
                 asked(running.address)

@@ -24,7 +24,7 @@ from payoff.base.files import write_atomically
 from payoff.base.hashing import sha256
 from payoff.base.locking import Taken, locked
 from payoff.ports.releasing.deployer import Running, Wanted, nowhere
-from payoff.ports.releasing.machine import alone, owner
+from payoff.ports.releasing.machine import alone, owner, refuse_short
 from payoff.records.release.image import Blob
 
 if TYPE_CHECKING:
@@ -93,6 +93,7 @@ class Process:
 
     def apply(self, wanted: Wanted, images: Registry, switch: Callable[[str], None] = nowhere) -> Running:
         """Unpack (what was unpacked before is compared), start beside, wait, switch, end the others."""
+        refuse_short(self._options.token)
         with alone(self._folder, wanted.name, self._wait):
             before = self._found(wanted.name)
             for ending in ("log", "log.1"):
