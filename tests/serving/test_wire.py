@@ -18,6 +18,8 @@ import uvicorn
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from payoff.serving import few
+from payoff.serving.protocols.metrics import Metrics
 from payoff.serving.wire import connection
 from payoff.serving.wire import server as servers
 
@@ -97,8 +99,8 @@ def server() -> Iterator[Running]:
 @pytest.fixture(autouse=True)
 def anew(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each test may say its lines."""
-    for few in servers._FEW.values():
-        monkeypatch.setattr(few, "_since", -servers._MINUTE)
+    for each in servers.BOUNDED.values():
+        monkeypatch.setattr(each, "few", few.Few())
 
 
 def statuses(answer: bytes) -> list[int]:
@@ -207,11 +209,23 @@ def test_who_sends_nonsense_again_and_again_fills_no_disk(server: Running, caplo
     for _ in range(50):
         assert statuses(server.ask(b"hello\r\n\r\n")) == [400]
     assert len(caplog.records) == 10
-    monkeypatch.setattr(servers._FEW["uvicorn.error"], "_since", -servers._MINUTE)
+    monkeypatch.setattr(servers.BOUNDED["uvicorn.error"].few, "_since", -few.MINUTE)
     server.ask(b"GET / HTTP/1.1\r\n\r\n")
     assert "names one host" in caplog.records[-1].getMessage()
     assert "40 lines more" in caplog.records[-1].getMessage()
     assert len(caplog.records) == 11
+
+
+def test_a_model_that_raises_again_and_again_fills_no_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request can make it so, each time with a line."""
+    said: list[str] = []
+    metrics = Metrics(said.append)
+    for number in range(50):
+        metrics.tell(f"the model raised ValueError: {number}")
+    assert len(said) == few.LINES
+    monkeypatch.setattr(metrics._few, "_since", -few.MINUTE)
+    metrics.tell("PO-J039: KeyError: x")
+    assert said[few.LINES :] == ["PO-J039: KeyError: x (and 40 lines more that were left out)"]
 
 
 def test_an_answer_that_ends_a_connection_and_is_not_read_is_not_kept_for_ever(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
