@@ -10,7 +10,9 @@ import re
 import socket
 import threading
 import time
+import tomllib
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -239,6 +241,34 @@ def test_an_answer_that_ends_a_connection_and_is_not_read_is_not_kept_for_ever(s
         while len(server.server.server_state.connections) > before and time.monotonic() < until:
             time.sleep(0.05)
         assert len(server.server.server_state.connections) == before
+
+
+def test_who_is_refused_and_stays_is_sent_away(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also who takes what came before only then."""
+    monkeypatch.setattr(connection, "LINGER", 0.3)
+    connections = server.server.server_state.connections
+    for before in (b"", b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n" * 2):
+        with server.connected(SO_RCVBUF=2048) as client:
+            client.sendall(before)
+            time.sleep(0.2)
+            client.sendall(b"hello\r\n\r\n")
+            time.sleep(0.1)
+            answer = b""
+            while part := client.recv(1 << 16):
+                answer += part
+            assert statuses(answer) == [200] * before.count(b"/large") + [400]
+            until = time.monotonic() + 5
+            while connections and time.monotonic() < until:
+                time.sleep(0.05)
+            assert not connections
+
+
+def test_what_a_server_needs_comes_with_every_installation() -> None:
+    """There is one parser, whatever was installed: another one takes other things for requests."""
+    root = Path(__file__).parents[2]
+    said = tomllib.loads((root / "pyproject.toml").read_text())["project"]["dependencies"]
+    assert {"uvicorn", "httptools"} <= {re.split(r"[<>=]", each)[0] for each in said}
+    assert "\nhttptools==" in (root / "requirements" / "run.txt").read_text()
 
 
 QUICK = settings(max_examples=200, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck))

@@ -51,6 +51,7 @@ class Wire(HttpToolsProtocol):
         self._heading = self._coming = False  # headers or a body are on their way
         self._again = False  # the parser is told a second time of a request that is known
         self._deaf = False  # nothing of what still comes is looked at
+        self._over = False  # the last word was said
 
     def connection_made(self, transport: Any) -> None:
         """Somebody is there."""
@@ -99,7 +100,7 @@ class Wire(HttpToolsProtocol):
         """Enough of it was read."""
         super().resume_writing()
         self._read_in_time()
-        if self.transport.is_closing():
+        if self._over or self.transport.is_closing():
             self._bound()
 
     def timeout_keep_alive_handler(self) -> None:
@@ -199,6 +200,7 @@ class Wire(HttpToolsProtocol):
                 self.cycle.disconnected = True
                 self.cycle.message_event.set()
             self._settle()
+            self._over = True
             self.transport.write(_told(wrong))
             # Closed while bytes come, the connection would be cut, and the client might never see this.
             if self.transport.can_write_eof():
