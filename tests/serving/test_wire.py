@@ -10,7 +10,9 @@ import re
 import socket
 import threading
 import time
+import tomllib
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,6 +20,8 @@ import uvicorn
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from payoff.serving import few
+from payoff.serving.protocols.metrics import Metrics
 from payoff.serving.wire import connection
 from payoff.serving.wire import server as servers
 
@@ -97,8 +101,8 @@ def server() -> Iterator[Running]:
 @pytest.fixture(autouse=True)
 def anew(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each test may say its lines."""
-    for few in servers._FEW.values():
-        monkeypatch.setattr(few, "_since", -servers._MINUTE)
+    for each in servers.BOUNDED.values():
+        monkeypatch.setattr(each, "few", few.Few())
 
 
 def statuses(answer: bytes) -> list[int]:
@@ -207,11 +211,23 @@ def test_who_sends_nonsense_again_and_again_fills_no_disk(server: Running, caplo
     for _ in range(50):
         assert statuses(server.ask(b"hello\r\n\r\n")) == [400]
     assert len(caplog.records) == 10
-    monkeypatch.setattr(servers._FEW["uvicorn.error"], "_since", -servers._MINUTE)
+    monkeypatch.setattr(servers.BOUNDED["uvicorn.error"].few, "_since", -few.MINUTE)
     server.ask(b"GET / HTTP/1.1\r\n\r\n")
     assert "names one host" in caplog.records[-1].getMessage()
     assert "40 lines more" in caplog.records[-1].getMessage()
     assert len(caplog.records) == 11
+
+
+def test_a_model_that_raises_again_and_again_fills_no_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request can make it so, each time with a line."""
+    said: list[str] = []
+    metrics = Metrics(said.append)
+    for number in range(50):
+        metrics.tell(f"the model raised ValueError: {number}")
+    assert len(said) == few.LINES
+    monkeypatch.setattr(metrics._few, "_since", -few.MINUTE)
+    metrics.tell("PO-J039: KeyError: x")
+    assert said[few.LINES :] == ["PO-J039: KeyError: x (and 40 lines more that were left out)"]
 
 
 def test_an_answer_that_ends_a_connection_and_is_not_read_is_not_kept_for_ever(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -225,6 +241,34 @@ def test_an_answer_that_ends_a_connection_and_is_not_read_is_not_kept_for_ever(s
         while len(server.server.server_state.connections) > before and time.monotonic() < until:
             time.sleep(0.05)
         assert len(server.server.server_state.connections) == before
+
+
+def test_who_is_refused_and_stays_is_sent_away(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also who takes what came before only then."""
+    monkeypatch.setattr(connection, "LINGER", 0.3)
+    connections = server.server.server_state.connections
+    for before in (b"", b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n" * 2):
+        with server.connected(SO_RCVBUF=2048) as client:
+            client.sendall(before)
+            time.sleep(0.2)
+            client.sendall(b"hello\r\n\r\n")
+            time.sleep(0.1)
+            answer = b""
+            while part := client.recv(1 << 16):
+                answer += part
+            assert statuses(answer) == [200] * before.count(b"/large") + [400]
+            until = time.monotonic() + 5
+            while connections and time.monotonic() < until:
+                time.sleep(0.05)
+            assert not connections
+
+
+def test_what_a_server_needs_comes_with_every_installation() -> None:
+    """There is one parser, whatever was installed: another one takes other things for requests."""
+    root = Path(__file__).parents[2]
+    said = tomllib.loads((root / "pyproject.toml").read_text())["project"]["dependencies"]
+    assert {"uvicorn", "httptools"} <= {re.split(r"[<>=]", each)[0] for each in said}
+    assert "\nhttptools==" in (root / "requirements" / "run.txt").read_text()
 
 
 QUICK = settings(max_examples=200, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck))

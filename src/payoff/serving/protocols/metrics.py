@@ -6,6 +6,8 @@ import bisect
 import collections
 from typing import TYPE_CHECKING
 
+from payoff.serving.few import Few
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
@@ -39,10 +41,10 @@ class Histogram:
 
 
 class Metrics:
-    """What the server counts. `tell` writes a line for whoever watches the server."""
+    """What the server counts. `tell` writes a line for whoever watches the server, of which requests that go wrong can cause many."""
 
     def __init__(self, tell: Callable[[str], None]) -> None:
-        self.tell = tell
+        self._tell, self._few = tell, Few()
         self.requests: collections.Counter[tuple[str, int]] = collections.Counter()
         self.rows: collections.Counter[str] = collections.Counter()
         self.actions: collections.Counter[str] = collections.Counter()
@@ -52,6 +54,11 @@ class Metrics:
         self._seconds: dict[str, Histogram] = {}
         self._batch_rows, self._batch_requests = Histogram(ROWS), Histogram(ROWS)
         self._model_seconds = Histogram(SECONDS)
+
+    def tell(self, line: str) -> None:
+        """What went wrong, if it is not too often."""
+        if said := self._few.line(line):
+            self._tell(said)
 
     def answered(self, route: str, status: int, seconds: float) -> None:
         """A request came to its end."""

@@ -21,6 +21,7 @@ HEADERS = 10.0  # seconds that a request's headers have to come, from the connec
 LARGEST = 64 << 10  # bytes of a request's headers
 READING = 15.0  # seconds in which who gets an answer has to make room for the rest of it
 LINGER = 5.0  # seconds that the end of an answer has to be taken, once a connection is closed
+_BETWEEN = 4  # bytes that a header has besides its name and its value
 _VERSIONS = ("1.0", "1.1")
 _TOO_MANY = Wrong("there are too many connections", code="PO-J030", remedy="send it again after the time in Retry-After", status=503, retry=1.0)  # fmt: skip
 # RFC 3986, 3.2.2: a name or an address, and a port. It may be empty.
@@ -47,10 +48,10 @@ class Wire(HttpToolsProtocol):
         self._patience: asyncio.TimerHandle | None = None
         self._reader: asyncio.TimerHandle | None = None
         self._came = 0  # bytes since the connection, an answer, or the beginning of headers
-        self._head = 0  # bytes of the headers so far
         self._heading = self._coming = False  # headers or a body are on their way
         self._again = False  # the parser is told a second time of a request that is known
         self._deaf = False  # nothing of what still comes is looked at
+        self._over = False  # the last word was said
 
     def connection_made(self, transport: Any) -> None:
         """Somebody is there."""
@@ -71,9 +72,7 @@ class Wire(HttpToolsProtocol):
         coming = self._coming
         self._came += len(data)
         try:
-            rest = memoryview(data)
-            while rest:
-                rest = self._read(rest)
+            self._read(data)
             if self._heading and self._came > LARGEST:
                 raise _too_large()
         except (httptools.HttpParserError, Wrong) as error:
@@ -101,7 +100,7 @@ class Wire(HttpToolsProtocol):
         """Enough of it was read."""
         super().resume_writing()
         self._read_in_time()
-        if self.transport.is_closing():
+        if self._over or self.transport.is_closing():
             self._bound()
 
     def timeout_keep_alive_handler(self) -> None:
@@ -114,19 +113,17 @@ class Wire(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """A request begins."""
         if not self._again:
-            self._heading, self._came, self._head = True, 0, 0
+            self._heading, self._came = True, 0
             super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
         """Its target."""
         if not self._again:
-            self._grow(len(url))
             super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header; those after a body are dropped: nobody asks for them, and nobody says how many may come."""
         if not self._coming:
-            self._grow(len(name) + len(value) + 4)
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
@@ -137,7 +134,13 @@ class Wire(HttpToolsProtocol):
         version = self.parser.get_http_version()
         if version not in _VERSIONS:
             raise Wrong("this is another version of HTTP", code="PO-J060", remedy="speak HTTP/1.1", status=505)
-        hosts = [value for name, value in self.headers if name == b"host"]
+        size, hosts = len(self.url), []
+        for name, value in self.headers:
+            size += len(name) + len(value) + _BETWEEN
+            if name == b"host":
+                hosts.append(value)
+        if size > LARGEST:
+            raise _too_large()
         if version == "1.1" if not hosts else len(hosts) > 1 or not _HOST.fullmatch(hosts[0]):
             raise Wrong(
                 "a request of HTTP/1.1 names one host",
@@ -154,28 +157,30 @@ class Wire(HttpToolsProtocol):
         self._coming = False
         super().on_message_complete()
 
-    def _read(self, data: memoryview) -> memoryview:
-        """Answers what was not looked at: where another protocol is offered the parser stops before the body, and another one takes what comes from there on."""
-        try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade as offered:
-            self.parser = httptools.HttpRequestParser(self)
-            self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's own
-            if self._coming:
-                self._again = True
-                framing = b"".join(b"%s: %s\r\n" % each for each in self._framing())
-                self.parser.feed_data(b"POST / HTTP/1.1\r\n%s\r\n" % framing)
-                self._again = False
-            return data[offered.args[0] :]
-        return data[:0]
+    def _read(self, data: bytes) -> None:
+        """Where another protocol is offered the parser stops before the body, and another one takes what comes from there on."""
+        rest: bytes | memoryview = data
+        while rest:
+            try:
+                self.parser.feed_data(rest)
+            except httptools.HttpParserUpgrade as offered:
+                rest = memoryview(rest)[offered.args[0] :]
+                self._go_on()
+            else:
+                return
+
+    def _go_on(self) -> None:
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's own
+        if self._coming:
+            self._again = True
+            self.parser.feed_data(
+                b"POST / HTTP/1.1\r\n%b\r\n" % b"".join(b"%b: %b\r\n" % each for each in self._framing())
+            )
+            self._again = False
 
     def _framing(self) -> list[tuple[bytes, bytes]]:
         return [each for each in self.headers if each[0] in {b"content-length", b"transfer-encoding"}]
-
-    def _grow(self, more: int) -> None:
-        self._head += more
-        if self._head > LARGEST:
-            raise _too_large()
 
     def _refuse(self, error: Exception) -> None:
         """Nobody knows any more where the next request begins: the connection ends, when what came before is answered."""
@@ -195,6 +200,7 @@ class Wire(HttpToolsProtocol):
                 self.cycle.disconnected = True
                 self.cycle.message_event.set()
             self._settle()
+            self._over = True
             self.transport.write(_told(wrong))
             # Closed while bytes come, the connection would be cut, and the client might never see this.
             if self.transport.can_write_eof():

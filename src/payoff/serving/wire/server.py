@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import logging
 import resource
-import time
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
+
+from payoff.serving.few import Few
 
 try:
     import uvloop
@@ -22,32 +23,22 @@ if TYPE_CHECKING:
 
 MOST = 4096  # connections
 _SPARE = 100  # files that are no connections: the log, the model's sockets, what libraries open
-_LINES, _MINUTE = 10, 60.0  # lines a minute, for what clients can cause
 
 
-class Few(logging.Filter):
-    """So many lines a minute, and the number of those that were left out: who sends what is no request, again and again, fills no disk."""
+class Bounded(logging.Filter):
+    """Lets few lines of what others say through."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._since = -_MINUTE
-        self._said = self._left = 0
+        self.few = Few()
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether a line is written."""
-        if time.monotonic() - self._since >= _MINUTE:
-            if self._left:
-                record.msg, record.args = (
-                    f"{record.getMessage()} (and {self._left:,} lines more that were left out)",
-                    (),
-                )
-            self._since, self._said, self._left = time.monotonic(), 0, 0
-        self._said += 1
-        self._left += self._said > _LINES
-        return self._said <= _LINES
+        record.msg, record.args = self.few.line(record.getMessage()), ()
+        return bool(record.msg)
 
 
-_FEW = {name: Few() for name in ("uvicorn.error", "asyncio")}
+BOUNDED = {name: Bounded() for name in ("uvicorn.error", "asyncio")}
 
 
 class Server(uvicorn.Server):
@@ -55,8 +46,8 @@ class Server(uvicorn.Server):
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
-        for name, few in _FEW.items():
-            logging.getLogger(name).addFilter(few)
+        for name, bounded in BOUNDED.items():
+            logging.getLogger(name).addFilter(bounded)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
