@@ -109,6 +109,24 @@ class TestProcess(DeployerSuite):
         assert asked(running.address)[0] == "one"
         assert not (said.parent / "sitecustomize.py").exists()
 
+    def test_what_is_alike_in_two_releases_is_on_the_disk_once(self, deployer: Deployer, registry: Registry, tmp_path: Path) -> None:
+        """And what was changed in the one before is not taken over; it stays as it is there."""
+        images = [put_image(registry, said, n) for n, said in enumerate(("one", "two", "six"), 1)]
+        places = [tmp_path / ".payoff/deployments/images" / each.partition(":")[2][:16] / "opt/payoff" for each in images]
+        deployer.apply(self.wanted(images[0]), registry)
+        running = deployer.apply(self.wanted(images[1], 2), registry)
+        assert asked(running.address)[0] == "two"
+        assert os.path.samefile(places[0] / "server.py", places[1] / "server.py")
+        assert [(each / "said").read_text() for each in places[:2]] == ["one", "two"]
+        program = (places[1] / "server.py").read_bytes()
+        changed = bytearray(program)
+        changed[-1] ^= 1
+        for each in places[:2]:
+            (each / "server.py").write_bytes(changed)
+        running = deployer.apply(self.wanted(images[2], 3), registry)
+        assert asked(running.address)[0] == "six"
+        assert [(each / "server.py").read_bytes() for each in places] == [changed, changed, program]
+
     def test_a_layer_that_was_changed_is_not_started(self, deployer: Deployer, registry: Registry, tmp_path: Path) -> None:
         """Also where the archive ends before the blob does: what comes after its end is part of what the digest is of."""
         image = put_image(registry, "one", 1)

@@ -6,6 +6,7 @@ nothing but pyarrow, and no tracking: what a whole run costs there is Payoff's o
 
 from __future__ import annotations
 
+import base64
 import fcntl
 import importlib.util
 import json
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 PAYOFF = str(Path(sys.executable).with_name("payoff"))
 SECRET = "geheim"  # part of every value of the personal column, and of the wrong values that tests put elsewhere
 ENVIRONMENTS = Path(".payoff", "environments")
+UNPACKED = Path(".payoff", "unpacked")  # of a project with releases: the first one's image, as a deployment of kind process has it
 
 PIPELINE = '''\
 """A model whose figures were fitted elsewhere."""
@@ -96,7 +98,7 @@ def once(tmp_path_factory: pytest.TempPathFactory, worker: str, name: str, make:
 
 def copy(made: Path, to: Path) -> Path:
     """A copy of a project; the installed environments, thousands of files that nobody writes to, are shared."""
-    away = {str(made / ENVIRONMENTS), str(made / ".venv")}
+    away = {str(made / each) for each in (ENVIRONMENTS, UNPACKED, ".venv")}
     ignore = lambda folder, names: [name for name in names if f"{folder}/{name}" in away]  # noqa: E731
     # Blobs of images and compiled modules are never written to, but replaced: copies have the same ones.
     shared = tuple(str(made / ".payoff" / each) for each in ("images/blobs", "base/blobs", "releasing/layers"))
@@ -108,7 +110,9 @@ def copy(made: Path, to: Path) -> Path:
             shutil.copy2(source, target)
 
     copied = Path(shutil.copytree(str(made), to, symlinks=True, ignore=ignore, copy_function=one))
-    (copied / ENVIRONMENTS).symlink_to(made / ENVIRONMENTS)
+    for each in (ENVIRONMENTS, UNPACKED):
+        if (made / each).exists():
+            (copied / each).symlink_to((made / each).resolve())
     return copied
 
 
@@ -156,11 +160,13 @@ def made_released(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> P
 
 @pytest.fixture
 def released(made_released: Path, tmp_path: Path) -> Iterator[Released]:
-    """A copy of it; nothing is deployed in it, and nothing that was is left running."""
+    """A copy of it; nothing is deployed in it, and nothing that was is left running.
+
+    It stays on the disk, where it is nearly all links: for minutes, ext4 looks at each number of a file that was deleted before it gives one to a new file.
+    """
     found = Released(copy(made_released, tmp_path / "zur Auslieferung"))
     yield found
     found.end()
-    shutil.rmtree(found.root)  # what was unpacked in it is large
 
 
 @pytest.fixture(scope="session")
@@ -175,7 +181,6 @@ def promoted(made_promoted: Path, tmp_path: Path) -> Iterator[Released]:
     found = Released(copy(made_promoted, tmp_path / "in Betrieb"))
     yield found
     found.end()
-    shutil.rmtree(found.root)
 
 
 @pytest.fixture
@@ -271,6 +276,21 @@ def make_released(folder: Path) -> None:
     for slope in ("0.35", "0.36"):
         payoff("run", "-p", f"slope={slope}", at=folder)
         payoff("release", at=folder)
+    unpack_first(folder)
+
+
+def unpack_first(folder: Path) -> None:
+    from payoff.adapters.deployers.process.unpacking import unpack
+    from payoff.adapters.registries import layout
+    from payoff.records.release.image import Blob
+
+    payload = base64.b64decode(json.loads((folder / "deploy/releases/0001.json").read_bytes())["payload"])
+    image = json.loads(payload)["predicate"]["image"]
+    registry = layout.connect(folder, layout.Options())
+    found = registry.manifest(image)
+    assert found is not None
+    layers = [Blob(media_type=each["mediaType"], digest=each["digest"], size=each["size"]) for each in json.loads(found[0])["layers"]]
+    unpack(layers, registry, folder / UNPACKED / image.partition(":")[2][:16], lambda _: os.path.realpath(sys.executable))
 
 
 def promote(folder: Path) -> None:
@@ -436,6 +456,16 @@ class Light:
 
 class Released(Light):
     """A project whose releases go from dev to prod."""
+
+    def command(self, *words: str, code: int | None = 0) -> subprocess.CompletedProcess[str]:
+        """What is deployed first was unpacked before: it is compared with its layers, as every time, and not written again by each test.
+
+        Nobody writes to such a file, in whose place another one may come; therefore all tests have the same ones.
+        """
+        images = self.root / ".payoff/deployments/images"
+        if words[0] in {"deploy", "rollback"} and "--dry-run" not in words and not images.exists() and (self.root / UNPACKED).exists():
+            shutil.copytree((self.root / UNPACKED).resolve(), images, symlinks=True, copy_function=os.link)
+        return super().command(*words, code=code)
 
     def sign_as(self, name: str) -> None:
         git(self.root, "config", "user.signingkey", f".payoff/keys/{name}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import re
 import shutil
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from payoff.records.release.image import Blob
 
 OURS = ("opt", "srv")  # folders of an image that a release fills
+_PIECE = 1 << 18  # bytes: memory that is used again, where a library of 60 MB would be brought in anew
 _HOME, _VERSION = (
     re.compile(rb"^home *=.*$", re.MULTILINE),
     re.compile(rb"^version(?:_info)? *= *(\d+\.\d+)", re.MULTILINE),
@@ -51,11 +53,13 @@ def _unpack(pieces: Iterator[bytes], tree: _Tree, python: Callable[[str], str]) 
                 # The one link of an environment leads to an interpreter of the base, whose place ours takes.
                 tree.link(member.name, python(member.linkname))
             elif member.isfile():
-                content = cast("IO[bytes]", archive.extractfile(member)).read()
+                content, size = cast("IO[bytes]", archive.extractfile(member)), member.size
                 if parts[-1] == "pyvenv.cfg":
-                    found = python(f"python{_VERSION.findall(content)[0].decode()}")
-                    content = _HOME.sub(os.fsencode(f"home = {os.path.dirname(found)}"), content)
-                tree.put(member.name, content, member.mode & 0o755)
+                    said = content.read()
+                    found = python(f"python{_VERSION.findall(said)[0].decode()}")
+                    said = _HOME.sub(os.fsencode(f"home = {os.path.dirname(found)}"), said)
+                    content, size = io.BytesIO(said), len(said)
+                tree.put(member.name, content, size, member.mode & 0o755)
     # An archive may end before its blob does, and the digest is of the whole: only who reads to the end knows that it is right.
     for _ in pieces:
         pass
@@ -85,6 +89,7 @@ class _Tree:
 
     def __init__(self, place: Path) -> None:
         self._place = place
+        self._beside = _newest(place)
         self._kept: set[str] = set()
         self._written: list[Path] = []
         self._folders: set[Path] = set()
@@ -98,25 +103,42 @@ class _Tree:
         path.symlink_to(to)
         self._written.append(path)
 
-    def put(self, name: str, data: bytes, mode: int) -> None:
-        """A file."""
+    def put(self, name: str, content: IO[bytes], size: int, mode: int) -> None:
+        """A file, piece by piece: of those that are the same already nothing is written."""
         path = self._path(name)
-        with contextlib.suppress(OSError):
-            found = path.lstat()
-            # Of another size it is another; one that is no plain file is none.
-            alike = (stat.S_IFMT(found.st_mode), found.st_mode & 0o777, found.st_size) == (
-                stat.S_IFREG,
-                mode,
-                len(data),
-            )
-            if alike and path.read_bytes() == data:
-                return
-            _remove(path)
-        self._written.append(path)
-        # Not forced to the disk: what a crash leaves half-written is found by the comparison above.
-        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode), "wb") as file:
-            os.fchmod(file.fileno(), mode)
-            file.write(data)
+        with contextlib.ExitStack() as stack:
+            before = _before(path, size, mode)
+            if before is None and self._lent(name):
+                before = _before(path, size, mode)
+            if before is None:
+                _remove(path)
+                alike, piece = 0, content.read(_PIECE)
+            else:
+                alike, piece = _alike(content, stack.enter_context(before))
+                if not piece:
+                    return
+                path.unlink()
+            self._written.append(path)
+            # Not forced to the disk: what a crash leaves half-written is found by the comparison above.
+            made = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
+            file = stack.enter_context(open(made, "wb"))
+            os.fchmod(made, mode)
+            if before is not None:
+                before.seek(0)
+                file.write(before.read(alike))
+            while piece:
+                file.write(piece)
+                piece = content.read(_PIECE)
+
+    def _lent(self, name: str) -> bool:
+        """Let a file be that of another image, to be compared: most of a release is as it was in the one before. Nobody writes to one, it is only ever replaced."""
+        path = self._path(name)
+        with contextlib.suppress(OSError):  # no such file, or no such links here
+            if self._beside is not None and not os.path.lexists(path):
+                os.link(self._beside / name, path, follow_symlinks=False)
+                self._written.append(path)
+                return True
+        return False
 
     def take_back(self) -> None:
         """Remove what was written."""
@@ -147,6 +169,36 @@ class _Tree:
                 each.mkdir(parents=True, exist_ok=True)
             self._folders.update(above)
         return path
+
+
+def _newest(place: Path) -> Path | None:
+    """The image that was unpacked last beside a place."""
+    with contextlib.suppress(OSError):
+        found = [
+            each for each in os.scandir(place.parent) if each.name != place.name and each.is_dir(follow_symlinks=False)
+        ]
+        return Path(max(found, key=lambda each: each.stat().st_mtime_ns)) if found else None
+    return None
+
+
+def _before(path: Path, size: int, mode: int) -> IO[bytes] | None:
+    """The file that is there, if it can be the same: of another size it is another; one that is no plain file is none."""
+    with contextlib.suppress(OSError):
+        found = path.lstat()
+        own = found.st_uid == os.geteuid()
+        if own and (stat.S_IFMT(found.st_mode), found.st_mode & 0o777, found.st_size) == (stat.S_IFREG, mode, size):
+            return open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW), "rb")
+    return None
+
+
+def _alike(content: IO[bytes], before: IO[bytes]) -> tuple[int, bytes]:
+    """How many bytes are the same, in whole pieces, and the first piece that differs: none where all are."""
+    alike = 0
+    while piece := content.read(_PIECE):
+        if before.read(len(piece)) != piece:
+            break
+        alike += len(piece)
+    return alike, piece
 
 
 def _remove(path: Path) -> None:

@@ -6,6 +6,7 @@ does what it was given and ends; when it was given nothing it ends at once.
 
 from __future__ import annotations
 
+import gc
 import os
 import queue
 import sys
@@ -50,9 +51,10 @@ def main() -> None:
 
 def _open(settings: Settings, busy: threading.Event) -> tuple[Log | None, dict[str, str]]:
     """Import MLflow and open the store before any run is there; what goes wrong is told to each run that comes."""
-    lazy.keep_out(
-        "pandas", ("mlflow", "payoff", "pyarrow")
-    )  # half a second, and MLflow's smallest package does without
+    # Half a second each, and MLflow's smallest package does without.
+    lazy.keep_out("pandas", ("mlflow", "payoff", "pyarrow"))
+    lazy.keep_out("polars", ("mlflow",))
+    gc.disable()  # half a million objects are made here that all stay: looking for what may go takes a sixth of the time
     try:
         from payoff.adapters.trackers.mlflow.logged import Log
 
@@ -61,6 +63,9 @@ def _open(settings: Settings, busy: threading.Event) -> tuple[Log | None, dict[s
         return log, {}
     except Exception as error:
         return None, failures.told(error, settings)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def _track(item: Work, log: Log | None, problem: dict[str, str], settings: Settings) -> dict[str, Any]:
