@@ -19,7 +19,7 @@ from payoff.ports.landing import Expiring, Landing
 from payoff.ports.ledger import Ledger, Readout
 from payoff.ports.observer import Observer, silent
 from payoff.ports.pushdown import Database
-from payoff.ports.releasing.deployer import Deployer, Running, Wanted, nowhere
+from payoff.ports.releasing.deployer import Deployer, Running, Unpacker, Wanted, nowhere
 from payoff.ports.releasing.front import Front, Routes, Target
 from payoff.ports.releasing.registry import Registry
 from payoff.ports.releasing.signer import Signer
@@ -192,6 +192,7 @@ __all__ = [
     "TaskResult",
     "Tracker",
     "Tracking",
+    "Unpacker",
     "Unreadable",
     "UserError",
     "Valuation",

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+import pyarrow.parquet as pq
 import pytest
 import secrets
 
@@ -190,6 +191,23 @@ def test_another_model_than_the_released_one_is_not_opened(released: tuple[str, 
     assert "PO-J019" in ends(image, "--env", "PAYOFF_OPEN=1", "--env", f"PAYOFF_MODEL=sha256:{'0' * 64}")
     with running(image, "--env", "PAYOFF_OPEN=1", "--env", f"PAYOFF_MODEL={said['model']['sha256']}") as (name, port):
         ready(port, name)
+
+
+def test_a_file_is_scored_in_a_container_as_by_the_run(made_light: Path, released: tuple[str, dict[str, Any]], tmp_path: Path) -> None:
+    """Without a network, with nothing to write to but the folder of the file."""
+    shutil.copy(made_light / "data/customers.csv", tmp_path / "in.csv")
+    tmp_path.chmod(0o777)
+    words = ["/opt/payoff/bin/python", "-P", "-B", "-m", "payoff", "score"]
+    command = [*RUN[:-1], "--network=none", "--read-only", "--cap-drop=all", "--tmpfs=/tmp", "--volume", f"{tmp_path}:/data", "--entrypoint", json.dumps(words)]
+    command += [released[0], "--released", "/opt/model", "--input", "/data/in.csv", "--output", "/data/scores.parquet"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    root = flows.copy(made_light, tmp_path / "project")
+    releases.releasable(root, debian(), base=f'path = "{BASE}"')
+    run = json.loads(flows.payoff("run", "--json", at=root).stdout)["run"]
+    flows.payoff("score", run, "--input", "data/customers.csv", "--output", "own.parquet", at=root)
+    here, there = (pq.read_table(each) for each in (root / "own.parquet", tmp_path / "scores.parquet"))
+    assert here.equals(there)  # of another run of the same, whose name is in the schema
 
 
 def test_a_place_that_cannot_be_written_to_is_said(released: tuple[str, dict[str, Any]]) -> None:

@@ -42,6 +42,7 @@ DEFAULTS = {
     "signer": "ssh",
     "front": "proxy",
     "service": "kubernetes",
+    "unpacker": "process",
 }
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from types import ModuleType
 
-    from payoff.ports.releasing.deployer import Deployer
+    from payoff.ports.releasing.deployer import Deployer, Unpacker
     from payoff.ports.releasing.front import Front
     from payoff.ports.releasing.registry import Registry
     from payoff.ports.releasing.signer import Signer
@@ -55,6 +55,12 @@ def deployer(project: Project, deployment: DeploymentSpec) -> Deployer:
     section = {"kind": deployment.kind, **deployment.options}
     title = f"[deployments.{deployment.name}]"
     made: Deployer = _made("deployers", "", section, project, title=title, line=deployment.line)
+    return made
+
+
+def unpacker(project: Project) -> Unpacker:
+    """What has images as folders of this machine, whatever deployments there are."""
+    made: Unpacker = _made("deployers", DEFAULTS["unpacker"], {}, project, title="[deployments]", line=0)
     return made
 
 

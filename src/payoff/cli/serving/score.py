@@ -1,4 +1,4 @@
-"""`payoff score RUN --input FILE --output FILE`: predictions and decisions for a whole file of rows."""
+"""`payoff score RUN|RELEASE --input FILE --output FILE`: predictions and decisions for a whole file of rows."""
 
 from __future__ import annotations
 
@@ -14,7 +14,11 @@ def main(argv: list[str]) -> int:
     """Score a file; 0 when every row was."""
     parser = Parser("score", VERBS["score"])
     parser.add_argument(
-        "run", metavar="RUN", nargs="?", default="latest", help="a run's id or its beginning (default: the latest run)"
+        "run",
+        metavar="RUN|RELEASE",
+        nargs="?",
+        default="latest",
+        help="a release's number; or a run's id or its beginning (default: the latest run)",
     )
     parser.add_argument("--input", metavar="FILE", required=True, help="the rows: Parquet, CSV, JSON lines or Arrow")
     parser.add_argument("--output", metavar="FILE", required=True, help="the Parquet file to write")
@@ -27,6 +31,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--workers", metavar="N", type=_count, default=0, help="processes (default: one per processor)")
     parser.add_argument("--part", metavar="ROWS", type=_count, default=65_536, help="rows of a part (default: 65536)")
     parser.add_argument("--anyway", action="store_true", help="use a run that its gates refused")
+    parser.add_argument("--released", metavar="FOLDER", default="", help="a released model, inside its image")
     options = parser.read(argv)
 
     from payoff.base.text import count
@@ -41,16 +46,24 @@ def main(argv: list[str]) -> int:
         rows=options.part,
         anyway=options.anyway,
         aside=options.aside,
+        released=options.released,
     )
-    made = job(request, screen.err)
-    done = score(made, options.workers or processors(), screen.err)
+    with job(request, screen.err) as made:
+        done = score(made, options.workers or processors(), screen.err)
     served = made.offer.served
+    release = int(options.run) if options.run.isdigit() and not options.released else None
     if options.json:
-        told = {"run": served.run, "file": options.output, **done._asdict(), "currency": served.charter.currency}
+        told = {
+            "release": release,
+            "run": served.run,
+            "file": options.output,
+            **done._asdict(),
+            "currency": served.charter.currency,
+        }
         screen.document(json.dumps(told))
         return 0
     screen.out(
-        f"{count(done.rows, 'row')} scored by run {served.run} in {done.seconds:.1f} s, written to {options.output}"
+        f"{count(done.rows, 'row')} scored by {f'release {release}, ' if release else ''}run {served.run} in {done.seconds:.1f} s, written to {options.output}"
     )
     if done.reused:
         screen.out(f"  {count(done.reused, 'part')} of {done.parts:,} were done before")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -12,11 +14,10 @@ from payoff.base import hashing
 from payoff.base.errors import UserError
 from payoff.base.files import place_durably, write_atomically
 from payoff.flows.serve import columns
-from payoff.flows.serve.offer import offer
 from payoff.wiring import assemble
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from payoff.flows.serve.offered import Offer
     from payoff.ports.source import Source
@@ -38,7 +39,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Request(NamedTuple):
-    """What `payoff score` is asked for: `rows` is how many a part has, `aside` the file for rows that break a promise (without one they are refused)."""
+    """What `payoff score` is asked for: `run` names one, or is the number of a release; `rows` is how many a part has, `aside` the file for rows that break a
+    promise (without one they are refused). `released` is the folder of a released model inside its image.
+    """
 
     run: str
     source: str
@@ -47,6 +50,7 @@ class Request(NamedTuple):
     rows: int = 65_536
     anyway: bool = False
     aside: str = ""
+    released: str = ""
 
 
 class Job:
@@ -96,7 +100,8 @@ class Job:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def job(request: Request, tell: Callable[[str], None]) -> Job:
+@contextlib.contextmanager
+def job(request: Request, tell: Callable[[str], None]) -> Iterator[Job]:
     """Open a model and a file of rows."""
     target = _target(request.target, "--output", "scores")
     aside = _target(request.aside, "--aside", "aside") if request.aside else None
@@ -109,8 +114,28 @@ def job(request: Request, tell: Callable[[str], None]) -> Job:
         )
     path = Path(request.source).absolute()
     source = assemble.file(str(path))
+    source.schema()  # what cannot be read is told before anything is made ready for it
+    with _offered(request, tell) as offered:
+        yield _job(request, offered, source, path, target, aside)
+
+
+def _offered(request: Request, tell: Callable[[str], None]) -> contextlib.AbstractContextManager[Offer]:
+    # What reads projects is not for a container, and not in need of what reads releases.
+    if request.released:
+        from payoff.flows.serve import released
+
+        return contextlib.nullcontext(released.opened(request.released, {**os.environ, released.OPEN: "1"}))
+    if request.run.isdigit():
+        from payoff.flows.serve.of_release import of_release
+
+        return of_release(request.project, request.run)
+    from payoff.flows.serve.offer import offer
+
+    return contextlib.nullcontext(offer(request.project, request.run, tell, anyway=request.anyway))
+
+
+def _job(request: Request, offered: Offer, source: Source, path: Path, target: Path, aside: Path | None) -> Job:
     given = source.schema().names
-    offered = offer(request.project, request.run, tell, anyway=request.anyway)
     served = offered.served
     needed = [each.name for each in served.columns]
     columns.refuse_unknown(given, needed)

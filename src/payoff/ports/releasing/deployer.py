@@ -8,6 +8,8 @@ import msgspec
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
+    from pathlib import Path
 
     from payoff.ports.releasing.registry import Registry
 
@@ -41,6 +43,16 @@ class Running(msgspec.Struct, frozen=True, kw_only=True):
     ready: bool
     release: int = 0
     why: str = ""
+
+
+class Unpacker(Protocol):
+    """What has images of releases as folders of this machine."""
+
+    def unpacked(self, wanted: Wanted, images: Registry) -> AbstractContextManager[Path]:
+        """The folder that stands for an image, taken from a registry: what a release fills (`opt`, `srv`), every file as its layer has it, with interpreters of this
+        machine in the place of the base's. Nobody removes it as long as it is held. Raises `OutsideError` when the registry has no such image, or other bytes.
+        """
+        ...
 
 
 def nowhere(_address: str) -> None:

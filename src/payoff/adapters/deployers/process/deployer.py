@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import json
 import os
 import re
@@ -11,6 +12,7 @@ import shlex
 import shutil
 import socket
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,7 +30,7 @@ from payoff.ports.releasing.machine import alone, owner, refuse_short
 from payoff.records.release.image import Blob
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     import urllib3
 
@@ -42,6 +44,11 @@ _MARK = "PAYOFF_DEPLOYED"  # the variable by which a process is found again
 _WORDS = 2000  # bytes of a process's own words, when it does not get ready
 _LOG, _KEPT = 8 << 20, 1 << 20  # bytes of words that are too many, and how many of them stay
 _MARGIN = 30.0  # seconds that another deploy may take beyond what its release takes to get ready and the other to end
+_BINARY = """
+import os, sys
+below = os.path.join(sys.base_prefix, "bin", "python%d.%d" % sys.version_info[:2])
+print(os.path.realpath(below if os.path.exists(below) else sys.executable))
+"""
 _UNPACKED = re.compile("[0-9a-f]{16}")
 
 
@@ -130,6 +137,14 @@ class Process:
             for each in self._found(name):
                 processes.end(each.pid, each.since, self._options.drain)
             self._file(name).unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def unpacked(self, wanted: Wanted, images: Registry) -> Iterator[Path]:
+        """The folder of an image, as a process would be started in it (see `Unpacker`)."""
+        with alone(self._folder, "images", self._wait, shared=True):
+            _, layers = self._config(wanted, images)
+            unpack(layers, images, self._place(wanted.image), self._python)
+            yield self._place(wanted.image)
 
     def _file(self, name: str) -> Path:
         return self._folder / f"{name}.process"
@@ -257,16 +272,18 @@ class Process:
 
     def _python(self, named: str) -> str:
         """The interpreter of this machine that takes the place of one of the base."""
+        own = "python{}.{}".format(*sys.version_info)
         python = self._options.python or os.path.basename(named)
-        found = shutil.which(python)
-        if found is None:
+        found = shutil.which(python) or (sys.executable if python == own else None)
+        binary = _binary(found) if found else ""
+        if not binary:
             raise UserError(
                 f"there is no {python} here to run the release with",
                 code="PO-A116",
                 expected="the interpreter that the image names, or python in the deployment's section",
                 remedy=f"install {os.path.basename(named)}, or use a deployment of kind container, which brings its own",
             )
-        return os.path.realpath(found)  # of a virtual environment's, the one below: it must not bring packages along
+        return binary
 
     def _start(
         self, wanted: Wanted, config: dict[str, Any], port: int
@@ -329,6 +346,17 @@ class Process:
             for each in folder.iterdir():
                 if _UNPACKED.fullmatch(each.name) and each.name not in kept:
                     shutil.rmtree(each, ignore_errors=True)
+
+
+@functools.cache
+def _binary(python: str) -> str:
+    """The program that an interpreter is, as it says itself: what is found may be a script that looks for one (pyenv's), or a virtual environment's, which would bring
+    packages along. Empty where it does not run.
+    """
+    with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+        said = subprocess.run([python, "-I", "-c", _BINARY], capture_output=True, check=False, timeout=30)
+        return os.fsdecode(said.stdout).strip()
+    return ""
 
 
 def _best(found: list[Started]) -> tuple[Started | None, Running | None]:
