@@ -62,6 +62,12 @@ def front(project: Project, deployment: DeploymentSpec) -> Front | None:
     return made
 
 
+def left(project: Project, deployment: DeploymentSpec) -> Front:
+    """The front of the kind that needs no settings, as it may still stand before a deployment whose section names none any more."""
+    made: Front = _made("fronts", DEFAULTS["front"], {}, project, title="[deployments]", line=deployment.line)
+    return made
+
+
 def compile_modules(listed: Sequence[tuple[str, str, str]], python: Path) -> None:
     """Compile modules (source, path that they will have, file to write) with the interpreter of an environment on this machine."""
     module = entry_points.load("payoff.executors", DEFAULTS["executor"])

@@ -149,6 +149,7 @@ class _Place:
         running = self.deployer.apply(wanted, self.registry, switch)
         _refuse_other(running, link, self.name)
         if self.front is None:
+            releasing.left(self.book.project, self.spec).stop(wanted.name)
             if self.deployer.state(beside.name) is not None:  # of a front that was there
                 self.deployer.stop(beside.name)
             return running, running.address
