@@ -21,6 +21,7 @@ HEADERS = 10.0  # seconds that a request's headers have to come, from the connec
 LARGEST = 64 << 10  # bytes of a request's headers
 READING = 15.0  # seconds in which who gets an answer has to make room for the rest of it
 LINGER = 5.0  # seconds that the end of an answer has to be taken, once a connection is closed
+DEPTH = 64  # requests of a connection that wait for the one before: each takes some kilobytes
 _BETWEEN = 4  # bytes that a header has besides its name and its value
 _VERSIONS = ("1.0", "1.1")
 _TOO_MANY = Wrong("there are too many connections", code="PO-J030", remedy="send it again after the time in Retry-After", status=503, retry=1.0)  # fmt: skip
@@ -131,6 +132,13 @@ class Wire(HttpToolsProtocol):
         if self._again:
             return
         self._heading = False
+        if len(self.pipeline) >= DEPTH:
+            raise Wrong(
+                f"more than {DEPTH} requests wait on one connection",
+                code="PO-J030",
+                remedy="ask again on another",
+                status=429,
+            )
         version = self.parser.get_http_version()
         if version not in _VERSIONS:
             raise Wrong("this is another version of HTTP", code="PO-J060", remedy="speak HTTP/1.1", status=505)
