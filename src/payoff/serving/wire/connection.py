@@ -48,7 +48,7 @@ class Wire(HttpToolsProtocol):
         self._most, self._answered = most, answered
         self._patience: asyncio.TimerHandle | None = None
         self._reader: asyncio.TimerHandle | None = None
-        self._came = 0  # bytes since the connection, an answer, or the beginning of headers
+        self._came = 0  # bytes since the connection, an answer, the beginning of headers, or the last of a body
         self._heading = self._coming = False  # headers or a body are on their way
         self._again = False  # the parser is told a second time of a request that is known
         self._deaf = False  # nothing of what still comes is looked at
@@ -74,7 +74,7 @@ class Wire(HttpToolsProtocol):
         self._came += len(data)
         try:
             self._read(data)
-            if self._heading and self._came > LARGEST:
+            if (self._heading or self._coming) and self._came > LARGEST:
                 raise _too_large()
         except (httptools.HttpParserError, Wrong) as error:
             self._refuse(error)
@@ -82,7 +82,7 @@ class Wire(HttpToolsProtocol):
             self._bound()
         elif not self._between or (coming and not self._coming):
             self._settle()
-        elif self._came > LARGEST and not self._coming:  # a body that nobody wants any more is bounded in time alone
+        elif self._came > LARGEST:  # of blank lines; a body that nobody wants any more is bounded in time alone
             self._give_up()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -123,7 +123,7 @@ class Wire(HttpToolsProtocol):
             super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A header; those after a body are dropped: nobody asks for them, and nobody says how many may come."""
+        """A header; those after a body are dropped: nobody asks for them."""
         if not self._coming:
             super().on_header(name, value)
 
@@ -157,6 +157,11 @@ class Wire(HttpToolsProtocol):
             )
         super().on_headers_complete()
         self._coming = True
+
+    def on_body(self, body: bytes) -> None:
+        """Some of a body."""
+        self._came = 0
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
         """All of a request came; not where another protocol was offered, and a body is still to come."""
