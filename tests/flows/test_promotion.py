@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -257,6 +258,14 @@ def test_a_canary_that_pays_as_well_gets_all(released: Any) -> None:
     assert (whole["release"]["number"], whole["canary"], whole["verified"], whole["address"]) == (2, None, True, runs["address"])
     assert {decide(whole, n)["version"] for n in range(20)} == {whole["release"]["run"]}
     assert released.answer("rollback", "dev")["release"]["number"] == 1
+    # A front goes with its section; the release goes on.
+    released.change("payoff.toml", "[deployments.dev.front]\n", "")
+    released.commit("no front for dev")
+    alone = released.answer("deploy", "dev")
+    assert (alone["did"], alone["address"] != runs["address"]) == ("nothing", True)
+    assert decide(alone, 1)["version"] == alone["release"]["run"]
+    with pytest.raises(urllib.error.URLError, match="refused"):
+        decide(runs, 1)
 
 
 def test_a_shadow_that_loses_money_goes_back_unheard(released: Any) -> None:

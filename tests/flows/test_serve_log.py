@@ -21,6 +21,7 @@ sys.modules[_spec.name] = servers
 _spec.loader.exec_module(servers)
 
 ROW = {"customer_id": 1, "tenure": 10, "calls_to_support": 3, "late_payments": 1, "lifetime_value": 200.0, "name": "geheim1"}
+INFER = {"customer_id": "INT64", "tenure": "INT64", "calls_to_support": "INT64", "late_payments": "INT64", "lifetime_value": "FP64", "name": "BYTES"}
 
 
 def keep_for(light: Any, column: str, days: int) -> None:
@@ -80,3 +81,15 @@ def test_what_somebody_writes_to_stays(light: Any, monkeypatch: pytest.MonkeyPat
         monkeypatch.setattr(flow, "now", lambda: "2100-01-01T00:00:00.000Z")
         assert due(light, erase=True) == []
         assert len(log(light.root)) == 1
+
+
+def test_a_request_s_name_is_kept_with_each_row_and_may_not_be_long(light: Any) -> None:
+    """By whatever protocol it comes: else a body of one megabyte would become one for each of its rows."""
+    name, rows = "n" * 100_000, [ROW] * 100
+    with servers.serving(light.root) as server:
+        tensors = [{"name": key, "shape": [100], "datatype": kind, "data": [ROW[key]] * 100} for key, kind in INFER.items()]
+        for path, form in (("/decide", {"rows": rows}), ("/invocations", {"dataframe_records": rows}), (f"/v2/models/{servers.quote(server.model)}/infer", {"inputs": tensors})):
+            assert server.ask(path, {"id": name, **form}, keeps=False).status == 200, path
+        server.stop()
+    assert {len(each) for each in servers.logged(light.root)["request"].to_pylist()} == {128}
+    assert sum(each.stat().st_size for each in log(light.root)) < 100_000

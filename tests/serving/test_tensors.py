@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from typing import Any
 
 import pytest
@@ -173,3 +174,17 @@ def test_json_that_is_not_in_utf8_is_told() -> None:
     for body in (b'{"\xff": 1}', b'{"rows": ["\xed\xa0\x80"]}'):
         with pytest.raises(Wrong, match="UTF-8"):
             tables.read(body, ("a",))
+
+
+def test_rows_that_name_nothing_in_common_take_no_memory() -> None:
+    """Ten bytes of each would come to the number of rows, times eight, times itself."""
+    many = 20_000
+    for rows in ([{f"a{n}": 1} for n in range(many)], [{f"a{n}": 1 for n in range(1_000)}, *({} for _ in range(many))]):
+        began = time.process_time()
+        with pytest.raises(Wrong, match="leave out nearly all"):
+            tables.read(json.dumps({"rows": rows}).encode(), ("a",))
+        assert time.process_time() - began < 1
+    few = [{"a": 1, **({"b": 2} if n % 10 == 0 else {})} for n in range(many)]
+    assert tables.read(json.dumps({"rows": few}).encode(), ("a",)).columns["b"][:11] == [2, *[None] * 9, 2]
+    wide = [{f"a{n}": 1} for n in range(1_000)]
+    assert len(tables.read(json.dumps({"rows": wide}).encode(), ("a",)).columns) == 1_000

@@ -184,18 +184,43 @@ def test_what_came_before_something_wrong_is_answered_as_itself(server: Running,
     assert answer.endswith(b"3 /b")
 
 
-def test_who_offers_another_protocol_again_and_again_is_answered_each_time(server: Running, caplog: pytest.LogCaptureFixture) -> None:
-    """However many requests come at once."""
-    many = 3_000
+@pytest.mark.parametrize("what", [b"X: ", b""], ids=["one", "many"])
+def test_headers_after_a_body_are_bounded_as_those_before(server: Running, what: bytes) -> None:
+    """The parser keeps one until it has ended, however long it is, and copies it with each part."""
+    part = b"y" * 50_000 if what else b"X: y\r\n" * 8_000
     with server.connected() as client:
-        sending = threading.Thread(target=client.sendall, args=((b"GET /a HTTP/1.1\r\n%b\r\n" % OFFER) * many + CLOSE,))
-        sending.start()
+        client.sendall(b"POST /a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n" + what)
+        with contextlib.suppress(ConnectionError):
+            for _ in range(20):
+                client.sendall(part)
+                time.sleep(0.005)
+        answer = b""
+        while more := client.recv(1 << 16):
+            answer += more
+    assert statuses(answer) == [431]
+
+
+def test_a_large_body_is_none_of_the_headers(server: Running) -> None:
+    body = b"y" * 3_000_000
+    chunks = b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in (body[at : at + 100] for at in range(0, 300_000, 100))) + b"0\r\nX: y\r\n\r\n"
+    said = b"POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%bPOST /b HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n%b" % (len(body), body, chunks)
+    answer = server.ask(said + CLOSE)
+    assert statuses(answer) == [200, 200, 200]
+    assert b"3000000 /a" in answer
+    assert b"300000 /b" in answer
+
+
+@pytest.mark.parametrize("offer", [HOST, OFFER], ids=["", "and offers another protocol"])
+def test_who_does_not_wait_for_answers_gets_so_many(server: Running, caplog: pytest.LogCaptureFixture, offer: bytes) -> None:
+    """Requests that came and wait take memory; who sends more of them has to ask again, as after each answer that ends a connection (RFC 9112, 9.3.2)."""
+    with server.connected() as client, contextlib.suppress(ConnectionError):
+        client.sendall((b"GET /a HTTP/1.1\r\n%b\r\n" % offer) * 5_000)
         answer = bytearray()
         while part := client.recv(1 << 20):
             answer += part
-        sending.join()
-    assert answer.count(b"HTTP/1.1 200") == many + 1
-    assert caplog.records == []
+    assert 1 <= answer.count(b"HTTP/1.1 200") <= connection.DEPTH + 1
+    assert [each.exc_info for each in caplog.records] == [None]
+    assert statuses(server.ask((b"GET /a HTTP/1.1\r\n%b\r\n" % offer) * connection.DEPTH + CLOSE)) == [200] * (connection.DEPTH + 1)
 
 
 def test_who_offers_another_protocol_may_end_the_connection_with_a_later_request(server: Running) -> None:

@@ -218,7 +218,7 @@ class App:
     async def _invocations(self, call: Call) -> Reply:
         table = self._table(call)
         answered = await self._service.ask(
-            table.columns, table.rows, route="invocations", request=table.id or call.request
+            table.columns, table.rows, route="invocations", request=table.id[:128] or call.request
         )
         columns = [answered.part.floats(name) for name in self._service.outputs]
         rows = columns[0] if self._service.served.classes is None else list(zip(*columns, strict=True))

@@ -19,7 +19,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     the digest of the image's manifest, `release` the number of the release. `variables` are set for the server and are no secrets; a token is an option
     of the deployer's own. `port` is the one that the server listens to inside. `keep`: the digests of images that are to stay on the machine, for
     something of the project runs them or may soon; what else is there of the project's may be removed once this one runs (empty: nothing may). `front`: the
-    kind of front that stands before it (empty: none that the deployment's section names); what an earlier one has left in the deployer's own place goes.
+    kind of front that stands before it (empty: none whose kind the deployment's section names); what an earlier one has left in the deployer's own place goes.
     """
 
     name: str

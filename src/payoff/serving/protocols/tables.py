@@ -18,6 +18,7 @@ from payoff.serving.protocols.tensors import plain
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+_DENSE, _SPARSE = 1 << 20, 16  # values of a table however few came of them, and else by each that came
 _FORMS = ("dataframe_split", "dataframe_records", "instances", "inputs", "rows")
 
 
@@ -75,6 +76,11 @@ def _records(given: Any, features: Sequence[str]) -> Table:
     if kinds - {dict}:
         raise unreadable("each row is expected to be an object, as are the others")
     names = dict.fromkeys(name for row in given for name in row)
+    # Each value that is left out takes as much memory as one that came: rows that name nothing in common would come to their number times itself.
+    if len(names) * len(given) > max(_DENSE, _SPARSE * sum(map(len, given))):
+        raise unreadable(
+            f"{len(given):,} rows name {len(names):,} columns and leave out nearly all; send columns that are asked for alone"
+        )
     return Table({name: [row.get(name) for row in given] for name in names}, len(given))
 
 

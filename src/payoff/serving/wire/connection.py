@@ -21,6 +21,7 @@ HEADERS = 10.0  # seconds that a request's headers have to come, from the connec
 LARGEST = 64 << 10  # bytes of a request's headers
 READING = 15.0  # seconds in which who gets an answer has to make room for the rest of it
 LINGER = 5.0  # seconds that the end of an answer has to be taken, once a connection is closed
+DEPTH = 64  # requests of a connection that wait for the one before: each takes some kilobytes
 _BETWEEN = 4  # bytes that a header has besides its name and its value
 _VERSIONS = ("1.0", "1.1")
 _TOO_MANY = Wrong("there are too many connections", code="PO-J030", remedy="send it again after the time in Retry-After", status=503, retry=1.0)  # fmt: skip
@@ -47,7 +48,7 @@ class Wire(HttpToolsProtocol):
         self._most, self._answered = most, answered
         self._patience: asyncio.TimerHandle | None = None
         self._reader: asyncio.TimerHandle | None = None
-        self._came = 0  # bytes since the connection, an answer, or the beginning of headers
+        self._came = 0  # bytes since the connection, an answer, the beginning of headers, or the last of a body
         self._heading = self._coming = False  # headers or a body are on their way
         self._again = False  # the parser is told a second time of a request that is known
         self._deaf = False  # nothing of what still comes is looked at
@@ -73,7 +74,7 @@ class Wire(HttpToolsProtocol):
         self._came += len(data)
         try:
             self._read(data)
-            if self._heading and self._came > LARGEST:
+            if (self._heading or self._coming) and self._came > LARGEST:
                 raise _too_large()
         except (httptools.HttpParserError, Wrong) as error:
             self._refuse(error)
@@ -81,7 +82,7 @@ class Wire(HttpToolsProtocol):
             self._bound()
         elif not self._between or (coming and not self._coming):
             self._settle()
-        elif self._came > LARGEST and not self._coming:  # a body that nobody wants any more is bounded in time alone
+        elif self._came > LARGEST:  # of blank lines; a body that nobody wants any more is bounded in time alone
             self._give_up()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -122,7 +123,7 @@ class Wire(HttpToolsProtocol):
             super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A header; those after a body are dropped: nobody asks for them, and nobody says how many may come."""
+        """A header; those after a body are dropped: nobody asks for them."""
         if not self._coming:
             super().on_header(name, value)
 
@@ -131,6 +132,13 @@ class Wire(HttpToolsProtocol):
         if self._again:
             return
         self._heading = False
+        if len(self.pipeline) >= DEPTH:
+            raise Wrong(
+                f"more than {DEPTH} requests wait on one connection",
+                code="PO-J030",
+                remedy="ask again on another",
+                status=429,
+            )
         version = self.parser.get_http_version()
         if version not in _VERSIONS:
             raise Wrong("this is another version of HTTP", code="PO-J060", remedy="speak HTTP/1.1", status=505)
@@ -149,6 +157,11 @@ class Wire(HttpToolsProtocol):
             )
         super().on_headers_complete()
         self._coming = True
+
+    def on_body(self, body: bytes) -> None:
+        """Some of a body."""
+        self._came = 0
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
         """All of a request came; not where another protocol was offered, and a body is still to come."""
