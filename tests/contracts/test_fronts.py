@@ -99,6 +99,17 @@ class TestProxy(FrontSuite):
             connect(self.adapter, tmp_path, {"port": port}).route(NAME, Routes(stable=taken.target))
         assert caught.value.code == "PO-A120"
 
+    def test_one_that_is_to_move_to_a_port_that_is_taken_stays(self, front: Front, releases: Any, tmp_path: Path) -> None:
+        """Clients find it where it was until it can go."""
+        routes = Routes(stable=releases(1).target)
+        address = front.route(NAME, routes)
+        port = int(releases(2).target.address.rpartition(":")[2])
+        with pytest.raises(OutsideError, match="does not move") as caught:
+            connect(self.adapter, tmp_path, {"port": port}).route(NAME, routes)
+        assert caught.value.code == "PO-A120"
+        assert ask(address) == (200, {"release": 1})
+        assert front.route(NAME, routes) == address
+
     @pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1", "example.org"])
     def test_it_listens_on_this_machine_only(self, releases: Any, tmp_path: Path, host: str) -> None:
         with pytest.raises(UserError, match="on this machine only"):

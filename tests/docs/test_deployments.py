@@ -79,7 +79,7 @@ def test_the_page_is_what_happens(tmp_path: Path) -> None:
                         folder /= command[3:]
                         continue
                     # Other containers of this machine are none of this page's.
-                    printed = run(here(command).replace("label=dev.payoff.name", "label=dev.payoff.name=churn-prod"))
+                    printed = run(here(command).replace("label=dev.payoff.name", f"label=dev.payoff.name=churn-prod --filter label=dev.payoff.root={folder}"))
                     assert console.matches([plain(line) for line in shown], [plain(line) for line in printed]), f"$ {command}\n" + "\n".join(printed)
                     if command.startswith(("podman ps", "skopeo inspect")):
                         digests |= set(printed)
@@ -87,7 +87,7 @@ def test_the_page_is_what_happens(tmp_path: Path) -> None:
             (one,) = digests
             # The same digest runs in each deployment, by the engine's own word.
             for name, runs in (("dev", "2"), ("test", "2"), ("prod", "1")):
-                said = run(f"podman ps -q --filter label=dev.payoff.name=churn-{name} --filter label=dev.payoff.release={runs} | xargs podman inspect --format '{{{{.ImageDigest}}}}'")
+                said = run(f"podman ps -q --filter label=dev.payoff.name=churn-{name} --filter label=dev.payoff.root={folder} --filter label=dev.payoff.release={runs} | xargs podman inspect --format '{{{{.ImageDigest}}}}'")
                 wanted = run(here(f"skopeo inspect --tls-verify=false --format '{{{{.Digest}}}}' docker://127.0.0.1:5000/churn:release-{runs}"))
                 assert said == wanted
             assert said == [one]

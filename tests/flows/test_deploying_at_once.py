@@ -36,3 +36,18 @@ def test_two_deployments_are_both_signed(released: Any) -> None:
     answers = at_once(released, "dev", "test")
     assert all(each["verified"] for each in answers), [each["unsigned"] for each in answers]
     assert released.git("status", "--porcelain") == ""
+
+
+def test_what_a_killed_deploy_has_done_is_said_by_the_next(released: Any) -> None:
+    """It had replaced the release, and had no time to write that down."""
+    released.to("dev", 1)
+    log = released.root / ".payoff/deployments/dev.jsonl"
+    before = log.read_text()
+    released.answer("promote", "2", "dev")
+    released.answer("deploy", "dev")
+    log.write_text(before)
+    assert released.answer("deploy", "dev")["did"] == "replaced"
+    assert [json.loads(line)["release"] for line in log.read_text().splitlines()] == [1, 2]
+    log.unlink()
+    assert [released.answer("deploy", "dev")["did"] for _ in "12"] == ["nothing", "nothing"]
+    assert len(log.read_text().splitlines()) == 1

@@ -154,6 +154,8 @@ def test_a_promotion_as_a_pull_request(released: Any) -> None:
     assert not (released.root / "deploy/dev.toml").exists()
     assert answer["branch"] == "promote-1"
     assert released.refused("promote", "1", "dev", "--branch", "promote-1") == "PO-A082"
+    assert released.refused("promote", "1", "dev", "--branch", "a b", code=2) == "PO-A184"
+    assert "git push -u origin promote-2" in released.payoff("promote", "1", "dev", "--branch", "promote-2")
     released.git("merge", "--quiet", "--no-ff", "--no-edit", "promote-1")
     assert released.answer("deploy", "dev")["release"]["number"] == 1
 

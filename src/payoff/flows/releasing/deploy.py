@@ -86,8 +86,11 @@ def _deployed(book: Book, spec: DeploymentSpec, request: DeployRequest) -> Deplo
     running, address = place.run(link, tried, pin)
     last, kind = log.last(book.root, spec.name)
     place.end_other(kind)
-    did = _did(before, running, last == link.digest and kind in {"", spec.kind})
-    if did != "nothing":
+    told = (last, kind or spec.kind) == (link.digest, spec.kind)
+    did = _did(before, running, was_told=told)
+    if not told and last and did == "nothing":
+        did = "replaced"  # by a deploy that was killed before it could say so
+    if did != "nothing" or not told:
         log.add(book.root, spec, did=did, release=link, before=before.image if before else "")
     signed, why = _sign(book, link, spec.name)
     return Deployed(
@@ -270,7 +273,7 @@ def _refuse_other(running: Running, link: Link, deployment: str) -> None:
         )
 
 
-def _did(before: Running | None, after: Running, was_told: bool) -> str:
+def _did(before: Running | None, after: Running, *, was_told: bool) -> str:
     """`was_told`: we made it run this very release the last time; what is otherwise now has drifted. Where it ran and was ready, it is told other things than it was."""
     if before is not None and before.ready and before.image == after.image:
         return "nothing" if before.address == after.address else "restarted"

@@ -34,6 +34,8 @@ def commit(root: Path, files: Mapping[str, bytes | None], says: str, before: str
     `branch`, a new branch is made for it, and nothing else is touched. Paths are relative to the project.
     """
     _, ref = head(root)
+    if branch:
+        _refuse_branch(root, branch)
     prefix = git(root, "rev-parse", "--show-prefix")
     index = root / ".payoff" / f"index-{os.getpid()}-{os.urandom(4).hex()}"
     index.parent.mkdir(exist_ok=True)
@@ -52,9 +54,9 @@ def commit(root: Path, files: Mapping[str, bytes | None], says: str, before: str
     signed = ["-S"] if git(root, "config", "--bool", "commit.gpgsign", refused=True) == "true" else []
     made = git(root, "commit-tree", *signed, tree, "-p", before, "-m", says)
     if branch:
-        _move(root, f"refs/heads/{branch}", made, "0" * 40, f"there is a branch {branch} already")
+        _move(root, f"refs/heads/{branch}", made, "0" * 40)
         return made
-    _move(root, ref, made, before, "somebody else has committed in the meantime")
+    _move(root, ref, made, before)
     for path, content in files.items():
         if content is None:
             (root / path).unlink(missing_ok=True)
@@ -98,11 +100,28 @@ def push(root: Path) -> None:
         asking(root, "push", "--quiet")
 
 
-def _move(root: Path, ref: str, to: str, before: str, why: str) -> None:
+def _refuse_branch(root: Path, branch: str) -> None:
+    if not git(root, "check-ref-format", "--branch", branch, refused=True):
+        raise UserError(
+            f"{branch!r} is no name that git takes for a branch",
+            code="PO-A184",
+            expected="letters, digits, - and /, as in promote/prod-2",
+            remedy="the same command with another --branch; git check-ref-format --branch NAME tries one",
+        )
+    if git(root, "rev-parse", "--quiet", "--verify", f"refs/heads/{branch}", refused=True):
+        raise Refused(
+            f"nothing was committed: there is a branch {branch} already",
+            code=MOVED,
+            expected="a branch of its own for each promotion",
+            remedy=f"the same command with another --branch; or git branch -D {branch}, when nobody needs it",
+        )
+
+
+def _move(root: Path, ref: str, to: str, before: str) -> None:
     done = run(root, "update-ref", "-m", "payoff", ref, to, before)
     if done.returncode:
         raise Refused(
-            f"nothing was committed: {why}",
+            "nothing was committed: somebody else has committed in the meantime",
             code=MOVED,
             expected=f"{ref.removeprefix('refs/heads/')} as it was when we began",
             remedy="git log -3, then the same command again",

@@ -53,7 +53,7 @@ def refuse_changes(root: Path, commit: str, read: Mapping[str, str]) -> None:
 
 def differs(changed: list[str]) -> Refused:
     """Files that are not as they are committed."""
-    named = shlex.join(changed if len(changed) <= 5 else DECIDING)
+    named = shlex.join(changed if len(changed) <= 5 else sorted({each.partition("/")[0] for each in changed}))
     shown = ", ".join(changed[:5]) + (f" and {len(changed) - 5} more" if len(changed) > 5 else "")
     return Refused(
         f"{shown} {'differs' if len(changed) == 1 else 'differ'} from what is committed: only what is committed decides on releases",

@@ -7,6 +7,7 @@ import importlib.util
 import ipaddress
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -70,6 +71,7 @@ class Proxy:
         content = msgspec.json.encode(routes)
         runs = self._runs(name)
         if runs is not None and runs["options"] != self._said():
+            self._refuse_taken(name, runs["options"])
             self._end(name)
             runs = None
         if runs is not None and runs["applied"] == hashing.of_bytes(content) and self.routes(name) == routes:
@@ -85,13 +87,27 @@ class Proxy:
                 return str(found["address"])
             time.sleep(0.02)
         words = self._file(name, "front-log").read_bytes()[-1000:].decode(errors="replace").strip().splitlines()
-        raise OutsideError(
-            f"the front of {name} does not {'start' if process else 'take over new routes'}"
-            + (f": {words[-1]}" if words else ""),
+        raise self._failed(name, "start" if process else "take over new routes", words[-1] if words else "")
+
+    def _failed(self, name: str, what: str, why: str) -> OutsideError:
+        return OutsideError(
+            f"the front of {name} does not {what}" + (f": {why}" if why else ""),
             code="PO-A120",
             expected=f"a free port {self._options.port or ''} at {self._options.host}".replace("  ", " "),
             remedy=f"ss -ltnp shows who has the port; its log is {self._file(name, 'front-log')}",
         )
+
+    def _refuse_taken(self, name: str, before: dict[str, Any]) -> None:
+        """One that is to listen elsewhere goes on where it is, while it cannot there."""
+        if self._options.port in {0, before.get("port")}:
+            return
+        family = socket.AF_INET6 if ":" in self._options.host else socket.AF_INET
+        with socket.socket(family) as tried:
+            tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                tried.bind((self._options.host, self._options.port))
+            except OSError as error:
+                raise self._failed(name, "move", str(error)) from None
 
     def seen(self, name: str) -> Seen | None:
         """What the process wrote, at most a second ago."""

@@ -46,7 +46,9 @@ def promoted(answer: Promoted) -> str:
         return f"{said} already\n  Next: payoff deploy {answer.deployment}"
     where = f" on branch {answer.branch}" if answer.branch else ""
     follows = (
-        f"git push, and a pull request of {answer.branch}" if answer.branch else f"payoff deploy {answer.deployment}"
+        f"git push -u origin {answer.branch}, and a pull request of it"
+        if answer.branch
+        else f"payoff deploy {answer.deployment}"
     )
     again = " again" if answer.back else ""
     return f"{said}{again} (commit {answer.commit[:12]}{where})\n  Next: {follows}"
