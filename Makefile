@@ -2,8 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# Two processors at least, and not so many that the tests' own servers starve.
-JOBS ?= $(shell n=$$(nproc); [ $$n -gt 4 ] && echo 4 || echo $$n)
+# One more than there are processors, since tests also wait for servers, signals and disks; and not so many that the tests' own servers starve.
+JOBS ?= $(shell n=$$(nproc); [ $$n -gt 3 ] && echo 4 || echo $$((n + 1)))
 
 # Modules are compiled once (pytest's rewritten ones too), whatever the shell says.
 export PYTHONDONTWRITEBYTECODE =

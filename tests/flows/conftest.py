@@ -298,7 +298,8 @@ def promote(folder: Path) -> None:
     made.to("prod")
     made.end()
     shutil.rmtree(folder / ".payoff/deployments")
-    shutil.rmtree(folder / ".payoff/releasing")  # thousands of compiled modules, which only another release would ask for
+    for each in (folder / ".payoff/releasing/layers").glob("*/compiled"):
+        shutil.rmtree(each)  # thousands of modules, which only a release to another registry would ask for
 
 
 def git(folder: Path, *words: str) -> str:

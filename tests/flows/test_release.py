@@ -60,9 +60,7 @@ def made(made_light: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def payoff(root: Path, *words: str, code: int | None = 0, environ: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [flows.PAYOFF, *words], cwd=root, capture_output=True, text=True, timeout=240, check=False, env={**os.environ, **(environ or {})}
-    )
+    done = flows.warm.payoff([flows.PAYOFF, *words], root, 240, environ)
     assert code is None or done.returncode == code, done.stdout + done.stderr
     assert flows.SECRET not in done.stdout + done.stderr
     return done

@@ -103,7 +103,7 @@ def test_it_goes_on_where_it_was_stopped(light: Any) -> None:
     with subprocess.Popen([PAYOFF, "why", a, b, "--json"], cwd=light.root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         ledger = light.root / ".payoff/laboratory/ledger.db"
         while process.poll() is None and not measured(ledger):
-            time.sleep(0.05)
+            time.sleep(0.005)
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=60)
     assert process.returncode not in {0, 3}

@@ -25,6 +25,15 @@ IMPORTED = (
     "payoff.project.load", "payoff.wiring.assemble", "payoff.cli.render.html", "payoff.cli.render.document",
     "payoff.flows.comparing.why", "payoff.flows.comparing.diff", "payoff.cli.worth", "payoff.cli.render.worth", "payoff.cli.render.worth_page", "payoff.cli.check",
     "payoff.adapters.engines.duckdb.engine", "payoff.adapters.ledgers.sqlite.ledger", "numpy", "duckdb", "pyarrow.parquet", "pyarrow.compute", "sqlglot", "rich.console",
+    "payoff.cli.render.progress", "payoff.cli.render.findings", "payoff.cli.outcome", "payoff.cli.failure", "payoff.flows.runs", "payoff.flows.check", "payoff.data.checks",
+    "payoff.data.order", "payoff.data.aside", "payoff.data.sealed.nearness", "payoff.data.sealed.tables", "payoff.execute.pushdown.locate", "payoff.project.assemble",
+    "payoff.value.calibration", "payoff.value.correction", "payoff.wiring.releasing", "payoff.adapters.executors.local.executor", "payoff.adapters.stores.local",
+    "payoff.adapters.sources.files.source", "payoff.adapters.sources.files.broken", "payoff.adapters.registries.layout", "payoff.adapters.signers.ssh",
+    "payoff.adapters.deployers.process", "payoff.gates.contract", "payoff.gates.beats_baseline", "payoff.gates.groups", "payoff.gates.holdout_size", "payoff.gates.leaks",
+    "payoff.cli.comparing.why", "payoff.cli.comparing.diff", "payoff.cli.comparing.reproduce", "payoff.cli.render.comparing.reproduce", "payoff.flows.comparing.reproduce",
+    "payoff.cli.releasing.release", "payoff.cli.releasing.promote", "payoff.cli.releasing.approve", "payoff.cli.releasing.deploy", "payoff.cli.render.releasing.release",
+    "payoff.flows.releasing.release", "payoff.flows.releasing.promote", "payoff.flows.releasing.approve", "payoff.flows.releasing.deploy", "payoff.flows.releasing.trying",
+    "payoff.flows.converting.onnx", "payoff.flows.serve.offer", "numpy.random", "pyarrow.dataset", "pyarrow.csv", "sqlglot.dialects.duckdb", "urllib3", "yaml", "tarfile",
 )  # fmt: skip
 
 
@@ -88,11 +97,11 @@ class Warm:
         self._alone = threading.Lock()
         self._door: socket.socket | None = None
 
-    def __call__(self, words: list[str], cwd: Path, timeout: float) -> subprocess.CompletedProcess[str]:
+    def __call__(self, words: list[str], cwd: Path, timeout: float, environ: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
         with self._alone, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
             door = self._door = self._door or self._start()
             door.settimeout(timeout)
-            request = json.dumps({"argv": words, "cwd": str(cwd), "environ": dict(os.environ)}).encode()
+            request = json.dumps({"argv": words, "cwd": str(cwd), "environ": {**os.environ, **(environ or {})}}).encode()
             door.sendmsg([request], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [out.fileno(), err.fileno()]))])
             code = int(door.recv(64))
             texts = []

@@ -155,8 +155,7 @@ def test_without_counting_looks_one_would_have_passed() -> None:
     """The planted luck is real: judged as if each look were the first, some of the same 200 pass."""
     rng = np.random.default_rng(21)
     outcomes = tenth(rng)
-    lucky = sum(lets_pass(np.where(rng.random(1500) < 0.5, 0.9, 0.01), outcomes) for _ in range(200))
-    assert lucky > 0
+    assert any(lets_pass(np.where(rng.random(1500) < 0.5, 0.9, 0.01), outcomes) for _ in range(200))
 
 
 def test_a_model_that_is_nearly_always_right_and_earns_nothing_is_refused() -> None:

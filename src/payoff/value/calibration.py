@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from payoff.base.threads import one_thread
 from payoff.records.evidence import Calibration
 
 if TYPE_CHECKING:
@@ -86,6 +87,7 @@ class _Fit:
         log = self._log_odds(at)
         return float((np.log(np.exp(log).sum(axis=1)) - (log * self.came).sum(axis=1)).mean())
 
+    @one_thread()
     def best(self) -> Floats:
         """The parameters (2 k - 1,) of the least loss."""
         at, loss, damping = self.identity, self.loss(self.identity), 1e-6

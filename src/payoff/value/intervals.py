@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from payoff.base.threads import one_thread
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -112,7 +114,8 @@ def bootstrap(
         dealt = np.arange(units) % GROUPS
         np.random.default_rng([seed, 1]).shuffle(dealt)
         sums, sizes = _regrouped(sums, sizes, dealt)
-    t = _studentised(sums, sizes, seed=seed, resamples=resamples)
+    with one_thread():
+        t = _studentised(sums, sizes, seed=seed, resamples=resamples)
     tail = (1 - confidence) / 2
     above = np.maximum(_quantiles(t, tail, len(sums) - 1), 0.0)
     below = np.maximum(_quantiles(-t, tail, len(sums) - 1), 0.0)

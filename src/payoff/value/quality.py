@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from payoff.base.threads import one_thread
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -63,6 +65,7 @@ def _auc(chance: Floats, positive: NDArray[np.bool_]) -> float:
     return float((ranks[positive].sum() - ones * (ones + 1) / 2) / (ones * (len(chance) - ones)))
 
 
+@one_thread()
 def _recalibration(chance: Floats, positive: NDArray[np.bool_]) -> tuple[float, float] | None:
     """Intercept and slope by Newton's method, None when there is no finite answer."""
     clipped = np.clip(chance, 1e-6, 1 - 1e-6)
