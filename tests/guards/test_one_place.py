@@ -233,6 +233,7 @@ NAMED = {
     ("serving/protocols/openapi.py", "http"): "how OpenAPI calls a token in a header",
     ("release/documents.py", "container"): "CycloneDX's word for an image",
     ("wiring/assemble.py", "kubernetes"): "what writes manifests for clusters",
+    ("wiring/assemble.py", "process"): "what has images as folders",
     ("project/releasing/origin.py", "ssh"): "the scheme of an address",
     ("flows/exporting/kfp.py", "container"): "a key of Kubeflow's specification",
     ("cli/releasing/export.py", "mlflow"): "the format",

@@ -26,7 +26,7 @@ EXTEND = {
     "Keeper", "Kept", "Inspection", "Limits",  # of environments
     "Registry", "Deployer", "Running", "Wanted", "nowhere", "Front", "Routes", "Target", "Arm", "Seen", "Sum", "Mixer", "Erasing", "Expiring", "Signer", "Blob", "Base", "Layer", "Member", "Start",  # of releases
     "Emitter", "Emission", "Dataset", "Job", "Parent",
-    "Tracker", "Tracking", "UserError", "Valuation", "Verdict", "Where", "Zone", "silent", "AsOf", "Join", "Sink", "SinkSpec", "Written", "taken", "unfit", "check_mode", "json_rows", "refuse_unjson",
+    "Tracker", "Tracking", "Unpacker", "UserError", "Valuation", "Verdict", "Where", "Zone", "silent", "AsOf", "Join", "Sink", "SinkSpec", "Written", "taken", "unfit", "check_mode", "json_rows", "refuse_unjson",
     "Arrival", "Batch", "Format", "Unreadable", "Ingested", "Landing", "LandingState", "Lost", "Poison", "Positioned", "Labelling", "Stream", "StreamOptions",
 }  # fmt: skip
 # Ports and records that authors of adapters do not meet.
