@@ -155,6 +155,29 @@ def test_a_large_body_that_is_sent_away_still_hears_why(server: Any) -> None:
         assert answer.startswith(b"HTTP/1.1 404")
 
 
+def test_others_are_answered_while_a_large_body_is_read(server: Any) -> None:
+    """Seconds of reading: who comes meanwhile does not wait for them."""
+    body = "tenure,calls_to_support\n" + "1,2\n" * 1_000_000
+    took: list[float] = []
+    status: list[int] = []
+
+    def large() -> None:
+        began = time.monotonic()
+        status.append(server.ask("/invocations", body.encode(), {"Content-Type": "text/csv"}).status)
+        took.append(time.monotonic() - began)
+
+    thread = threading.Thread(target=large)
+    thread.start()
+    waits = []
+    while thread.is_alive():
+        began = time.monotonic()
+        assert server.ask("/v2/health/live").status == 200
+        waits.append(time.monotonic() - began)
+    thread.join()
+    assert status == [400]
+    assert max(waits) < took[0] / 2, (max(waits), took)
+
+
 def test_headers_that_come_after_a_body_are_not_kept(server: Any) -> None:
     """They take no memory, and change nothing of the request; so many as before a body may come."""
     body = json.dumps({"rows": [ROW]}).encode()

@@ -14,7 +14,7 @@ from payoff.base.clock import stopwatch
 from payoff.base.ids import new_request_id
 from payoff.serving.faults import Wrong
 from payoff.serving.protocols import described, openapi, tables, tensors
-from payoff.serving.service import ACTION, PAYOFF
+from payoff.serving.service import ACTION, LARGE, PAYOFF
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -206,7 +206,10 @@ class App:
                 code="PO-J020",
                 remedy="send the length of the JSON in bytes",
             )
-        read = tensors.read(call.body, None if length is None else int(length), self._service.checker.features)
+        size = None if length is None else int(length)
+        read = await self._service.beside(
+            lambda: tensors.read(call.body, size, self._service.checker.features), large=len(call.body) > LARGE
+        )
         decides = ACTION in read.wanted or PAYOFF in read.wanted
         request = read.id[:128] or call.request
         answered = await self._service.ask(read.columns, read.rows, route="infer", request=request, decides=decides)
@@ -216,7 +219,7 @@ class App:
         return Reply(200, body, BINARY, ((LENGTH, str(size).encode()),))
 
     async def _invocations(self, call: Call) -> Reply:
-        table = self._table(call)
+        table = await self._service.beside(lambda: self._table(call), large=len(call.body) > LARGE)
         answered = await self._service.ask(
             table.columns, table.rows, route="invocations", request=table.id[:128] or call.request
         )
@@ -225,7 +228,7 @@ class App:
         return _document({"predictions": rows})
 
     async def _decide(self, call: Call) -> Reply:
-        table = self._table(call)
+        table = await self._service.beside(lambda: self._table(call), large=len(call.body) > LARGE)
         request = table.id[:128] or call.request
         answered = await self._service.ask(table.columns, table.rows, route="decide", request=request, decides=True)
         return _document(self._decisions(answered, request))

@@ -14,7 +14,7 @@ from payoff.base.errors import OutsideError
 from payoff.base.ids import new_request_id
 from payoff.serving.faults import Wrong, unreadable
 from payoff.serving.protocols import described, messages, tensors
-from payoff.serving.service import ACTION, PAYOFF
+from payoff.serving.service import ACTION, LARGE, PAYOFF
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -132,7 +132,9 @@ class Rpc:
     async def _infer(self, request: Any, context: Any) -> Any:
         self._refuse_other(request.model_name, request.model_version)
         self._service.refuse()
-        made = _columns(request, self._service.checker.features)
+        made = await self._service.beside(
+            lambda: _columns(request, self._service.checker.features), large=request.ByteSize() > LARGE
+        )
         wanted = [each.name for each in request.outputs]
         decides = ACTION in wanted or PAYOFF in wanted
         name = request.id[:128] or new_request_id()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     from payoff.serving.launching import Started
     from payoff.serving.rows import Values
 
+_T = TypeVar("_T")
 FIRST = 60.0  # seconds that a model's first answer may take
+LARGE, MANY = 1 << 18, 1 << 16  # bytes of a body, values of a table, which are read and checked beside the loop
 ACTION, PAYOFF = "action", "expected_payoff"  # outputs that may be asked for besides the model's own
 
 
@@ -118,6 +120,7 @@ class Service:
         )
         self.draining = False
         self.under_way = 0
+        self._beside = asyncio.Lock()
         self._run: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -176,6 +179,13 @@ class Service:
             )
         self.batcher.refuse_full()
 
+    async def beside(self, work: Callable[[], _T], *, large: bool) -> _T:
+        """Do some work at once, or where it is `large` in a thread, one at a time: others are answered meanwhile, and what it takes of memory it takes once."""
+        if not large:
+            return work()
+        async with self._beside:
+            return await asyncio.to_thread(work)
+
     async def ask(
         self, columns: Mapping[str, Values], rows: int, *, route: str, request: str, decides: bool = False
     ) -> Answered:
@@ -188,7 +198,9 @@ class Service:
                 status=501,
             )
         try:
-            made = self.checker.rows(columns, rows, decides=decides)
+            made = await self.beside(
+                lambda: self.checker.rows(columns, rows, decides=decides), large=rows * len(columns) > MANY
+            )
         except Wrong as wrong:
             self.metrics.faults += wrong.count
             raise
