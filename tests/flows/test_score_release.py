@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import importlib.util
+import io
 import json
 import os
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
+import pyarrow.csv as pacsv
+import pyarrow.parquet as pq
 import pytest
+
+_spec = importlib.util.spec_from_file_location("flows_servers_of_releases", Path(__file__).with_name("servers.py"))
+assert _spec
+assert _spec.loader
+servers = importlib.util.module_from_spec(_spec)
+sys.modules[_spec.name] = servers
+_spec.loader.exec_module(servers)
 
 
 def scored(project: Any, what: str, name: str, *words: str) -> bytes:
@@ -74,3 +86,15 @@ def test_what_is_not_as_it_was_signed_is_not_scored_with(released: Any, fault: s
     assert error["code"] in {"layer": {"PO-A054"}, "manifest": {"PO-A108"}, "record": {"PO-A034"}, "number": {"PO-A087"}}[fault], error
     assert document["exit_code"]
     assert not (released.root / "scores.parquet").exists()
+
+
+def test_a_release_is_served_on_a_laptop_as_it_was_packed(released: Any) -> None:
+    right = pq.read_table(io.BytesIO(scored(released, "1", "right.parquet"))).to_pylist()[:20]
+    rows = pacsv.read_csv(released.root / "data/customers.csv").to_pylist()[:20]
+    shutil.rmtree(released.root / ".payoff/store")
+    with servers.serving(released.root, "1") as server:
+        said = server.ask("/decide", {"rows": [{name: each for name, each in row.items() if name != "churned"} for row in rows]}).json["decisions"]
+    assert [each["action"] for each in said] == [each["action"] for each in right]
+    assert [each["expected_payoff"] for each in said] == [each["expected_payoff"] for each in right]
+    assert server.log().num_rows == 20
+    assert json.loads(released.payoff("serve", "1", "--onnx", "--json", code=2))["errors"][0]["code"] == "PO-J057"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import ipaddress
 import os
@@ -50,7 +51,7 @@ class Addresses(NamedTuple):
 
 
 class Request(NamedTuple):
-    """What `payoff serve` is asked for; `grpc` is the port of gRPC, where that is wanted. `released` is the folder of a released model, which is served
+    """What `payoff serve` is asked for: `run` names one, or is the number of a release; `grpc` is the port of gRPC, where that is wanted. `released` is the folder of a released model, which is served
     in place of a run's: there the container's own variables say whether everybody may ask; `early` is its model's process, already on its way. `onnx`: the run's model is served
     converted.
     """
@@ -70,24 +71,24 @@ class Request(NamedTuple):
 
 def serve(request: Request, ready: Callable[[Addresses, Served], None], tell: Callable[[str], None]) -> None:
     """Serve until SIGTERM or SIGINT; `ready` is told the address once questions are answered, `tell` what happens."""
-    offer = _offer(request, tell)
-    token = _token(offer.settings)
-    tls = _tls(offer.settings, offer.home)
-    if not _is_loopback(request.host) and not request.released:
-        _refuse_open(offer.settings, request.host, token=bool(token), tls=tls is not None)
-    service = Service(offer, request.limits, tell, log=request.log, early=request.early)
-    with asyncio.Runner(loop_factory=LOOP) as runner:
-        runner.run(_serve(request, service, token, tls, ready, tell))
+    with _offer(request, tell) as offer:
+        token = _token(offer.settings)
+        tls = _tls(offer.settings, offer.home)
+        if not _is_loopback(request.host) and not request.released:
+            _refuse_open(offer.settings, request.host, token=bool(token), tls=tls is not None)
+        service = Service(offer, request.limits, tell, log=request.log, early=request.early)
+        with asyncio.Runner(loop_factory=LOOP) as runner:
+            runner.run(_serve(request, service, token, tls, ready, tell))
 
 
-def _offer(request: Request, tell: Callable[[str], None]) -> Offer:
+def _offer(request: Request, tell: Callable[[str], None]) -> contextlib.AbstractContextManager[Offer]:
     if request.released:
         from payoff.flows.serve.released import opened
 
-        return opened(request.released, os.environ)
-    from payoff.flows.serve.offer import offer  # brings all that reads projects, which a container has no time for
+        return contextlib.nullcontext(opened(request.released, os.environ))
+    from payoff.flows.serve.named import named  # brings all that reads projects, which a container has no time for
 
-    return offer(request.project, request.run, tell, anyway=request.anyway, onnx=request.onnx)
+    return named(request.project, request.run, tell, anyway=request.anyway, onnx=request.onnx)
 
 
 async def _serve(

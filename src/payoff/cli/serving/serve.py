@@ -27,7 +27,11 @@ def main(argv: list[str]) -> int:
     parser = Parser("serve", VERBS["serve"])
     environ = os.environ if any(each.startswith("--released") for each in argv) else {}  # a container's say where
     parser.add_argument(
-        "run", metavar="RUN", nargs="?", default="latest", help="a run's id or its beginning (default: the latest run)"
+        "run",
+        metavar="RUN|RELEASE",
+        nargs="?",
+        default="latest",
+        help="a release's number; or a run's id or its beginning (default: the latest run)",
     )
     parser.add_argument(
         "--host", default=environ.get("PAYOFF_HOST", "127.0.0.1"), help="the address to listen at (default: 127.0.0.1)"

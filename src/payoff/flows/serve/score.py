@@ -120,18 +120,14 @@ def job(request: Request, tell: Callable[[str], None]) -> Iterator[Job]:
 
 
 def _offered(request: Request, tell: Callable[[str], None]) -> contextlib.AbstractContextManager[Offer]:
-    # What reads projects is not for a container, and not in need of what reads releases.
+    # What reads projects and releases takes time, and is not for a container.
     if request.released:
         from payoff.flows.serve import released
 
         return contextlib.nullcontext(released.opened(request.released, {**os.environ, released.OPEN: "1"}))
-    if request.run.isdigit():
-        from payoff.flows.serve.of_release import of_release
+    from payoff.flows.serve.named import named
 
-        return of_release(request.project, request.run)
-    from payoff.flows.serve.offer import offer
-
-    return contextlib.nullcontext(offer(request.project, request.run, tell, anyway=request.anyway))
+    return named(request.project, request.run, tell, anyway=request.anyway)
 
 
 def _job(request: Request, offered: Offer, source: Source, path: Path, target: Path, aside: Path | None) -> Job:
