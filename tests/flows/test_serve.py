@@ -293,9 +293,9 @@ def test_a_kill_under_load_loses_no_answer_from_the_log(apart: Path) -> None:
 
 
 def test_it_answers_what_it_took_before_it_ends(apart: Path) -> None:
-    with serving(apart) as server:
+    with serving(apart, "--timeout", "60") as server:
         replies: list[int] = []
-        body = {"rows": [ROW] * 20_000}
+        body = {"rows": [ROW] * 60_000}  # long enough to be met under way
         thread = threading.Thread(target=lambda: replies.append(server.ask("/decide", body).status))
         thread.start()
         until(lambda: server.metric("payoff_requests_under_way") > 1)
