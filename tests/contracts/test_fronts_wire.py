@@ -7,6 +7,9 @@ import contextlib
 import json
 import re
 import socket
+import struct
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -386,6 +389,66 @@ def test_more_clients_than_there_is_room_for(release: Release, tmp_path: Path) -
         assert status(asked(front, GET)) == 200
         for each in kept:
             each.close()
+
+
+def gone(client: socket.socket) -> None:
+    """Close it as a process does that is killed."""
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    client.close()
+
+
+def test_who_is_refused_and_gone_already_breaks_nothing(release: Release, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with running(tmp_path / "prod", Routes(stable=release.target), most=1) as front, dial(front) as kept:
+        kept.sendall(GET)
+        assert status(kept.recv(1 << 16)) == 200
+        for number in range(200):
+            with dial(front) as client:
+                client.sendall(b"x" * (number % 2))
+        until(lambda: len(front.state.clients) == 1)
+        kept.sendall(GET)
+        assert status(kept.recv(1 << 16)) == 200
+    assert caplog.records == []
+
+
+def test_who_does_not_wait_takes_a_place_until_the_release_has_answered(release: Release, tmp_path: Path) -> None:
+    """Or what clients send that are gone at once would pile up here, and at the release, without an end."""
+    free = threading.Event()
+    release.answer = lambda _: OK if free.wait(10) else None
+    with running(tmp_path / "prod", Routes(stable=release.target), most=3) as front:
+        for number in range(1, 4):
+            client = dial(front)
+            client.sendall(post(b"x" * 1000))
+            until(lambda number=number: len(release.asked) == number)
+            gone(client)
+        until(lambda: all(each._transport.is_closing() for each in front.state.clients))
+        with dial(front) as client:
+            client.settimeout(2)
+            client.sendall(GET)
+            assert status(client.recv(1 << 16)) == 503
+        assert (front.state.under_way, len(release.asked)) == (3, 3)
+        free.set()
+        until(lambda: not front.state.clients and not front.state.under_way)
+        assert status(asked(front, GET)) == 200
+
+
+def test_more_clients_than_there_are_files_for(release: Release, tmp_path: Path) -> None:
+    """Who was there before is answered, and the log stays short."""
+    place = tmp_path / "prod"
+    (tmp_path / "prod.routes").write_bytes(msgspec.json.encode(Routes(stable=release.target)))
+    words = [sys.executable, "-P", "-m", "payoff.adapters.fronts.proxy.server", str(place), "127.0.0.1", "0"]
+    with (tmp_path / "log").open("wb") as log, subprocess.Popen(["/bin/sh", "-c", 'ulimit -n 128; exec "$@"', "sh", *words], stdout=log, stderr=log) as process:
+        until((tmp_path / "prod.front").exists)
+        front = Front(int(json.loads((tmp_path / "prod.front").read_bytes())["address"].rpartition(":")[2]), None, None)  # type: ignore[arg-type]
+        with dial(front) as kept, contextlib.ExitStack() as held:
+            for number in range(600):
+                client = held.enter_context(socket.socket())
+                client.setblocking(False)  # noqa: FBT003
+                client.connect_ex(("127.0.0.1", front.port))
+                if number % 100 == 0:
+                    kept.sendall(GET)
+                    assert status(kept.recv(1 << 16)) == 200
+        process.terminate()
+    assert (tmp_path / "log").read_bytes() == b""
 
 
 # -- what speaks of one connection only

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING
 
 from payoff.adapters.fronts.proxy.messages import Denied, Incoming, Request, said
@@ -20,6 +21,7 @@ _TAKING = 15.0  # seconds in which an answer has to be taken, and as many more a
 _SLOWEST = 64 << 10  # bytes a second
 _LONGEST = 300.0
 _LINGER = 2.0  # seconds in which a client that is refused may still read why
+_TOLD = 1.5  # times as many as there is room for: those that are one too many are files, too, for as long
 
 
 class Connection(asyncio.Protocol):
@@ -50,6 +52,8 @@ class Connection(asyncio.Protocol):
         self._state.clients.add(self)
         if len(self._state.clients) > self._state.most:
             self._refuse(503, "there are too many connections")
+            if len(self._state.clients) > self._state.most * _TOLD:
+                self._transport.close()
         else:
             self._wait("idle")
 
@@ -79,8 +83,9 @@ class Connection(asyncio.Protocol):
         self._taken.set()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The client is gone. What was asked for it is heard to its end: a release that is so slow that nobody waits must be seen to be."""
-        self._state.clients.discard(self)
+        """The client is gone. What was asked for it is heard to its end: a release that is so slow that nobody waits must be seen to be. Until then it takes its place."""
+        if self._task is None:
+            self._state.clients.discard(self)
         self._wait("")
         self._taken.set()
 
@@ -123,6 +128,7 @@ class Connection(asyncio.Protocol):
             self._state.count(-1)
             self._task = None
         if self._transport.is_closing():
+            self._state.clients.discard(self)
             return
         if keep:
             self._look()
@@ -169,7 +175,8 @@ class Connection(asyncio.Protocol):
         if self._said_all:
             self._transport.close()
         else:
-            self._transport.write_eof()
+            with contextlib.suppress(OSError):  # it is gone
+                self._transport.write_eof()
             self._transport.resume_reading()
         self._phase = "linger"
         self._timer = asyncio.get_running_loop().call_later(_LINGER, self._transport.abort)
