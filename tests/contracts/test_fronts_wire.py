@@ -300,6 +300,7 @@ def test_the_next_is_not_asked_before_the_last_is_answered_and_little_is_held(re
         (b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nfffffff1\r\n", 413),
         (b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1;" + b"x" * 1000, 400),
         (b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n" + b"X: y\r\n" * 20_000, 431),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n" + b":\r\n" * 22_000, 431),
     ],
 )  # fmt: skip
 def test_what_is_too_large_is_refused_before_it_is_whole(release: Release, front: Front, sent: bytes, says: int) -> None:
@@ -487,6 +488,19 @@ def test_what_could_be_read_in_two_ways_is_refused(release: Release, front: Fron
     assert status(answer) in {says, 400}
     assert answer.count(b"HTTP/1.1 ") == 1
     assert release.asked == []
+
+
+@pytest.mark.parametrize("host", [b"a b", b"a/b", b"user@a", b"a:b", b"a:1:2", b"a?b", b"[::1", b"\xff"])
+def test_a_host_that_is_none_is_refused_here(release: Release, front: Front, host: bytes) -> None:
+    """Not by a release, which would be counted for it."""
+    assert status(asked(front, b"GET / HTTP/1.1\r\nHost: %s\r\n\r\n" % host)) == 400
+    assert release.asked == []
+
+
+@pytest.mark.parametrize("host", [b"", b"churn.example.org:8080", b"[::1]:8080", b"127.0.0.1", b"a:"])
+def test_a_host_is_handed_on(release: Release, front: Front, host: bytes) -> None:
+    assert status(asked(front, b"GET / HTTP/1.1\r\nHost: %s\r\n\r\n" % host)) == 200
+    assert headers(release.asked[0])[b"host"] == host
 
 
 @pytest.mark.parametrize(("version", "coding", "says"), [(b"1.1", b"gzip, chunked", 501), (b"1.0", b"chunked", 400), (b"1.1", b"chunked", 200)])
