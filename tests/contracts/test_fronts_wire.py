@@ -20,7 +20,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from payoff.adapters.fronts.proxy import connection, sharing, upstream
+from payoff.adapters.fronts.proxy import connection, messages, sharing, upstream
 from payoff.adapters.fronts.proxy.messages import Denied, Incoming, Request
 from payoff.adapters.fronts.proxy.state import State
 from payoff.ports.releasing.front import Routes, Target
@@ -270,6 +270,12 @@ def test_a_post_and_a_get_in_one_segment(release: Release, front: Front) -> None
     assert re.findall(rb"(POST|GET) (\S+)", told) == [(b"POST", b"/invocations"), (b"GET", b"/")]
 
 
+@pytest.mark.parametrize("offer", [b"", b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n"])
+def test_thousands_of_requests_in_one_write(release: Release, front: Front, caplog: pytest.LogCaptureFixture, offer: bytes) -> None:
+    assert asked(front, (b"GET / HTTP/1.1\r\nHost: a\r\n" + offer + b"\r\n") * 3000).count(b"HTTP/1.1 200") == 3000
+    assert caplog.records == []
+
+
 def test_the_next_is_not_asked_before_the_last_is_answered_and_little_is_held(release: Release, front: Front) -> None:
     free = threading.Event()
     release.answer = lambda _: OK if free.wait(10) else None
@@ -313,6 +319,25 @@ def test_what_is_too_large_is_refused_before_it_is_whole(release: Release, front
 def test_as_large_as_may_be(release: Release, front: Front) -> None:
     sent = b"GET /" + b"x" * 8000 + b" HTTP/1.1\r\nHost: a\r\nX: " + b"x" * 60_000 + b"\r\n\r\n"
     assert status(asked(front, sent)) == 200
+
+
+@pytest.mark.parametrize("pieces", [1, 7])
+@pytest.mark.parametrize("before", [b"", post(b"abc")])
+def test_headers_have_so_many_bytes_in_whatever_pieces(release: Release, front: Front, before: bytes, pieces: int) -> None:
+    """Also while another request is under way: it is answered, and what comes after it is held to its own bound."""
+    for more, says in ((0, 200), (1, 431)):
+        free = threading.Event()
+        release.answer = lambda request, free=free: OK if request.startswith(b"GET") or free.wait(10) else None
+        head = b"GET / HTTP/1.1\r\nHost: a\r\nX: \r\n\r\n"
+        sent = head.replace(b"X: ", b"X: " + b"x" * (messages._HEAD + 1 - len(head) + more))
+        with dial(front) as client:
+            client.sendall(before)
+            for piece in cut(sent, [each / pieces for each in range(pieces)]):
+                client.sendall(piece)
+                time.sleep(0.01)
+            free.set()
+            client.shutdown(socket.SHUT_WR)
+            assert [int(each) for each in re.findall(rb"HTTP/1.1 (\d+)", to_the_end(client))] == [200] * bool(before) + [says]
 
 
 @pytest.mark.parametrize("sent", [b"GET / HTTP/1.1\r\nX: ", b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9000\r\n\r\n"])
