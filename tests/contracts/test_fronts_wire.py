@@ -316,6 +316,26 @@ def test_what_is_too_large_is_refused_before_it_is_whole(release: Release, front
     assert release.asked == []
 
 
+@pytest.mark.parametrize("begins", [b"Content-Length: 70000\r\n\r\n" + b"x" * 60_000, b"Transfer-Encoding: chunked\r\n\r\n11170\r\n" + b"x" * 60_000])
+def test_all_together_send_so_much_at_once(release: Release, front: Front, monkeypatch: pytest.MonkeyPatch, begins: bytes) -> None:
+    """Many large bodies that never end would take all memory. What is small is taken whatever others do."""
+    monkeypatch.setattr(connection, "_HELD", 100_000)
+    monkeypatch.setattr(connection, "_SMALL", 10_000)
+    sent, rest = b"POST / HTTP/1.1\r\nHost: a\r\n" + begins, b"x" * 10_000 + (b"\r\n0\r\n\r\n" if b"chunked" in begins else b"")
+    with dial(front) as one, dial(front) as other:
+        one.sendall(sent)
+        until(lambda: front.state.held == 60_000)
+        other.sendall(sent)
+        assert status(other.recv(1 << 16)) == 503
+        assert status(asked(front, post(b"x" * 5000))) == 200
+        one.sendall(rest)
+        assert status(one.recv(1 << 16)) == 200
+        one.sendall(sent)
+        until(lambda: front.state.held == 60_000)
+    until(lambda: not front.state.clients)
+    assert front.state.held == 0
+
+
 def test_as_large_as_may_be(release: Release, front: Front) -> None:
     sent = b"GET /" + b"x" * 8000 + b" HTTP/1.1\r\nHost: a\r\nX: " + b"x" * 60_000 + b"\r\n\r\n"
     assert status(asked(front, sent)) == 200

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 # Seconds: that a connection may say nothing between two requests; that a head, and then a body, may take from their first byte to their last.
 TIMES = {"idle": 75.0, "head": 10.0, "body": 120.0}
 _AHEAD = 64 << 10  # bytes that are held while a request is answered; then nothing more is read
+_HELD = 1 << 30  # bytes of all requests at once; beyond that only those are taken that are
+_SMALL = 1 << 20
 _TAKING = 15.0  # seconds in which an answer has to be taken, and as many more as it needs
 _SLOWEST = 64 << 10  # bytes a second
 _LONGEST = 300.0
@@ -33,6 +35,7 @@ class Connection(asyncio.Protocol):
         self._phase = ""
         self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
+        self._held = 0
         self._said_all = False  # the client, which may still listen
         self._deaf = False  # we are
         self._taken = asyncio.Event()
@@ -86,6 +89,7 @@ class Connection(asyncio.Protocol):
         """The client is gone. What was asked for it is heard to its end: a release that is so slow that nobody waits must be seen to be. Until then it takes its place."""
         if self._task is None:
             self._state.clients.discard(self)
+            self._hold(0)
         self._wait("")
         self._taken.set()
 
@@ -100,9 +104,12 @@ class Connection(asyncio.Protocol):
             return
         if request is not None:
             self._wait("")
+            self._hold(len(request.body))
             self._task = asyncio.get_running_loop().create_task(self._answer(request))
         elif self._said_all or self._state.ending:
             self._transport.close()
+        elif self._hold(self._incoming.held) > _SMALL and self._state.held > _HELD:
+            self._refuse(503, "too much is being sent at once")
         else:
             if self._incoming.awaited:
                 self._incoming.awaited = False
@@ -127,6 +134,7 @@ class Connection(asyncio.Protocol):
         finally:
             self._state.count(-1)
             self._task = None
+            self._hold(0)
         if self._transport.is_closing():
             self._state.clients.discard(self)
             return
@@ -145,6 +153,12 @@ class Connection(asyncio.Protocol):
                 await self._taken.wait()
         except TimeoutError:
             self._transport.abort()
+
+    def _hold(self, size: int) -> int:
+        """Count what is held here with what the others hold."""
+        self._state.held += size - self._held
+        self._held = size
+        return size
 
     def _wait(self, phase: str) -> None:
         """Set the time for what is waited for; a byte more of the same does not set it anew."""
@@ -171,6 +185,7 @@ class Connection(asyncio.Protocol):
         """Say nothing more, and drop what still comes: closing at once would take the answer from a client that is sending (RFC 9112, 9.6)."""
         self._deaf = True
         self._incoming = Incoming()
+        self._hold(0)
         self._wait("")
         if self._said_all:
             self._transport.close()

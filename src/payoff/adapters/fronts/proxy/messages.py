@@ -143,6 +143,11 @@ class Incoming:
         return len(self._bytes)
 
     @property
+    def held(self) -> int:
+        """Bytes of a request that is not whole."""
+        return len(self._bytes) + (len(self._body.content) if self._body else 0)
+
+    @property
     def phase(self) -> Literal["idle", "head", "body"]:
         """What is being waited for."""
         if self._body is not None:
