@@ -146,6 +146,11 @@ def test_what_is_no_request_is_told_so_as_all_other_errors(server: Running, how:
     assert server.counted == [("unknown", status)]
 
 
+def test_who_is_refused_while_it_sends_can_read_why(server: Running) -> None:
+    """A connection that is closed while bytes come is cut, with what was said."""
+    assert statuses(server.ask(b"GET / HTTP/1.1\r\nHost: x\r\nX: ", *[b"y" * 40_000] * 6)) == [431]
+
+
 RIGHT = {
     "a host": b"GET / HTTP/1.1\r\nHost: churn.example.org:8080\r\n",
     "an address": b"GET / HTTP/1.1\r\nHost: [::1]:8080\r\n",
