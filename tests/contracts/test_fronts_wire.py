@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import re
+import resource
 import socket
 import struct
 import subprocess
@@ -23,6 +24,7 @@ from hypothesis import strategies as st
 from payoff.adapters.fronts.proxy import connection, messages, sharing, upstream
 from payoff.adapters.fronts.proxy.messages import Denied, Incoming, Request
 from payoff.adapters.fronts.proxy.state import State
+from payoff.base import text
 from payoff.ports.releasing.front import Routes, Target
 from payoff.testing.releasing.front import until
 
@@ -477,24 +479,44 @@ def test_who_does_not_wait_takes_a_place_until_the_release_has_answered(release:
         assert status(asked(front, GET)) == 200
 
 
+@contextlib.contextmanager
+def process(folder: Path, release: Release) -> Iterator[tuple[Front, int]]:
+    """A front as it is started, with few files, and its number."""
+    (folder / "prod.routes").write_bytes(msgspec.json.encode(Routes(stable=release.target)))
+    words = [sys.executable, "-P", "-m", "payoff.adapters.fronts.proxy.server", str(folder / "prod"), "127.0.0.1", "0"]
+    with (folder / "log").open("wb") as log, subprocess.Popen(["/bin/sh", "-c", 'ulimit -n 128; exec "$@"', "sh", *words], stdout=log, stderr=log) as made:
+        until((folder / "prod.front").exists)
+        try:
+            yield Front(int(json.loads((folder / "prod.front").read_bytes())["address"].rpartition(":")[2]), None, None), made.pid  # type: ignore[arg-type]
+        finally:
+            made.terminate()
+
+
 def test_more_clients_than_there_are_files_for(release: Release, tmp_path: Path) -> None:
-    """Who was there before is answered, and the log stays short."""
-    place = tmp_path / "prod"
-    (tmp_path / "prod.routes").write_bytes(msgspec.json.encode(Routes(stable=release.target)))
-    words = [sys.executable, "-P", "-m", "payoff.adapters.fronts.proxy.server", str(place), "127.0.0.1", "0"]
-    with (tmp_path / "log").open("wb") as log, subprocess.Popen(["/bin/sh", "-c", 'ulimit -n 128; exec "$@"', "sh", *words], stdout=log, stderr=log) as process:
-        until((tmp_path / "prod.front").exists)
-        front = Front(int(json.loads((tmp_path / "prod.front").read_bytes())["address"].rpartition(":")[2]), None, None)  # type: ignore[arg-type]
-        with dial(front) as kept, contextlib.ExitStack() as held:
-            for number in range(600):
-                client = held.enter_context(socket.socket())
-                client.setblocking(False)  # noqa: FBT003
-                client.connect_ex(("127.0.0.1", front.port))
-                if number % 100 == 0:
-                    kept.sendall(GET)
-                    assert status(kept.recv(1 << 16)) == 200
-        process.terminate()
+    """Who was there before is answered, and nothing is logged."""
+    with process(tmp_path, release) as (front, _), dial(front) as kept, contextlib.ExitStack() as held:
+        for number in range(600):
+            client = held.enter_context(socket.socket())
+            client.setblocking(False)  # noqa: FBT003
+            client.connect_ex(("127.0.0.1", front.port))
+            if number % 100 == 0:
+                kept.sendall(GET)
+                assert status(kept.recv(1 << 16)) == 200
     assert (tmp_path / "log").read_bytes() == b""
+
+
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="only Linux takes files away from another process")
+def test_what_the_loop_says_of_clients_fills_no_disk(release: Release, tmp_path: Path) -> None:
+    """So many lines a minute, whoever takes the files away."""
+    with process(tmp_path, release) as (front, number), dial(front) as kept, contextlib.ExitStack() as held:
+        kept.sendall(GET)
+        assert status(kept.recv(1 << 16)) == 200
+        resource.prlimit(number, resource.RLIMIT_NOFILE, (3, 128))
+        for _ in range(10):
+            held.enter_context(dial(front))
+        until(lambda: b"out of system resource" in (tmp_path / "log").read_bytes())
+        time.sleep(0.5)
+    assert (tmp_path / "log").read_bytes().count(b"out of system resource") <= text.LINES
 
 
 # -- what speaks of one connection only
