@@ -244,6 +244,12 @@ def test_a_server_that_does_not_know_the_squares_yet() -> None:
     assert (arm.requests, arm.payoff.count, arm.payoff.squares) == (600, 0, 0.0)
 
 
+def test_refusals_are_told_apart() -> None:
+    server = Server().decided([1.0] * 5).decided([1.0] * 3, status=422).decided([1.0] * 2, status=503)
+    arm = counters.arm(counters.read(server.text), 1, ONE, slowest=True)
+    assert (arm.requests, arm.errors, arm.refused) == (10, 5, 3)
+
+
 def test_what_is_slower_is_so_for_sure() -> None:
     """Within one bucket, and across the next bound, nothing is told; beyond it, it is."""
     def p99(seconds: float, *, slowest: bool) -> float:

@@ -6,7 +6,11 @@ import asyncio
 import contextlib
 import json
 import re
+import resource
 import socket
+import struct
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -17,9 +21,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from payoff.adapters.fronts.proxy import connection, sharing, upstream
+from payoff.adapters.fronts.proxy import connection, messages, sharing, upstream
 from payoff.adapters.fronts.proxy.messages import Denied, Incoming, Request
 from payoff.adapters.fronts.proxy.state import State
+from payoff.base import text
 from payoff.ports.releasing.front import Routes, Target
 from payoff.testing.releasing.front import until
 
@@ -267,6 +272,12 @@ def test_a_post_and_a_get_in_one_segment(release: Release, front: Front) -> None
     assert re.findall(rb"(POST|GET) (\S+)", told) == [(b"POST", b"/invocations"), (b"GET", b"/")]
 
 
+@pytest.mark.parametrize("offer", [b"", b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n"])
+def test_thousands_of_requests_in_one_write(release: Release, front: Front, caplog: pytest.LogCaptureFixture, offer: bytes) -> None:
+    assert asked(front, (b"GET / HTTP/1.1\r\nHost: a\r\n" + offer + b"\r\n") * 3000).count(b"HTTP/1.1 200") == 3000
+    assert caplog.records == []
+
+
 def test_the_next_is_not_asked_before_the_last_is_answered_and_little_is_held(release: Release, front: Front) -> None:
     free = threading.Event()
     release.answer = lambda _: OK if free.wait(10) else None
@@ -297,6 +308,7 @@ def test_the_next_is_not_asked_before_the_last_is_answered_and_little_is_held(re
         (b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nfffffff1\r\n", 413),
         (b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1;" + b"x" * 1000, 400),
         (b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n" + b"X: y\r\n" * 20_000, 431),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n" + b":\r\n" * 22_000, 431),
     ],
 )  # fmt: skip
 def test_what_is_too_large_is_refused_before_it_is_whole(release: Release, front: Front, sent: bytes, says: int) -> None:
@@ -306,9 +318,48 @@ def test_what_is_too_large_is_refused_before_it_is_whole(release: Release, front
     assert release.asked == []
 
 
+@pytest.mark.parametrize("begins", [b"Content-Length: 70000\r\n\r\n" + b"x" * 60_000, b"Transfer-Encoding: chunked\r\n\r\n11170\r\n" + b"x" * 60_000])
+def test_all_together_send_so_much_at_once(release: Release, front: Front, monkeypatch: pytest.MonkeyPatch, begins: bytes) -> None:
+    """Many large bodies that never end would take all memory. What is small is taken whatever others do."""
+    monkeypatch.setattr(connection, "_HELD", 100_000)
+    monkeypatch.setattr(connection, "_SMALL", 10_000)
+    sent, rest = b"POST / HTTP/1.1\r\nHost: a\r\n" + begins, b"x" * 10_000 + (b"\r\n0\r\n\r\n" if b"chunked" in begins else b"")
+    with dial(front) as one, dial(front) as other:
+        one.sendall(sent)
+        until(lambda: front.state.held == 60_000)
+        other.sendall(sent)
+        assert status(other.recv(1 << 16)) == 503
+        assert status(asked(front, post(b"x" * 5000))) == 200
+        one.sendall(rest)
+        assert status(one.recv(1 << 16)) == 200
+        one.sendall(sent)
+        until(lambda: front.state.held == 60_000)
+    until(lambda: not front.state.clients)
+    assert front.state.held == 0
+
+
 def test_as_large_as_may_be(release: Release, front: Front) -> None:
     sent = b"GET /" + b"x" * 8000 + b" HTTP/1.1\r\nHost: a\r\nX: " + b"x" * 60_000 + b"\r\n\r\n"
     assert status(asked(front, sent)) == 200
+
+
+@pytest.mark.parametrize("pieces", [1, 7])
+@pytest.mark.parametrize("before", [b"", post(b"abc")])
+def test_headers_have_so_many_bytes_in_whatever_pieces(release: Release, front: Front, before: bytes, pieces: int) -> None:
+    """Also while another request is under way: it is answered, and what comes after it is held to its own bound."""
+    for more, says in ((0, 200), (1, 431)):
+        free = threading.Event()
+        release.answer = lambda request, free=free: OK if request.startswith(b"GET") or free.wait(10) else None
+        head = b"GET / HTTP/1.1\r\nHost: a\r\nX: \r\n\r\n"
+        sent = head.replace(b"X: ", b"X: " + b"x" * (messages._HEAD + 1 - len(head) + more))
+        with dial(front) as client:
+            client.sendall(before)
+            for piece in cut(sent, [each / pieces for each in range(pieces)]):
+                client.sendall(piece)
+                time.sleep(0.01)
+            free.set()
+            client.shutdown(socket.SHUT_WR)
+            assert [int(each) for each in re.findall(rb"HTTP/1.1 (\d+)", to_the_end(client))] == [200] * bool(before) + [says]
 
 
 @pytest.mark.parametrize("sent", [b"GET / HTTP/1.1\r\nX: ", b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9000\r\n\r\n"])
@@ -388,6 +439,86 @@ def test_more_clients_than_there_is_room_for(release: Release, tmp_path: Path) -
             each.close()
 
 
+def gone(client: socket.socket) -> None:
+    """Close it as a process does that is killed."""
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    client.close()
+
+
+def test_who_is_refused_and_gone_already_breaks_nothing(release: Release, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with running(tmp_path / "prod", Routes(stable=release.target), most=1) as front, dial(front) as kept:
+        kept.sendall(GET)
+        assert status(kept.recv(1 << 16)) == 200
+        for number in range(200):
+            with dial(front) as client:
+                client.sendall(b"x" * (number % 2))
+        until(lambda: len(front.state.clients) == 1)
+        kept.sendall(GET)
+        assert status(kept.recv(1 << 16)) == 200
+    assert caplog.records == []
+
+
+def test_who_does_not_wait_takes_a_place_until_the_release_has_answered(release: Release, tmp_path: Path) -> None:
+    """Or what clients send that are gone at once would pile up here, and at the release, without an end."""
+    free = threading.Event()
+    release.answer = lambda _: OK if free.wait(10) else None
+    with running(tmp_path / "prod", Routes(stable=release.target), most=3) as front:
+        for number in range(1, 4):
+            client = dial(front)
+            client.sendall(post(b"x" * 1000))
+            until(lambda number=number: len(release.asked) == number)
+            gone(client)
+        until(lambda: all(each._transport.is_closing() for each in front.state.clients))
+        with dial(front) as client:
+            client.settimeout(2)
+            client.sendall(GET)
+            assert status(client.recv(1 << 16)) == 503
+        assert (front.state.under_way, len(release.asked)) == (3, 3)
+        free.set()
+        until(lambda: not front.state.clients and not front.state.under_way)
+        assert status(asked(front, GET)) == 200
+
+
+@contextlib.contextmanager
+def process(folder: Path, release: Release) -> Iterator[tuple[Front, int]]:
+    """A front as it is started, with few files, and its number."""
+    (folder / "prod.routes").write_bytes(msgspec.json.encode(Routes(stable=release.target)))
+    words = [sys.executable, "-P", "-m", "payoff.adapters.fronts.proxy.server", str(folder / "prod"), "127.0.0.1", "0"]
+    with (folder / "log").open("wb") as log, subprocess.Popen(["/bin/sh", "-c", 'ulimit -n 128; exec "$@"', "sh", *words], stdout=log, stderr=log) as made:
+        until((folder / "prod.front").exists)
+        try:
+            yield Front(int(json.loads((folder / "prod.front").read_bytes())["address"].rpartition(":")[2]), None, None), made.pid  # type: ignore[arg-type]
+        finally:
+            made.terminate()
+
+
+def test_more_clients_than_there_are_files_for(release: Release, tmp_path: Path) -> None:
+    """Who was there before is answered, and nothing is logged."""
+    with process(tmp_path, release) as (front, _), dial(front) as kept, contextlib.ExitStack() as held:
+        for number in range(600):
+            client = held.enter_context(socket.socket())
+            client.setblocking(False)  # noqa: FBT003
+            client.connect_ex(("127.0.0.1", front.port))
+            if number % 100 == 0:
+                kept.sendall(GET)
+                assert status(kept.recv(1 << 16)) == 200
+    assert (tmp_path / "log").read_bytes() == b""
+
+
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="only Linux takes files away from another process")
+def test_what_the_loop_says_of_clients_fills_no_disk(release: Release, tmp_path: Path) -> None:
+    """So many lines a minute, whoever takes the files away."""
+    with process(tmp_path, release) as (front, number), dial(front) as kept, contextlib.ExitStack() as held:
+        kept.sendall(GET)
+        assert status(kept.recv(1 << 16)) == 200
+        resource.prlimit(number, resource.RLIMIT_NOFILE, (3, 128))
+        for _ in range(10):
+            held.enter_context(dial(front))
+        until(lambda: b"out of system resource" in (tmp_path / "log").read_bytes())
+        time.sleep(0.5)
+    assert (tmp_path / "log").read_bytes().count(b"out of system resource") <= text.LINES
+
+
 # -- what speaks of one connection only
 
 
@@ -424,6 +555,19 @@ def test_what_could_be_read_in_two_ways_is_refused(release: Release, front: Fron
     assert status(answer) in {says, 400}
     assert answer.count(b"HTTP/1.1 ") == 1
     assert release.asked == []
+
+
+@pytest.mark.parametrize("host", [b"a b", b"a/b", b"user@a", b"a:b", b"a:1:2", b"a?b", b"[::1", b"\xff"])
+def test_a_host_that_is_none_is_refused_here(release: Release, front: Front, host: bytes) -> None:
+    """Not by a release, which would be counted for it."""
+    assert status(asked(front, b"GET / HTTP/1.1\r\nHost: %s\r\n\r\n" % host)) == 400
+    assert release.asked == []
+
+
+@pytest.mark.parametrize("host", [b"", b"churn.example.org:8080", b"[::1]:8080", b"127.0.0.1", b"a:"])
+def test_a_host_is_handed_on(release: Release, front: Front, host: bytes) -> None:
+    assert status(asked(front, b"GET / HTTP/1.1\r\nHost: %s\r\n\r\n" % host)) == 200
+    assert headers(release.asked[0])[b"host"] == host
 
 
 @pytest.mark.parametrize(("version", "coding", "says"), [(b"1.1", b"gzip, chunked", 501), (b"1.0", b"chunked", 400), (b"1.1", b"chunked", 200)])

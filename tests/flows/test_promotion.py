@@ -286,7 +286,14 @@ def test_a_shadow_that_loses_money_goes_back_unheard(released: Any) -> None:
     runs = released.answer("deploy", "dev")
     for n in range(12):
         assert decide(runs, n)["version"] == runs["release"]["run"], "a shadow is never heard"
-    written(released, 12, 12)
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(f"{runs['address']}/decide", data=b'{"rows": 7}', timeout=10)
+    with refused.value:
+        assert 400 <= refused.value.code < 500
+    written(released, 13, 13)
+    assert "release 4: 13 answers, 1 of them refused, 0 failed, 600 decisions" in released.payoff("deploy", "dev")
+    seen = released.answer("deploy", "dev")["seen"]
+    assert [seen[each]["refused"] for each in ("stable", "canary")] == [1, 1]
     judged = released.answer("deploy", "dev", "--judge")
     assert judged["judgement"]["verdict"] == "back", judged["judgement"]
     assert judged["judgement"]["high"] < 0
@@ -294,7 +301,7 @@ def test_a_shadow_that_loses_money_goes_back_unheard(released: Any) -> None:
     said = released.git("log", "-1", "--format=%B", "--", "deploy/dev.toml")
     assert "Take release 4 back from dev" in said
     assert "it loses money" in said
-    assert "release 4: 12 answers, 0 failed, 600 decisions" in said
+    assert "release 4: 13 answers, 1 of them refused, 0 failed, 600 decisions" in said
 
 
 def test_a_canary_needs_something_to_be_tried_beside(released: Any) -> None:

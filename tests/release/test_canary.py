@@ -6,6 +6,7 @@ import math
 import random
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -33,6 +34,17 @@ def drawn(mean: float, count: int, seed: int) -> list[float]:
     """Payoffs as they are: most decisions bring nothing, some bring much, some cost."""
     chance = random.Random(seed)
     return [mean + chance.choice((-5.0, -5.0, 0.0, 0.0, 0.0, 0.0, 0.0, 10.0)) for _ in range(count)]
+
+
+def test_what_came_of_the_requests_is_told() -> None:
+    """Where all that clients send is refused by both, nothing fails, and somebody has to see it."""
+    made = arm([], answers=1250)
+    assert made.told == "1,250 answers, 0 failed"
+    for number in range(1250):
+        made.answered(0.004, failed=number < 2, refused=True)
+    assert made.told == "2,500 answers, 1,250 of them refused, 2 failed"
+    before = b'{"release":1,"image":"sha256:1","requests":7,"errors":1}'
+    assert msgspec.json.decode(before, type=Arm).told == "7 answers, 1 failed"
 
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=50))

@@ -20,7 +20,7 @@ import uvicorn
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from payoff.serving import few
+from payoff.base import text
 from payoff.serving.protocols.metrics import Metrics
 from payoff.serving.wire import connection
 from payoff.serving.wire import server as servers
@@ -102,7 +102,8 @@ def server() -> Iterator[Running]:
 def anew(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each test may say its lines."""
     for each in servers.BOUNDED.values():
-        monkeypatch.setattr(each, "few", few.Few())
+        monkeypatch.setattr(each, "_since", -text.MINUTE)
+        monkeypatch.setattr(each, "_left", 0)
 
 
 def statuses(answer: bytes) -> list[int]:
@@ -143,6 +144,11 @@ def test_what_is_no_request_is_told_so_as_all_other_errors(server: Running, how:
     assert document["error"].startswith(document["code"])
     assert document["try"]
     assert server.counted == [("unknown", status)]
+
+
+def test_who_is_refused_while_it_sends_can_read_why(server: Running) -> None:
+    """A connection that is closed while bytes come is cut, with what was said."""
+    assert statuses(server.ask(b"GET / HTTP/1.1\r\nHost: x\r\nX: ", *[b"y" * 40_000] * 6)) == [431]
 
 
 RIGHT = {
@@ -236,7 +242,7 @@ def test_who_sends_nonsense_again_and_again_fills_no_disk(server: Running, caplo
     for _ in range(50):
         assert statuses(server.ask(b"hello\r\n\r\n")) == [400]
     assert len(caplog.records) == 10
-    monkeypatch.setattr(servers.BOUNDED["uvicorn.error"].few, "_since", -few.MINUTE)
+    monkeypatch.setattr(servers.BOUNDED["uvicorn.error"], "_since", -text.MINUTE)
     server.ask(b"GET / HTTP/1.1\r\n\r\n")
     assert "names one host" in caplog.records[-1].getMessage()
     assert "40 lines more" in caplog.records[-1].getMessage()
@@ -249,10 +255,10 @@ def test_a_model_that_raises_again_and_again_fills_no_disk(monkeypatch: pytest.M
     metrics = Metrics(said.append)
     for number in range(50):
         metrics.tell(f"the model raised ValueError: {number}")
-    assert len(said) == few.LINES
-    monkeypatch.setattr(metrics._few, "_since", -few.MINUTE)
+    assert len(said) == text.LINES
+    monkeypatch.setattr(metrics._few, "_since", -text.MINUTE)
     metrics.tell("PO-J039: KeyError: x")
-    assert said[few.LINES :] == ["PO-J039: KeyError: x (and 40 lines more that were left out)"]
+    assert said[text.LINES :] == ["PO-J039: KeyError: x (and 40 lines more that were left out)"]
 
 
 def test_an_answer_that_ends_a_connection_and_is_not_read_is_not_kept_for_ever(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -59,7 +59,7 @@ def step(book: Book, spec: DeploymentSpec, pin: pins.Pinned, seen: Seen | None) 
 def _facts(seen: Seen) -> str:
     lines = [f"Seen since {seen.since} ({seen.mode}):"]
     lines += [
-        f"release {each.release}: {each.requests} answers, {each.errors} failed, {each.payoff.count} decisions that should bring {each.payoff.mean:.4g} each"
+        f"release {each.release}: {each.told}, {each.payoff.count} decisions that should bring {each.payoff.mean:.4g} each"
         for each in (seen.stable, seen.canary)
     ]
     return "\n".join(lines)

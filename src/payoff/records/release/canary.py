@@ -39,21 +39,30 @@ class Sum(msgspec.Struct, kw_only=True):
 class Arm(msgspec.Struct, kw_only=True):
     """What was seen of one release. `payoff` is the expected payoff of each decision, as `/decide` said it; `latency` counts answers in buckets: number k is
     from `WIDTH ** k` ms on, and 0 is all below. `errors` are answers of 500 and above, those that did not come, those of `/decide` that tell no payoffs
-    that can be added up, and of the one that is tried also those that refuse what the other one takes.
+    that can be added up, and of the one that is tried also those that refuse what the other one takes. `refused` are answers of 400 to 499, whether they are errors
+    or the client's fault.
     """
 
     release: int
     image: str
     requests: int = 0
     errors: int = 0
+    refused: int = 0
     payoff: Sum = msgspec.field(default_factory=Sum)
     latency: dict[int, int] = msgspec.field(default_factory=dict)
 
-    def answered(self, seconds: float, *, failed: bool) -> None:
+    @property
+    def told(self) -> str:
+        """What came of the requests, in words."""
+        refused = f"{self.refused:,} of them refused, " if self.refused else ""
+        return f"{self.requests:,} answers, {refused}{self.errors:,} failed"
+
+    def answered(self, seconds: float, *, failed: bool, refused: bool = False) -> None:
         """One more answer, or none that came."""
         at = math.floor(math.log(seconds * 1e3, WIDTH)) if seconds > 1e-3 else 0
         self.requests += 1
         self.errors += failed
+        self.refused += refused
         self.latency[at] = self.latency.get(at, 0) + 1
 
 

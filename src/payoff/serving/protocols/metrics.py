@@ -6,7 +6,7 @@ import bisect
 import collections
 from typing import TYPE_CHECKING
 
-from payoff.serving.few import Few
+from payoff.base.text import Few
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -82,7 +82,8 @@ class Wire(HttpToolsProtocol):
             self._bound()
         elif not self._between or (coming and not self._coming):
             self._settle()
-        elif self._came > LARGEST:  # of blank lines; a body that nobody wants any more is bounded in time alone
+        elif self._came > LARGEST and not self._deaf:
+            # Of blank lines; a body that nobody wants any more is bounded in time alone.
             self._give_up()
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
-from payoff.serving.few import Few
+from payoff.base.text import Few
 
 try:
     import uvloop
@@ -25,20 +25,7 @@ MOST = 4096  # connections
 _SPARE = 100  # files that are no connections: the log, the model's sockets, what libraries open
 
 
-class Bounded(logging.Filter):
-    """Lets few lines of what others say through."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.few = Few()
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Whether a line is written."""
-        record.msg, record.args = self.few.line(record.getMessage()), ()
-        return bool(record.msg)
-
-
-BOUNDED = {name: Bounded() for name in ("uvicorn.error", "asyncio")}
+BOUNDED = {name: Few() for name in ("uvicorn.error", "asyncio")}  # what others say
 
 
 class Server(uvicorn.Server):

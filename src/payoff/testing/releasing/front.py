@@ -300,6 +300,7 @@ class FrontSuite:
                 assert counted(front, asked).canary.errors == len(fails)
         seen = counted(front, len(fails) + len(does_not))
         assert (seen.canary.errors, seen.stable.errors) == (len(fails), 0)
+        assert (seen.canary.refused, seen.stable.refused) == (4, 3 if mode == "shadow" else 0)
         assert seen.canary.payoff.count == (1 if path == "/decide" else 0)
 
     def test_where_the_other_fails_a_refusal_is_nobodys_fault(
@@ -313,7 +314,7 @@ class FrontSuite:
         stable.end()
         assert ask(address, "/decide", b"row")[0] == 422
         seen = counted(front, 2)
-        assert seen.canary.errors == 0
+        assert (seen.canary.errors, seen.canary.refused) == (0, 2)
 
     def test_fewer_decisions_than_the_other_makes(self, front: Front, releases: Callable[..., Release]) -> None:
         """A shadow that leaves rows out fails; nothing of it is compared."""

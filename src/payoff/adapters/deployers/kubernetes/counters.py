@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 # By name: `requests`, `errors` (answers of 400 and above: requests are shared out by chance, so that both get their share of those that nobody could answer well, and one
-# that refuses or fails at what the other takes has more), `decisions` (whose payoff is known), `payoff` and `squares` (the sums), and `le:BOUND`, the answers within so many seconds.
+# that refuses or fails at what the other takes has more), `refused` (those below 500), `decisions` (whose payoff is known), `payoff` and `squares` (the sums), and `le:BOUND`, the answers within so many seconds.
 Counters = dict[str, float]
 _ASKED = {"decide", "infer", "invocations"}  # who only looks whether we are there asks nothing
 _LINE = re.compile(r"payoff_(\w+)(?:\{(.*)\})? (\S+)")
@@ -31,7 +31,7 @@ _FALLS = {"payoff"}  # a payoff may be a loss; all else only grows
 
 def read(text: str) -> Counters:
     """What a server says of itself."""
-    found: Counters = {"requests": 0.0, "errors": 0.0, "decisions": 0.0, "payoff": 0.0, "squares": 0.0}
+    found: Counters = {"requests": 0.0, "errors": 0.0, "refused": 0.0, "decisions": 0.0, "payoff": 0.0, "squares": 0.0}
     for line in text.split("\n"):  # and at nothing else that a name may hold
         match = _LINE.fullmatch(line)
         if match is None:
@@ -43,7 +43,9 @@ def read(text: str) -> Counters:
             found[_SUMS[name]] += value
         elif labels.get("route") in _ASKED and name == "requests_total":
             found["requests"] += value
-            found["errors"] += value if labels.get("status", "") >= "400" else 0.0
+            status = labels.get("status", "")
+            found["errors"] += value if status >= "400" else 0.0
+            found["refused"] += value if "400" <= status < "500" else 0.0
         elif labels.get("route") in _ASKED and name == "request_seconds_bucket":
             key = f"le:{labels.get('le', '+Inf')}"
             found[key] = found.get(key, 0.0) + value
@@ -81,6 +83,7 @@ def arm(total: Mapping[str, float], release: int, image: str, *, slowest: bool) 
         image=image,
         requests=int(total.get("requests", 0.0)),
         errors=int(total.get("errors", 0.0)),
+        refused=int(total.get("refused", 0.0)),
         payoff=payoff,
         latency=latency,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING
 
 from payoff.adapters.fronts.proxy.messages import Denied, Incoming, Request, said
@@ -16,10 +17,13 @@ if TYPE_CHECKING:
 # Seconds: that a connection may say nothing between two requests; that a head, and then a body, may take from their first byte to their last.
 TIMES = {"idle": 75.0, "head": 10.0, "body": 120.0}
 _AHEAD = 64 << 10  # bytes that are held while a request is answered; then nothing more is read
+_HELD = 1 << 30  # bytes of all requests at once; beyond that only those are taken that are
+_SMALL = 1 << 20
 _TAKING = 15.0  # seconds in which an answer has to be taken, and as many more as it needs
 _SLOWEST = 64 << 10  # bytes a second
 _LONGEST = 300.0
 _LINGER = 2.0  # seconds in which a client that is refused may still read why
+_TOLD = 1.5  # times as many as there is room for: those that are one too many are files, too, for as long
 
 
 class Connection(asyncio.Protocol):
@@ -31,6 +35,7 @@ class Connection(asyncio.Protocol):
         self._phase = ""
         self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
+        self._held = 0
         self._said_all = False  # the client, which may still listen
         self._deaf = False  # we are
         self._taken = asyncio.Event()
@@ -50,6 +55,8 @@ class Connection(asyncio.Protocol):
         self._state.clients.add(self)
         if len(self._state.clients) > self._state.most:
             self._refuse(503, "there are too many connections")
+            if len(self._state.clients) > self._state.most * _TOLD:
+                self._transport.close()
         else:
             self._wait("idle")
 
@@ -79,8 +86,10 @@ class Connection(asyncio.Protocol):
         self._taken.set()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The client is gone. What was asked for it is heard to its end: a release that is so slow that nobody waits must be seen to be."""
-        self._state.clients.discard(self)
+        """The client is gone. What was asked for it is heard to its end: a release that is so slow that nobody waits must be seen to be. Until then it takes its place."""
+        if self._task is None:
+            self._state.clients.discard(self)
+            self._hold(0)
         self._wait("")
         self._taken.set()
 
@@ -95,9 +104,12 @@ class Connection(asyncio.Protocol):
             return
         if request is not None:
             self._wait("")
+            self._hold(len(request.body))
             self._task = asyncio.get_running_loop().create_task(self._answer(request))
         elif self._said_all or self._state.ending:
             self._transport.close()
+        elif self._hold(self._incoming.held) > _SMALL and self._state.held > _HELD:
+            self._refuse(503, "too much is being sent at once")
         else:
             if self._incoming.awaited:
                 self._incoming.awaited = False
@@ -122,7 +134,9 @@ class Connection(asyncio.Protocol):
         finally:
             self._state.count(-1)
             self._task = None
+            self._hold(0)
         if self._transport.is_closing():
+            self._state.clients.discard(self)
             return
         if keep:
             self._look()
@@ -139,6 +153,12 @@ class Connection(asyncio.Protocol):
                 await self._taken.wait()
         except TimeoutError:
             self._transport.abort()
+
+    def _hold(self, size: int) -> int:
+        """Count what is held here with what the others hold."""
+        self._state.held += size - self._held
+        self._held = size
+        return size
 
     def _wait(self, phase: str) -> None:
         """Set the time for what is waited for; a byte more of the same does not set it anew."""
@@ -165,11 +185,13 @@ class Connection(asyncio.Protocol):
         """Say nothing more, and drop what still comes: closing at once would take the answer from a client that is sending (RFC 9112, 9.6)."""
         self._deaf = True
         self._incoming = Incoming()
+        self._hold(0)
         self._wait("")
         if self._said_all:
             self._transport.close()
         else:
-            self._transport.write_eof()
+            with contextlib.suppress(OSError):  # it is gone
+                self._transport.write_eof()
             self._transport.resume_reading()
         self._phase = "linger"
         self._timer = asyncio.get_running_loop().call_later(_LINGER, self._transport.abort)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 import ipaddress
 import json
 import os
@@ -147,13 +146,6 @@ class Proxy:
         return found if found["since"] is not None and ours else None
 
     def _start(self, name: str) -> subprocess.Popen[bytes]:
-        if importlib.util.find_spec("httptools") is None:
-            raise UserError(
-                "a front needs the extra serve, which is not installed",
-                code="PO-A121",
-                expected="payoff[serve]",
-                remedy="uv pip install 'payoff[serve]', or no front in the deployment's section",
-            )
         options = self._options
         place = os.fspath(self._folder / name)
         for pid in processes.numbers():  # one that was started by who was killed before it wrote of itself

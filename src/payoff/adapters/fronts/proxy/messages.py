@@ -30,6 +30,8 @@ _HOP = {
     b"expect",
     b"content-length",
 }
+# RFC 3986, 3.2.2: a name or an address, and a port. It may be empty.
+_HOST = re.compile(rb"(?:[\w.~!$&'()*+,;=%-]*|\[[0-9A-Za-z:.%]+\])(?::\d*)?")
 _AGAIN = {b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"}  # RFC 9110, 9.2.2
 
 Headers = list[tuple[bytes, bytes]]
@@ -141,6 +143,11 @@ class Incoming:
         return len(self._bytes)
 
     @property
+    def held(self) -> int:
+        """Bytes of a request that is not whole."""
+        return len(self._bytes) + (len(self._body.content) if self._body else 0)
+
+    @property
     def phase(self) -> Literal["idle", "head", "body"]:
         """What is being waited for."""
         if self._body is not None:
@@ -205,8 +212,8 @@ class Incoming:
         for name, value in self._headers:
             found.setdefault(name.lower(), []).append(value.strip())
         hosts, lengths, codings = (found.get(each, []) for each in (b"host", b"content-length", b"transfer-encoding"))
-        if len(hosts) > 1 or (not hosts and version == "1.1"):
-            raise Denied(400, "one header Host is needed")
+        if version == "1.1" if not hosts else len(hosts) > 1 or not _HOST.fullmatch(hosts[0]):
+            raise Denied(400, "one header Host is needed, with a name or an address")
         if codings and (lengths or version == "1.0"):
             raise Denied(400, "a body is chunked or has a length, not both")
         if codings and [each.lower() for each in codings] != [b"chunked"]:
@@ -302,5 +309,5 @@ class _Chunked:
                 raise Denied(413, f"a body has at most {LARGEST} bytes")
             self._part = "data" if self._left else "trailers"
         else:
-            self._trailers += len(line)
+            self._trailers += len(line) + 2
             self.done = not line

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import os
 import resource
 import signal
@@ -19,6 +20,7 @@ from payoff.adapters.fronts.proxy.connection import Connection
 from payoff.adapters.fronts.proxy.state import State, beside
 from payoff.base.clock import stopwatch
 from payoff.base.files import write_atomically
+from payoff.base.text import Few
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -28,7 +30,7 @@ _LOOK = 0.05  # seconds between two looks at the routes
 _TIDY = 0.5
 _DRAIN = 30.0
 _MOST = 1024  # clients
-_FILES = 4  # of each: itself, and a connection to each release; and what else is open
+_FILES = 5  # of each: itself, a connection to each release, one that comes at once, and half a one that is refused; and what else is open
 
 
 def most_clients() -> int:
@@ -49,8 +51,10 @@ async def main(place: Path, host: str, port: int) -> None:
     ended = asyncio.Event()
     for each in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(each, ended.set)
+    logging.getLogger("asyncio").addFilter(Few())
     state = State(place, most_clients())
-    server = await loop.create_server(lambda: Connection(state), host, port, backlog=1024)
+    # The loop takes as many at once as may wait, before anybody counts them: where there are no files for them it says so for each.
+    server = await loop.create_server(lambda: Connection(state), host, port, backlog=state.most)
     bound = server.sockets[0].getsockname()[1]
     shown = f"[{host}]" if ":" in host else host
 

@@ -109,7 +109,7 @@ async def ask(state: State, target: Target, request: Request, seconds: float = S
 
 def note(arm: Arm, heard: Heard, *, failed: bool) -> None:
     """Count an answer. What fails tells nothing of money."""
-    arm.answered(heard.seconds, failed=failed)
+    arm.answered(heard.seconds, failed=failed, refused=400 <= heard.reply.status < 500)
     for each in () if failed else heard.worth or ():
         arm.payoff.add(each)
 

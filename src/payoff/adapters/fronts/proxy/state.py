@@ -39,6 +39,7 @@ class State:
         self.clients: set[Connection] = set()
         self.ending = False
         self.under_way = 0
+        self.held = 0  # bytes of all requests that come, or are answered
         self.quiet = asyncio.Event()
         self.quiet.set()
         self.shadows: set[asyncio.Task[None]] = set()

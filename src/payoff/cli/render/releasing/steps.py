@@ -77,7 +77,7 @@ def _tried(answer: Deployed) -> list[str]:
             if each.payoff.count
             else ""
         )
-        lines.append(f"    release {each.release}: {each.requests:,} answers, {each.errors:,} failed{worth}")
+        lines.append(f"    release {each.release}: {each.told}{worth}")
     if answer.judgement is not None:
         word = {"advance": "it goes on", "back": "it goes back", "wait": "it stays as it is"}[answer.judgement.verdict]
         lines.append(
