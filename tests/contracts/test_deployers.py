@@ -24,6 +24,7 @@ import pytest
 from payoff.base import processes
 from payoff.adapters.registries import layout
 from payoff.base.errors import OutsideError, UserError
+from payoff.ports.releasing.machine import owner
 from payoff.testing.releasing import foundation
 from payoff.testing.releasing.deployer import DeployerSuite, asked, connect, put_image
 
@@ -404,12 +405,13 @@ class TestContainer(DeployerSuite):
         return foundation.PYTHON
 
     @pytest.fixture(autouse=True)
-    def tidy(self) -> Iterator[None]:
-        """No image of these tests stays in the machine's store."""
-        before = set(podman("images", "--quiet", "--no-trunc").split())
+    def tidy(self, tmp_path: Path) -> Iterator[None]:
+        """No image of these tests stays in the machine's store; by their names, since others that run meanwhile have images of their own, or the same ones."""
         yield
-        for image in set(podman("images", "--quiet", "--no-trunc").split()) - before:
-            subprocess.run(["podman", "rmi", "--force", image], capture_output=True, check=False)
+        owners = {f"mine-{os.getpid()}:latest", *(owner(each) for each in (tmp_path, *tmp_path.iterdir()))}
+        for name in podman("images", "--format", "{{.Repository}}:{{.Tag}}").split():
+            if owners & {*name.split("/")}:
+                subprocess.run(["podman", "rmi", "--force", name], capture_output=True, check=False)
 
     def kill(self, deployer: Deployer, name: str) -> None:
         (container,) = podman("ps", "--quiet", "--filter", f"label=dev.payoff.name={name}").split()
@@ -456,7 +458,7 @@ class TestContainer(DeployerSuite):
             (container,) = podman("ps", "--quiet", "--filter", f"label=dev.payoff.name={self.wanted(image).name}").split()
             assert asked(running.address)[3] == "geheim-geheim-4711"
             assert ("geheim-geheim-4711" in podman("inspect", container)) == (not file)
-            assert "payoff-" not in podman("secret", "ls")
+            assert made._secret(self.wanted(image)) not in podman("secret", "ls").split()  # type: ignore[attr-defined]
             podman("restart", "--time", "1", container)
             until(lambda: bool((found := made.state(self.wanted(image).name)) and found.ready))
             assert asked(running.address)[3] == "geheim-geheim-4711"
@@ -602,12 +604,12 @@ class TestContainer(DeployerSuite):
             deployer.apply(self.wanted(images[n - 1], n), registry)
         assert here() == [True, True, True, False], "who is not told what to keep removes nothing"
         name = self.wanted(images[0]).name
-        owner = deployer._owner  # type: ignore[attr-defined]
-        podman("tag", f"localhost/payoff/{owner}/release-2:latest", f"localhost/mine-{os.getpid()}:latest")
+        place = deployer._owner  # type: ignore[attr-defined]
+        podman("tag", f"localhost/payoff/{place}/release-2:latest", f"localhost/mine-{os.getpid()}:latest")
         another = msgspec.structs.replace(keeping(self.wanted(images[3], 4), images[3]), project="another")
         deployer.apply(another, registry)
         assert here() == [True] * 4, "they are none of that project's"
-        podman("create", "--name", f"{name}-user", f"localhost/payoff/{owner}/release-1:latest")
+        podman("create", "--name", f"{name}-user", f"localhost/payoff/{place}/release-1:latest")
         try:
             deployer.apply(keeping(self.wanted(images[2], 3), images[2]), registry)
             assert here() == [True, True, True, False]

@@ -110,7 +110,6 @@ def played(tmp_path: Path) -> Iterator[tuple[str, str, dict[str, Any]]]:
     The pod shares this machine's network, as some machines let nobody publish ports; podman 4.3 cannot have such a pod name ports, so they are taken out
     of the copy that it is given. Nothing else is.
     """
-    before = set(podman("images", "--quiet", "--no-trunc").split())
     with servers.images() as port:
         registry = distribution.connect(tmp_path, distribution.Options(f"127.0.0.1:{port}/team/churn"))
         image = put(registry)
@@ -136,8 +135,7 @@ def played(tmp_path: Path) -> Iterator[tuple[str, str, dict[str, Any]]]:
             yield image, address, said
         finally:
             subprocess.run(["podman", "--runtime", "runc", "kube", "down", str(file)], capture_output=True, check=False)
-            for each in set(podman("images", "--quiet", "--no-trunc").split()) - before:
-                subprocess.run(["podman", "rmi", "--force", each], capture_output=True, check=False)
+            subprocess.run(["podman", "rmi", "--force", f"127.0.0.1:{port}/team/churn@{image}"], capture_output=True, check=False)
 
 
 @pytest.mark.skipif(any(shutil.which(each) is None for each in NEEDED), reason=f"{', '.join(NEEDED)}: one is not installed")

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from payoff.base import processes
+from payoff.ports.releasing.machine import owner
 
 CONTAINER = """kind = "container"
 arguments = ["--runtime", "runc"]
@@ -34,7 +35,6 @@ def test_what_the_kind_before_runs_is_ended(released: Any) -> None:
     pid = int(process.read_text().partition(":")[2].partition(",")[0])
     assert processes.since(pid)
     ours = ("--filter", f"label=dev.payoff.root={released.root}")
-    images = set(podman("images", "--quiet", "--no-trunc").split())
     try:
         config.write_text(text.replace(here, CONTAINER, 1))
         released.commit()
@@ -49,5 +49,4 @@ def test_what_the_kind_before_runs_is_ended(released: Any) -> None:
     finally:
         for each in podman("ps", "--all", "--quiet", *ours).split():
             podman("rm", "--force", "--time", "1", each)
-        for each in set(podman("images", "--quiet", "--no-trunc").split()) - images:
-            subprocess.run(["podman", "rmi", "--force", each], capture_output=True, check=False)
+        subprocess.run(["podman", "rmi", "--force", f"localhost/payoff/{owner(released.root)}/release-1:latest"], capture_output=True, check=False)
