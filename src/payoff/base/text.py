@@ -1,4 +1,4 @@
-"""Small pieces of wording, and how often what others cause is said."""
+"""Small pieces of wording, what is taken for one, and how often what others cause is said."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     import logging
     from collections.abc import Iterable
 
+# What a header Host may say, as a pattern: a name or an address, and a port; it may be empty (RFC 3986, 3.2.2).
+HOST = rb"(?:[\w.~!$&'()*+,;=%-]*|\[[0-9A-Za-z:.%]+\])(?::\d*)?"
 LINES, MINUTE = 10, 60.0  # that `Few` lets through, in seconds
 DIALECT = "duckdb"  # of every query and expression that a project has, whichever engine runs it; sqlglot's name for it
 

@@ -10,6 +10,7 @@ import httptools
 import msgspec
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from payoff.base.text import HOST
 from payoff.serving.faults import Wrong
 from payoff.serving.wire.server import MOST
 
@@ -25,8 +26,7 @@ DEPTH = 64  # requests of a connection that wait for the one before: each takes 
 _BETWEEN = 4  # bytes that a header has besides its name and its value
 _VERSIONS = ("1.0", "1.1")
 _TOO_MANY = Wrong("there are too many connections", code="PO-J030", remedy="send it again after the time in Retry-After", status=503, retry=1.0)  # fmt: skip
-# RFC 3986, 3.2.2: a name or an address, and a port. It may be empty.
-_HOST = re.compile(rb"(?:[\w.~!$&'()*+,;=%-]*|\[[0-9A-Za-z:.%]+\])(?::\d*)?")
+_HOST = re.compile(HOST)
 
 
 def _nowhere(_route: str, _status: int, _seconds: float) -> None:

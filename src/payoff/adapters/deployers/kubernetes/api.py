@@ -46,10 +46,8 @@ _TRIES, _AGAIN = 4, {409, 429, 500, 502, 503, 504}
 _PAUSE = 20.0  # seconds that a cluster may ask us to wait before a try
 _LONGEST = 300  # letters of what a cluster says
 _READ = 60.0  # seconds for an answer
-_FIGURES, _FIGURES_WAIT = (
-    1 << 20,
-    10.0,
-)  # bytes of a server's figures, and seconds: it has them at hand, and there are others to be asked
+_FIGURES = 1 << 20  # bytes of a server's figures
+_FIGURES_WAIT = 10.0  # seconds for them: it has them at hand, and there are others to be asked
 _WORDS = 2000  # letters of what a pod says
 
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import httptools
 
+from payoff.base.text import HOST
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Literal
@@ -30,8 +32,7 @@ _HOP = {
     b"expect",
     b"content-length",
 }
-# RFC 3986, 3.2.2: a name or an address, and a port. It may be empty.
-_HOST = re.compile(rb"(?:[\w.~!$&'()*+,;=%-]*|\[[0-9A-Za-z:.%]+\])(?::\d*)?")
+_HOST = re.compile(HOST)
 _AGAIN = {b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"}  # RFC 9110, 9.2.2
 
 Headers = list[tuple[bytes, bytes]]
